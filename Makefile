@@ -1,0 +1,84 @@
+# `make` alone prints what there is.
+
+SHELL := /bin/sh
+.SHELLFLAGS := -eu -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help run test fmt clean fmt-check lint test-rust test-e2e deny build-tools test-tools
+
+TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
+E2E := tests/e2e
+
+# On a build machine nothing is debugged and nothing is built twice: smaller, and sooner done.
+ifeq ($(CI),true)
+export CARGO_PROFILE_DEV_DEBUG := 0
+export CARGO_INCREMENTAL := 0
+endif
+
+# A faster linker, where there is one that works with this C compiler.
+LINKER := $(shell for name in mold lld; do \
+	if $(CC) -fuse-ld=$$name -Wl,--version >/dev/null 2>&1; then echo $$name; break; fi; done)
+ifneq ($(LINKER),)
+export RUSTFLAGS := $(strip $(RUSTFLAGS) -C link-arg=-fuse-ld=$(LINKER))
+endif
+
+help:
+	@echo 'make run    build it, make the demo database, and serve it (more options: ARGS="...")'
+	@echo 'make test   everything: format, lints, tests, end to end with the Socket.IO client, dependencies'
+	@echo 'make fmt    format the code'
+	@echo 'make clean  remove what was built'
+	@echo
+	@echo 'parts of make test: fmt-check lint test-rust test-e2e deny'
+
+run: build-tools
+	cargo build --release --locked --bin scorecast
+	exec '$(TARGET_DIR)/release/scorecast' demo $(ARGS)
+
+# Every missing tool is named before anything is built.
+test: test-tools fmt-check lint test-rust test-e2e deny
+	@echo 'All tests passed.'
+
+fmt: build-tools
+	cargo fmt --all
+
+fmt-check: build-tools
+	cargo fmt --all --check
+
+lint: build-tools
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+test-rust: build-tools
+	cargo test --workspace --locked
+
+# The debug binary comes with the build of the tests: a build of its own would compile the dependencies once more.
+test-e2e: test-tools $(E2E)/node_modules/.package-lock.json
+ifeq ($(SCORECAST_BIN),)
+	cargo test --workspace --locked --no-run --quiet
+endif
+	cd $(E2E) && SCORECAST_BIN='$(or $(SCORECAST_BIN),$(TARGET_DIR)/debug/scorecast)' node --test
+
+$(E2E)/node_modules/.package-lock.json: $(E2E)/package-lock.json
+	cd $(E2E) && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+# Advisories come over the network; without it the rest is still checked.
+deny: build-tools
+	@if ! cargo deny --version >/dev/null 2>&1; then \
+		echo 'skipped: cargo deny (advisories, licences and sources of the dependencies).'; \
+		echo '    get: cargo install cargo-deny --locked'; \
+	elif cargo deny fetch db; then \
+		cargo deny check; \
+	else \
+		echo 'skipped: the advisories could not be fetched'; \
+		cargo deny check bans licenses sources; \
+	fi
+
+clean: build-tools
+	cargo clean
+	rm -rf $(E2E)/node_modules
+
+build-tools:
+	@.ci/tools build
+
+test-tools:
+	@.ci/tools test

@@ -1,0 +1,19 @@
+//! The schema, one migration a change. It must run unchanged on SQLite and on PostgreSQL, so it speaks only the
+//! portable types of sea-query: text, big integers, booleans. Times are microseconds since 1970 UTC, marks thousandths,
+//! hashes lower-case hex, documents JSON text.
+//!
+//! There are deliberately no foreign keys: rows are written in sets by one writer that has decided every reference in
+//! memory, and an upsert of a whole batch must not depend on the order of its tables.
+
+pub use sea_orm_migration::prelude::*;
+
+mod m0001_spine;
+
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m0001_spine::Migration)]
+    }
+}

@@ -1,0 +1,302 @@
+//! The application: what holds the parts together, and the one place where a command is carried out.
+
+use crate::auth::actor::Actor;
+use crate::auth::limit::Limits;
+use crate::auth::secret::DerivedKey;
+use crate::auth::sessions::RefreshKey;
+use crate::auth::token::Tokens;
+use crate::clock::{Chance, Clock};
+use crate::command::{Command, Limit};
+use crate::config::Config;
+use crate::db::connect::{self, Target};
+use crate::db::store::SqliteStore;
+use crate::db::{entity::log_head, row};
+use crate::error::Refusal;
+use crate::events::dispatcher::{self, Handover, Outlet};
+use crate::events::log::GENESIS;
+use crate::ids::{CategoryId, UserId};
+use crate::metrics::Metrics;
+use crate::state::{State, load};
+use crate::tally;
+use crate::writer::{Parts, Writer, WriterHandle};
+use anyhow::{Context, bail};
+use arc_swap::ArcSwap;
+use sea_orm::DatabaseConnection;
+use serde_json::Value;
+use socketioxide::SocketIo;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How often the writer looks whether another process has appended to the log.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often idle rate limit keys are forgotten.
+const EVICT_EVERY: Duration = Duration::from_secs(60);
+/// Shortest time between two tallies of one category.
+const TALLY_EVERY: Duration = Duration::from_millis(250);
+
+/// What every request needs.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// The settings.
+    pub config: Arc<Config>,
+    /// The time.
+    pub clock: Clock,
+    /// The dice.
+    pub chance: Chance,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+    /// Signs and checks access tokens.
+    pub tokens: Tokens,
+    /// Makes refresh tokens.
+    pub refresh_key: Arc<RefreshKey>,
+    /// How often who may.
+    pub limits: Arc<Limits>,
+    /// For reads.
+    pub db: DatabaseConnection,
+    /// Tasks that shutdown waits for.
+    pub tasks: TaskTracker,
+    /// Ends when the server is to end.
+    pub stopping: CancellationToken,
+    fingerprint_key: DerivedKey,
+    state: Arc<ArcSwap<State>>,
+    writer: WriterHandle,
+    handover: Arc<Handover>,
+    ready: Arc<AtomicBool>,
+}
+
+/// The parts of an application that are not the same in every run.
+#[derive(Debug)]
+pub struct Setting {
+    /// The settings.
+    pub config: Config,
+    /// The time.
+    pub clock: Clock,
+    /// The dice.
+    pub chance: Chance,
+}
+
+/// What ends with the application, in this order.
+#[derive(Debug)]
+pub struct Running {
+    writer: std::thread::JoinHandle<()>,
+}
+
+impl App {
+    /// Opens the database, reads the state and starts the writer.
+    ///
+    /// # Errors
+    /// When the settings are unsafe or the database cannot be used.
+    pub async fn start(setting: Setting) -> anyhow::Result<(Self, Running)> {
+        let Setting { config, clock, chance } = setting;
+        let tokens = Tokens::new(&config.jwt_secret)?;
+        let target = Target::parse(&config.database_url)?;
+        connect::migrate(&target).await.context("cannot bring the database up to date")?;
+        let db = connect::read_pool(&target).await.context("cannot open the database")?;
+        let mut store = match &target {
+            Target::Sqlite(path) => SqliteStore::open(path)?,
+            Target::Postgres(_) => bail!("PostgreSQL is not served yet; the schema is, the writer is not"),
+        };
+        begin_history(&mut store, &chance)?;
+        let state = Arc::new(ArcSwap::from_pointee(load::whole(&db, clock.now()).await?));
+        let handover = Arc::new(Handover::new(state.load().head.seq));
+        let metrics = Arc::new(Metrics::new());
+        let (writer, thread) = Writer::start(Parts {
+            store: Box::new(store),
+            db: db.clone(),
+            published: Arc::clone(&state),
+            handover: Arc::clone(&handover),
+            clock: clock.clone(),
+            chance: chance.clone(),
+            metrics: Arc::clone(&metrics),
+        })?;
+        let app = Self {
+            limits: Arc::new(Limits::new(&config, &clock)),
+            refresh_key: Arc::new(RefreshKey::new(&config.jwt_secret)),
+            fingerprint_key: DerivedKey::new(&config.jwt_secret, "command fingerprints"),
+            config: Arc::new(config),
+            clock,
+            chance,
+            metrics,
+            tokens,
+            db,
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            state,
+            writer,
+            handover,
+            ready: Arc::new(AtomicBool::new(true)),
+        };
+        Ok((app, Running { writer: thread }))
+    }
+
+    /// The committed state as it is now.
+    #[must_use]
+    pub fn state(&self) -> Arc<State> {
+        self.state.load_full()
+    }
+
+    /// The committed state, with the marks of a category in it.
+    ///
+    /// # Errors
+    /// `OVERLOADED` or `INTERNAL` when they cannot be read.
+    pub async fn state_with(&self, category: &CategoryId) -> Result<Arc<State>, Refusal> {
+        let state = self.state();
+        if state.boards.contains_key(category) || !state.categories.contains_key(category) {
+            return Ok(state);
+        }
+        self.writer.load(category.clone()).await?;
+        Ok(self.state())
+    }
+
+    /// Carries a command out: counts it, limits it, has it decided and written, and answers when it is on the disk.
+    ///
+    /// # Errors
+    /// Why it was refused.
+    pub async fn carry_out(
+        &self,
+        actor: Actor,
+        command: Command,
+        command_id: Option<String>,
+        payload: &Value,
+    ) -> Result<Value, Refusal> {
+        let name = command.name();
+        let timer = self.metrics.command_duration.with_label_values(&[name]).start_timer();
+        let outcome = match self.limit(&actor, command.limit(), command.cost(), name) {
+            Ok(()) => {
+                let fingerprint = hex::encode(self.fingerprint_key.mac(format!("{name}\n{payload}").as_bytes()));
+                self.writer.carry_out(actor, command, command_id, fingerprint).await
+            }
+            Err(refusal) => Err(refusal),
+        };
+        timer.observe_duration();
+        outcome
+    }
+
+    /// Takes from a user's rate limit.
+    ///
+    /// # Errors
+    /// `RATE_LIMIT`.
+    pub fn limit(&self, actor: &Actor, limit: Limit, cost: u32, name: &str) -> Result<(), Refusal> {
+        match actor {
+            Actor::User { id, .. } => self.limits.user(limit, id, cost).inspect_err(|_limited| {
+                self.metrics.rate_limited.with_label_values(&[name]).inc();
+            }),
+            Actor::Operator => Ok(()),
+        }
+    }
+
+    /// Reading a list: limited like everything else.
+    ///
+    /// # Errors
+    /// `RATE_LIMIT`.
+    pub fn limit_reading(&self, user: &Actor, name: &'static str) -> Result<(), Refusal> {
+        self.limit(user, Limit::Lists, 1, name)
+    }
+
+    /// Whether new work is taken.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::SeqCst)
+    }
+
+    /// Starts what runs beside the requests: the dispatcher, the tallies, the housekeeping.
+    #[must_use]
+    pub fn start_tasks(&self, io: SocketIo) -> Outlet {
+        let (outlet, changes) = Outlet::new(io, Arc::clone(&self.state), self.clock.clone(), Arc::clone(&self.metrics));
+        let dispatch = dispatcher::run(outlet.clone(), Arc::clone(&self.handover), self.db.clone());
+        self.run_until_stopped(dispatch);
+        self.run_until_stopped(self.clone().send_tallies(outlet.clone(), changes));
+        self.run_until_stopped(self.clone().keep_house());
+        outlet
+    }
+
+    fn run_until_stopped(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let stopping = self.stopping.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = stopping.cancelled() => {}
+                () = work => {}
+            }
+        });
+    }
+
+    /// Sends the tally of what has changed, at most four times a second per category, the latest wins.
+    async fn send_tallies(self, outlet: Outlet, mut changes: mpsc::Receiver<CategoryId>) {
+        while let Some(first) = changes.recv().await {
+            let mut changed = BTreeSet::from([first]);
+            while let Ok(next) = changes.try_recv() {
+                changed.insert(next);
+            }
+            for category in changed {
+                if outlet.is_anybody_there() {
+                    self.send_tally(&outlet, &category).await;
+                }
+            }
+            tokio::time::sleep(TALLY_EVERY).await;
+        }
+    }
+
+    async fn send_tally(&self, outlet: &Outlet, id: &CategoryId) {
+        let Ok(state) = self.state_with(id).await else { return };
+        let Some(category) = state.categories.get(id) else { return };
+        match tally::tally(&state, category).map(serde_json::to_value) {
+            Ok(Ok(view)) => outlet.send_tally(id, view),
+            Ok(Err(error)) => tracing::error!(%error, category = %id, "a tally could not be written as JSON"),
+            Err(refusal) => tracing::warn!(%refusal, category = %id, "a tally could not be made"),
+        }
+    }
+
+    async fn keep_house(self) {
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        let mut evict = tokio::time::interval(EVICT_EVERY);
+        loop {
+            tokio::select! {
+                _ = look.tick() => self.writer.look(),
+                _ = evict.tick() => self.limits.evict_idle(&self.metrics),
+            }
+        }
+    }
+
+    /// Ends: nothing new is taken, what waits is written, tasks are waited for.
+    ///
+    /// # Errors
+    /// When the writer died.
+    pub async fn stop(self, running: Running) -> anyhow::Result<()> {
+        self.stopping.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        let Self { writer, db, .. } = self;
+        writer.stop().await;
+        tokio::task::spawn_blocking(move || running.writer.join())
+            .await?
+            .map_err(|_panic| anyhow::anyhow!("the writer died"))?;
+        db.close().await?;
+        Ok(())
+    }
+
+    /// No longer ready: a load balancer sends nobody here any more.
+    pub fn refuse_newcomers(&self) {
+        self.ready.store(false, Ordering::SeqCst);
+    }
+
+    /// The user an email belongs to.
+    #[must_use]
+    pub fn user_by_email(&self, email: &str) -> Option<UserId> {
+        self.state().emails.get(&email.trim().to_lowercase()).cloned()
+    }
+}
+
+/// Writes the beginning of the log into a database that has none: a new history, under a new epoch.
+fn begin_history(store: &mut SqliteStore, chance: &Chance) -> anyhow::Result<()> {
+    if store.head()?.is_some() {
+        return Ok(());
+    }
+    let epoch = hex::encode(chance.bytes::<8>());
+    let head = log_head::Model { id: "head".into(), seq: 0, hash: GENESIS.into(), epoch };
+    store.begin(&row::Row::from(head))
+}

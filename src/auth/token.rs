@@ -1,0 +1,246 @@
+//! The token gate. What the JWT library accepts even when strict (FACTS: unknown `crit`, any `typ`, embedded keys,
+//! endless lifetimes, lists of audiences, megabytes) is refused here before and after it.
+//!
+//! Invariant: only a token this installation signed, of the one shape it signs, for a session that stands, passes.
+
+use crate::auth::actor::Actor;
+use crate::auth::role::Role;
+use crate::clock::Micros;
+use crate::error::Refusal;
+use crate::ids::{SessionId, UserId};
+use crate::state::State;
+use anyhow::bail;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+
+/// Seconds an access token lives.
+pub const ACCESS_SECONDS: i64 = 15 * 60;
+/// Largest token that is looked at, in bytes.
+const TOKEN_BYTES_MAX: usize = 4096;
+/// Seconds by which clocks may differ.
+const CLOCK_SKEW_SECONDS: i64 = 60;
+const ISSUER: &str = "scorecast";
+const AUDIENCE: &str = "scorecast";
+const TYPE: &str = "at+jwt";
+/// The secret of `.env.example`: known to everybody, so it guards nothing.
+pub const EXAMPLE_SECRET: &str = "change-me-to-at-least-32-random-bytes";
+/// Shortest secret, in bytes.
+pub const SECRET_BYTES_MIN: usize = 32;
+
+/// What an access token says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Claims {
+    iss: String,
+    aud: String,
+    iat: i64,
+    /// When it ends, seconds since 1970.
+    pub exp: i64,
+    sub: UserId,
+    /// For readers of the token; the server takes the role from the database.
+    role: Role,
+    sid: SessionId,
+    sv: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StrictHeader {
+    alg: String,
+    typ: String,
+    #[serde(rename = "kid", default)]
+    _kid: Option<String>,
+}
+
+/// Signs and checks access tokens.
+#[derive(Clone)]
+pub struct Tokens {
+    signing: EncodingKey,
+    checking: DecodingKey,
+    validation: Validation,
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tokens")
+    }
+}
+
+impl Tokens {
+    /// From the secret of the installation.
+    ///
+    /// # Errors
+    /// When the secret is too short, or the one of the example.
+    pub fn new(secret: &str) -> anyhow::Result<Self> {
+        if secret.len() < SECRET_BYTES_MIN {
+            bail!("JWT_SECRET must have at least {SECRET_BYTES_MIN} bytes; make one with: openssl rand -hex 32");
+        }
+        if secret == EXAMPLE_SECRET {
+            bail!("JWT_SECRET is the one of .env.example, which everybody knows; make one with: openssl rand -hex 32");
+        }
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        // Time is checked below against the clock that is passed in.
+        validation.validate_exp = false;
+        validation.leeway = 0;
+        Ok(Self {
+            signing: EncodingKey::from_secret(secret.as_bytes()),
+            checking: DecodingKey::from_secret(secret.as_bytes()),
+            validation,
+        })
+    }
+
+    /// A new access token for a session.
+    ///
+    /// # Errors
+    /// When signing fails.
+    pub fn issue(
+        &self,
+        user: &UserId,
+        role: Role,
+        session: &SessionId,
+        version: i64,
+        now: Micros,
+    ) -> anyhow::Result<String> {
+        let claims = Claims {
+            iss: ISSUER.into(),
+            aud: AUDIENCE.into(),
+            iat: now.seconds(),
+            exp: now.seconds() + ACCESS_SECONDS,
+            sub: user.clone(),
+            role,
+            sid: session.clone(),
+            sv: version,
+        };
+        let header = Header { typ: Some(TYPE.into()), ..Header::new(Algorithm::HS256) };
+        Ok(jsonwebtoken::encode(&header, &claims, &self.signing)?)
+    }
+
+    /// Reads a token, without asking yet whether its session stands.
+    ///
+    /// # Errors
+    /// `INVALID_TOKEN`, or `TOKEN_EXPIRED`.
+    pub fn read(&self, token: &str, now: Micros) -> Result<Claims, Refusal> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(Refusal::InvalidToken);
+        }
+        strict_header(token).ok_or(Refusal::InvalidToken)?;
+        let claims = jsonwebtoken::decode::<Claims>(token, &self.checking, &self.validation)
+            .map_err(|_wrong| Refusal::InvalidToken)?
+            .claims;
+        let lifetime_ok =
+            claims.exp.checked_sub(claims.iat).is_some_and(|seconds| (0..=ACCESS_SECONDS).contains(&seconds));
+        if !lifetime_ok || claims.iat > now.seconds() + CLOCK_SKEW_SECONDS {
+            return Err(Refusal::InvalidToken);
+        }
+        if claims.exp <= now.seconds() {
+            return Err(Refusal::TokenExpired);
+        }
+        Ok(claims)
+    }
+
+    /// Reads a token and asks whether its session stands.
+    ///
+    /// # Errors
+    /// `INVALID_TOKEN`, `TOKEN_EXPIRED` or `SESSION_REVOKED`.
+    pub fn admit(&self, token: &str, state: &State, now: Micros) -> Result<(Actor, Claims), Refusal> {
+        let claims = self.read(token, now)?;
+        let user = state.users.get(&claims.sub).ok_or(Refusal::InvalidToken)?;
+        let actor = Actor::User { id: claims.sub.clone(), session: claims.sid.clone() };
+        if user.session_version != claims.sv {
+            return Err(Refusal::SessionRevoked);
+        }
+        actor.must_be_signed_in(state)?;
+        Ok((actor, claims))
+    }
+}
+
+fn strict_header(token: &str) -> Option<()> {
+    let (header, _) = token.split_once('.')?;
+    let header: StrictHeader = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;
+    (header.alg == "HS256" && header.typ == TYPE).then_some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+    const NOW: Micros = Micros(1_700_000_000_000_000);
+
+    /// Signs any header and payload with the right key, as the library would not let us.
+    fn forge(header: &Value, payload: &Value) -> String {
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let message = format!("{}.{}", part(header), part(payload));
+        let signature = jsonwebtoken::crypto::sign(
+            message.as_bytes(),
+            &EncodingKey::from_secret(SECRET.as_bytes()),
+            Algorithm::HS256,
+        )
+        .expect("HS256 signs anything");
+        format!("{message}.{signature}")
+    }
+
+    fn payload() -> Value {
+        let now = NOW.seconds();
+        json!({"iss": "scorecast", "aud": "scorecast", "iat": now, "exp": now + 900, "sub": "u", "role": "JUDGE", "sid": "s", "sv": 1})
+    }
+
+    fn with(mut base: Value, key: &str, value: Value) -> Value {
+        base.as_object_mut().expect("an object").insert(key.into(), value);
+        base
+    }
+
+    #[test]
+    fn only_a_token_of_our_own_shape_passes() {
+        let tokens = Tokens::new(SECRET).expect("a good secret");
+        let header = json!({"alg": "HS256", "typ": "at+jwt"});
+        assert!(tokens.read(&forge(&header, &payload()), NOW).is_ok());
+        let now = NOW.seconds();
+        let cases: Vec<(&str, String)> = vec![
+            ("crit", forge(&with(header.clone(), "crit", json!(["b64"])), &payload())),
+            ("typ", forge(&with(header.clone(), "typ", json!("JWT")), &payload())),
+            ("no typ", forge(&json!({"alg": "HS256"}), &payload())),
+            ("jwk", forge(&with(header.clone(), "jwk", json!({"kty": "oct", "k": "AA"})), &payload())),
+            ("jku", forge(&with(header.clone(), "jku", json!("https://x.example/k")), &payload())),
+            ("alg none", forge(&with(header.clone(), "alg", json!("none")), &payload())),
+            ("alg HS384", forge(&with(header.clone(), "alg", json!("HS384")), &payload())),
+            ("endless", forge(&header, &with(payload(), "exp", json!(u64::MAX)))),
+            ("too long", forge(&header, &with(payload(), "exp", json!(now + 901)))),
+            ("backwards", forge(&header, &with(payload(), "exp", json!(now - 1)))),
+            (
+                "iat in the future",
+                forge(&header, &with(with(payload(), "iat", json!(now + 3600)), "exp", json!(now + 3700))),
+            ),
+            ("iss list", forge(&header, &with(payload(), "iss", json!(["scorecast"])))),
+            ("aud list", forge(&header, &with(payload(), "aud", json!(["scorecast", "x"])))),
+            ("aud other", forge(&header, &with(payload(), "aud", json!("other")))),
+            ("iss other", forge(&header, &with(payload(), "iss", json!("other")))),
+            ("role unknown", forge(&header, &with(payload(), "role", json!("ROOT")))),
+            ("extra claim", forge(&header, &with(payload(), "admin", json!(true)))),
+            ("huge", format!("{}{}", forge(&header, &payload()), "A".repeat(10_000_000))),
+            ("cut", forge(&header, &payload())[..40].to_owned()),
+            ("empty", String::new()),
+            ("dots", "..".into()),
+        ];
+        for (what, token) in cases {
+            assert!(matches!(tokens.read(&token, NOW), Err(Refusal::InvalidToken)), "{what} was taken");
+        }
+        let other = Tokens::new("another-secret-of-more-than-32-bytes").expect("a good secret");
+        assert!(matches!(other.read(&forge(&header, &payload()), NOW), Err(Refusal::InvalidToken)));
+        let later = NOW.plus_seconds(900);
+        assert!(matches!(tokens.read(&forge(&header, &payload()), later), Err(Refusal::TokenExpired)));
+    }
+
+    #[test]
+    fn a_weak_secret_does_not_start() {
+        assert!(Tokens::new("").is_err());
+        assert!(Tokens::new("0123456789abcdef0123456789abcde").is_err());
+        assert!(Tokens::new(EXAMPLE_SECRET).is_err());
+    }
+}

@@ -1,0 +1,329 @@
+//! The command line.
+
+use crate::app::{App, Running, Setting};
+use crate::auth::actor::Actor;
+use crate::auth::role::Role;
+use crate::auth::sessions::{OpenSession, SessionGrant};
+use crate::auth::{password, token};
+use crate::clock::{Chance, Clock};
+use crate::command::parse;
+use crate::config::{Config, LogFormat};
+use crate::db::connect::{self, FileLock, Target};
+use crate::demo;
+use crate::setup::import;
+use crate::setup::spec::UserSpec;
+use crate::setup::{PutUser, list};
+use crate::transport::{http, rest, serve};
+use anyhow::{Context, bail};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use serde_json::Value;
+use std::io::{BufRead, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Authenticated, multi-role, real-time scoring for judged and timed events.
+#[derive(Parser, Debug)]
+#[command(name = "scorecast", version, about)]
+struct Cli {
+    #[command(flatten)]
+    config: Config,
+    #[command(subcommand)]
+    command: Option<Action>,
+}
+
+#[derive(Subcommand, Debug)]
+enum Action {
+    /// Serve (the default).
+    Serve,
+    /// Serve a demo: a real competition in a database of its own, with logins to try.
+    Demo {
+        /// The folder of the demo's database and secret.
+        #[arg(long, default_value = "data/demo")]
+        folder: PathBuf,
+    },
+    /// Bring the schema of the database up to date.
+    Migrate,
+    /// Import an event from a JSON or YAML document (`-` reads standard input).
+    Import {
+        /// The document.
+        file: PathBuf,
+    },
+    /// Add, list and disable users; works beside a running server.
+    #[command(subcommand)]
+    User(UserAction),
+    /// Print an access token for a user; works beside a running server.
+    Token {
+        /// The user's email.
+        email: String,
+    },
+    /// Print the description of the HTTP interface (OpenAPI 3.1).
+    Openapi,
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+enum UserAction {
+    /// Add a user. The password is read from standard input with --password-stdin, else one is made and printed.
+    Add {
+        /// The email to sign in with.
+        email: String,
+        /// The name.
+        #[arg(long)]
+        name: String,
+        /// The role.
+        #[arg(long, ignore_case = true)]
+        role: RoleName,
+        /// Read the password from the first line of standard input.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// List all users.
+    List,
+    /// Disable a user and end their sessions.
+    Disable {
+        /// The user's email.
+        email: String,
+    },
+}
+
+/// A role, as the command line spells it.
+#[derive(Clone, Copy, Debug)]
+struct RoleName(Role);
+
+impl ValueEnum for RoleName {
+    fn value_variants<'a>() -> &'a [Self] {
+        const ALL: [RoleName; 8] = {
+            let mut all = [RoleName(Role::Admin); 8];
+            let mut at = 0;
+            while at < 8 {
+                all[at] = RoleName(Role::ALL[at]);
+                at += 1;
+            }
+            all
+        };
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        Some(clap::builder::PossibleValue::new(self.0.as_str()))
+    }
+}
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    // A missing .env is no fault; a broken one is told by the setting that then lacks.
+    let _absent = dotenvy::dotenv();
+    let cli = Cli::parse();
+    log_to_stderr(&cli.config);
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
+        .and_then(|runtime| runtime.block_on(run(cli.config, cli.command.unwrap_or(Action::Serve))));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("scorecast: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn log_to_stderr(config: &Config) {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_new(&config.log_level).unwrap_or_else(|_wrong| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+}
+
+async fn run(config: Config, action: Action) -> anyhow::Result<()> {
+    match action {
+        Action::Serve => {
+            if config.jwt_secret.is_empty() {
+                bail!("JWT_SECRET is not set; make one with: openssl rand -hex 32");
+            }
+            serve_until_told(config, |_| {}).await
+        }
+        Action::Demo { folder } => {
+            let config = demo::prepare(config, &folder).await?;
+            serve_until_told(config, demo::welcome).await
+        }
+        Action::Migrate => {
+            let target = Target::parse(&config.database_url)?;
+            let _lock = lock(&target)?;
+            connect::migrate(&target).await
+        }
+        Action::Import { file } => {
+            let source = read_file(&file)?;
+            let _lock = lock(&Target::parse(&config.database_url)?)?;
+            with_app(any_secret(config), async |app| {
+                let command = rest::setup::hashed(import::read(&source)?).await?;
+                let taken = app.carry_out(Actor::Operator, command.into(), None, &Value::Null).await?;
+                println!("{taken}");
+                Ok(())
+            })
+            .await
+        }
+        Action::User(action) => with_app(any_secret(config), async |app| user(app, action).await).await,
+        Action::Token { email } => {
+            let config = with_kept_secret(config)?;
+            with_app(config, async |app| {
+                println!("{}", access_token(app, &email).await?);
+                Ok(())
+            })
+            .await
+        }
+        Action::Openapi => {
+            println!("{}", http::openapi()?);
+            Ok(())
+        }
+        Action::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "scorecast", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}
+
+fn lock(target: &Target) -> anyhow::Result<Option<FileLock>> {
+    match target {
+        Target::Sqlite(path) => {
+            connect::make_folder(path)?;
+            FileLock::take(path).map(Some)
+        }
+        Target::Postgres(_) => Ok(None),
+    }
+}
+
+fn read_file(path: &Path) -> anyhow::Result<String> {
+    if path == Path::new("-") {
+        return std::io::read_to_string(std::io::stdin()).context("cannot read standard input");
+    }
+    std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// A command that signs nothing does not need the installation's secret.
+fn any_secret(mut config: Config) -> Config {
+    if config.jwt_secret.is_empty() {
+        config.jwt_secret = hex::encode(Chance::from_system().bytes::<32>());
+    }
+    config
+}
+
+/// The secret of the settings, else the one a demo keeps beside its database.
+fn with_kept_secret(mut config: Config) -> anyhow::Result<Config> {
+    if config.jwt_secret.is_empty()
+        && let Target::Sqlite(path) = Target::parse(&config.database_url)?
+        && let Ok(secret) = std::fs::read_to_string(path.with_file_name(demo::SECRET_FILE))
+    {
+        secret.trim().clone_into(&mut config.jwt_secret);
+    }
+    Ok(config)
+}
+
+fn setting(config: Config) -> Setting {
+    Setting { config, clock: Clock::System, chance: Chance::from_system() }
+}
+
+/// Does something with the application, without serving.
+///
+/// # Errors
+/// What `work` came to.
+pub async fn with_app(config: Config, work: impl AsyncFnOnce(&App) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let (app, running) = App::start(setting(config)).await?;
+    let outcome = work(&app).await;
+    app.stop(running).await?;
+    outcome
+}
+
+async fn serve_until_told(config: Config, welcome: impl FnOnce(&serve::Server)) -> anyhow::Result<()> {
+    let _lock = lock(&Target::parse(&config.database_url)?)?;
+    let (app, running): (App, Running) = App::start(setting(config)).await?;
+    let server = serve::start(app, running).await?;
+    println!("Scorecast listens on http://{}", server.address);
+    welcome(&server);
+    std::io::stdout().flush()?;
+    told_to_stop().await?;
+    tracing::info!("stopping");
+    server.stop().await
+}
+
+async fn told_to_stop() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        outcome = tokio::signal::ctrl_c() => Ok(outcome?),
+    }
+}
+
+async fn user(app: &App, action: UserAction) -> anyhow::Result<()> {
+    match action {
+        UserAction::Add { email, name, role, password_stdin } => {
+            let given = if password_stdin { Some(first_line()?) } else { None };
+            let secret = given.clone().unwrap_or_else(|| hex::encode(app.chance.bytes::<12>()));
+            rest::setup::check_password("password", &secret)?;
+            let password_hash = Some(password::hash(secret.clone()).await?);
+            let spec = UserSpec { email, name, role: role.0, password: None, active: None };
+            let command = PutUser { id: None, spec, password_hash };
+            let made = app.carry_out(Actor::Operator, command.into(), None, &Value::Null).await?;
+            println!("{made}");
+            if given.is_none() {
+                println!("password: {secret}");
+            }
+        }
+        UserAction::List => {
+            for user in app.state().users.values() {
+                let state = if user.active { "active" } else { "disabled" };
+                println!("{}\t{}\t{}\t{state}\t{}", user.id, user.email, user.role.as_str(), user.name);
+            }
+        }
+        UserAction::Disable { email } => {
+            let id = app.user_by_email(&email).with_context(|| format!("no user has the email {email}"))?;
+            let state = app.state();
+            let user = state.users.get(&id).context("the user has just gone")?;
+            let spec = UserSpec {
+                email: user.email.clone(),
+                name: user.name.clone(),
+                role: user.role,
+                password: None,
+                active: Some(false),
+            };
+            let command = PutUser { id: Some(id.clone()), spec, password_hash: None };
+            app.carry_out(Actor::Operator, command.into(), None, &Value::Null).await?;
+            println!("{}", list::user(&app.state(), &id)?);
+        }
+    }
+    Ok(())
+}
+
+fn first_line() -> anyhow::Result<String> {
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).context("cannot read the password from standard input")?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// An access token for a user, by a session of its own.
+///
+/// # Errors
+/// When there is no such active user.
+pub async fn access_token(app: &App, email: &str) -> anyhow::Result<String> {
+    let user = app.user_by_email(email).with_context(|| format!("no user has the email {email}"))?;
+    let open = OpenSession {
+        user: user.clone(),
+        user_agent: Some(format!("scorecast token ({} s)", token::ACCESS_SECONDS)),
+        key: Arc::clone(&app.refresh_key),
+    };
+    let now = app.clock.now();
+    let actor = Actor::User { id: user, session: app.chance.id(now).into() };
+    let grant: SessionGrant = parse(app.carry_out(actor, open.into(), None, &Value::Null).await?)?;
+    app.tokens.issue(&grant.user_id, grant.role, &grant.session_id, grant.session_version, now)
+}

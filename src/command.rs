@@ -1,0 +1,292 @@
+//! Commands: one struct for each thing an actor can ask for. The same struct arrives over HTTP, Socket.IO and the
+//! command line, and is decided by one pure function over the state.
+//!
+//! Invariant: `decide` reads no clock, no dice and no database but through its [`Draft`]; an error leaves nothing behind.
+
+use crate::assignments::{CreateAssignment, RemoveAssignment};
+use crate::auth::actor::Actor;
+use crate::auth::sessions::{EndSession, OpenSession, RevokeSessions, RotateSession};
+use crate::clock::{Chance, Micros};
+use crate::db::entity::{lane, log_text};
+use crate::db::row::{Change, Row};
+use crate::error::Refusal;
+use crate::events::event::{Event, Text};
+use crate::events::log::{LogEntry, LogHead, Origin, Receipt};
+use crate::ids::CategoryId;
+use crate::scores::{SubmitBatch, SubmitScore};
+use crate::setup::import::ImportDocument;
+use crate::setup::{
+    DeleteCategory, DeleteContest, DeleteContestant, DeleteEvent, PutCategory, PutContest, PutContestant, PutEntries,
+    PutEvent, PutUser, SetEventStatus,
+};
+use crate::state::State;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Which rate limit a command falls under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Limit {
+    /// Marks: a few a second at most, from a judge.
+    Scores,
+    /// Everything else that changes something.
+    Commands,
+    /// Reading.
+    Lists,
+    /// Not limited here: signing in has limits of its own.
+    None,
+}
+
+/// Something an actor can ask for.
+pub trait Decide {
+    /// Decides on the draft's state; what it appends and puts there is committed when it answers, and dropped when it
+    /// refuses.
+    ///
+    /// # Errors
+    /// Why not.
+    fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal>;
+
+    /// The categories whose marks it needs.
+    fn boards(&self) -> Vec<CategoryId> {
+        Vec::new()
+    }
+
+    /// How much of its rate limit it takes.
+    fn cost(&self) -> u32 {
+        1
+    }
+}
+
+macro_rules! commands {
+    ($($variant:ident = $name:literal, $limit:ident),* $(,)?) => {
+        /// Every command there is.
+        #[derive(Clone, Debug)]
+        #[allow(missing_docs, reason = "each variant is the command of that name")]
+        pub enum Command { $($variant($variant)),* }
+
+        impl Command {
+            /// The names of all commands.
+            pub const NAMES: &'static [&'static str] = &[$($name),*];
+
+            /// Its name, as metrics and the log of refusals know it.
+            #[must_use]
+            pub fn name(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $name),* }
+            }
+
+            /// The rate limit it falls under.
+            #[must_use]
+            pub fn limit(&self) -> Limit {
+                match self { $(Self::$variant(_) => Limit::$limit),* }
+            }
+
+            fn as_decide(&self) -> &dyn Decide {
+                match self { $(Self::$variant(command) => command),* }
+            }
+        }
+
+        $(impl From<$variant> for Command {
+            fn from(command: $variant) -> Self { Self::$variant(command) }
+        })*
+    };
+}
+
+commands!(
+    SubmitScore = "scores:submit",
+    Scores,
+    SubmitBatch = "scores:submitBatch",
+    Scores,
+    CreateAssignment = "assignment:created",
+    Commands,
+    RemoveAssignment = "assignment:remove",
+    Commands,
+    ImportDocument = "admin:import",
+    Commands,
+    PutUser = "admin:user",
+    Commands,
+    RevokeSessions = "admin:revoke-sessions",
+    Commands,
+    PutEvent = "admin:event",
+    Commands,
+    SetEventStatus = "admin:event-status",
+    Commands,
+    DeleteEvent = "admin:event-delete",
+    Commands,
+    PutContest = "admin:contest",
+    Commands,
+    DeleteContest = "admin:contest-delete",
+    Commands,
+    PutCategory = "admin:category",
+    Commands,
+    DeleteCategory = "admin:category-delete",
+    Commands,
+    PutEntries = "admin:entries",
+    Commands,
+    PutContestant = "admin:contestant",
+    Commands,
+    DeleteContestant = "admin:contestant-delete",
+    Commands,
+    OpenSession = "auth:login",
+    None,
+    RotateSession = "auth:refresh",
+    None,
+    EndSession = "auth:logout",
+    None,
+);
+
+impl Command {
+    /// Decides.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
+        // Opening and rotating a session is what somebody without a session does.
+        if !matches!(self, Self::OpenSession(_) | Self::RotateSession(_)) {
+            draft.actor.must_be_signed_in(&draft.state)?;
+        }
+        self.as_decide().decide(draft)
+    }
+
+    /// The categories whose marks it needs.
+    #[must_use]
+    pub fn boards(&self) -> Vec<CategoryId> {
+        self.as_decide().boards()
+    }
+
+    /// How much of its rate limit it takes.
+    #[must_use]
+    pub fn cost(&self) -> u32 {
+        self.as_decide().cost()
+    }
+}
+
+/// Reads a payload, naming the place that is wrong.
+///
+/// # Errors
+/// `INVALID_DATA`.
+pub fn parse<T: DeserializeOwned>(payload: Value) -> Result<T, Refusal> {
+    serde_path_to_error::deserialize(payload).map_err(|error| {
+        let place = error.path().to_string();
+        Refusal::invalid(if place == "." { String::new() } else { place }, error.inner())
+    })
+}
+
+/// A decision in the making: a state that only it sees, and what has changed in it.
+#[derive(Debug)]
+pub struct Draft {
+    /// The state, with everything this decision has done so far.
+    pub state: State,
+    /// Who asks.
+    pub actor: Actor,
+    /// When.
+    pub now: Micros,
+    origin: Origin,
+    chance: Chance,
+    entries: Vec<Arc<LogEntry>>,
+    changes: Vec<Change>,
+}
+
+/// What a decision came to.
+#[derive(Debug)]
+pub struct Decision {
+    /// The state after it.
+    pub state: State,
+    /// What happened.
+    pub entries: Vec<Arc<LogEntry>>,
+    /// The rows it changed.
+    pub changes: Vec<Change>,
+}
+
+impl Draft {
+    /// Begins a decision.
+    #[must_use]
+    pub fn new(state: State, actor: Actor, command_id: Arc<str>, now: Micros, chance: Chance) -> Self {
+        let origin = Origin { actor: actor.name(), command_id, at: now };
+        Self { state, actor, now, origin, chance, entries: Vec::new(), changes: Vec::new() }
+    }
+
+    /// A decision within this one, which can be merged or left.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self {
+            state: self.state.clone(),
+            actor: self.actor.clone(),
+            now: self.now,
+            origin: self.origin.clone(),
+            chance: self.chance.clone(),
+            entries: Vec::new(),
+            changes: Vec::new(),
+        }
+    }
+
+    /// Takes over what a fork has decided.
+    pub fn merge(&mut self, fork: Self) {
+        self.state = fork.state;
+        self.entries.extend(fork.entries);
+        self.changes.extend(fork.changes);
+    }
+
+    /// Inserts or replaces a row.
+    pub fn put(&mut self, row: impl Into<Row>) {
+        self.change(Change::Put(row.into()));
+    }
+
+    /// Removes a row.
+    pub fn remove(&mut self, row: impl Into<Row>) {
+        self.change(Change::Drop(row.into()));
+    }
+
+    fn change(&mut self, change: Change) {
+        self.state.apply(&change);
+        self.changes.push(change);
+    }
+
+    /// Appends a fact to the log.
+    pub fn append(&mut self, event: Event) -> Receipt {
+        let lane = event.lane();
+        let lane_seq = self.state.lane_seq(&lane) + 1;
+        for (field, text) in event.texts() {
+            if let Text::Known { body, salt } = text {
+                let row = log_text::Model {
+                    seq: self.state.head.seq + 1,
+                    field: field.to_owned(),
+                    salt: salt.clone(),
+                    body: body.clone(),
+                };
+                self.changes.push(Change::Put(row.into()));
+            }
+        }
+        let (entry, row) = LogEntry::chain(&self.state.head, lane_seq, &self.origin, event, &self.chance.bytes());
+        self.state.head = LogHead { seq: entry.seq, hash: Arc::clone(&entry.hash), epoch: Arc::clone(&entry.epoch) };
+        self.state.lanes.insert(lane, lane_seq);
+        self.changes.push(Change::Put(lane::Model { name: row.lane.clone(), seq: lane_seq }.into()));
+        self.changes.push(Change::Put(row.into()));
+        let receipt = entry.receipt();
+        self.entries.push(Arc::new(entry));
+        receipt
+    }
+
+    /// A new id.
+    #[must_use]
+    pub fn new_id<T: From<uuid::Uuid>>(&self) -> T {
+        self.chance.id(self.now).into()
+    }
+
+    /// A free text under a fresh salt.
+    #[must_use]
+    pub fn text(&self, body: &str) -> Text {
+        Text::Known { body: body.to_owned(), salt: hex::encode(self.chance.bytes::<16>()) }
+    }
+
+    /// Random bytes, for secrets.
+    #[must_use]
+    pub fn random<const N: usize>(&self) -> [u8; N] {
+        self.chance.bytes()
+    }
+
+    /// What it came to.
+    #[must_use]
+    pub fn finish(self) -> Decision {
+        Decision { state: self.state, entries: self.entries, changes: self.changes }
+    }
+}

@@ -1,0 +1,142 @@
+//! Every setting, with its default: from the command line, else the environment (or `.env`), else what stands here.
+//! `.env.example` is compared with this struct by a test.
+
+use clap::Args;
+use std::net::{IpAddr, SocketAddr};
+
+/// Where and how a server runs.
+#[derive(Args, Clone)]
+pub struct Config {
+    /// The database: `sqlite://path?mode=rwc`, or `postgres://…` for more than one node.
+    #[arg(
+        long,
+        global = true,
+        env = "DATABASE_URL",
+        default_value = "sqlite://data/scorecast.db?mode=rwc",
+        hide_env_values = true
+    )]
+    pub database_url: String,
+    /// Address and port to listen on.
+    #[arg(long, global = true, env = "BIND", default_value = "127.0.0.1:3000")]
+    pub bind: SocketAddr,
+    /// Signs access tokens; at least 32 bytes, the same on every node. No default: `openssl rand -hex 32` makes one.
+    #[arg(
+        long,
+        global = true,
+        env = "JWT_SECRET",
+        default_value = "",
+        hide_env_values = true,
+        hide_default_value = true
+    )]
+    pub jwt_secret: String,
+    /// Origins whose pages may use this server with credentials, separated by commas.
+    #[arg(
+        long,
+        global = true,
+        env = "ALLOWED_ORIGINS",
+        default_value = "http://localhost:3000,http://127.0.0.1:3000",
+        value_delimiter = ','
+    )]
+    pub allowed_origins: Vec<String>,
+    /// Addresses of proxies whose `X-Forwarded-For` is believed, separated by commas.
+    #[arg(long, global = true, env = "TRUSTED_PROXIES", default_value = "", value_delimiter = ',', value_parser = parse_proxy)]
+    pub trusted_proxies: Vec<Proxy>,
+    /// Transports of Socket.IO, separated by commas.
+    #[arg(long, global = true, env = "TRANSPORTS", default_value = "websocket,polling", value_delimiter = ',')]
+    pub transports: Vec<Transport>,
+    /// Milliseconds between the server's pings.
+    #[arg(long, global = true, env = "PING_INTERVAL_MS", default_value_t = 25_000)]
+    pub ping_interval_ms: u64,
+    /// Milliseconds a ping may stay unanswered.
+    #[arg(long, global = true, env = "PING_TIMEOUT_MS", default_value_t = 60_000)]
+    pub ping_timeout_ms: u64,
+    /// Largest frame a client may send, in bytes.
+    #[arg(long, global = true, env = "FRAME_BYTES_MAX", default_value_t = 131_072)]
+    pub frame_bytes_max: usize,
+    /// Packets that may wait for one socket.
+    #[arg(long, global = true, env = "SOCKET_BUFFER_MAX", default_value_t = 4_096)]
+    pub socket_buffer_max: usize,
+    /// Commands that may wait for one socket.
+    #[arg(long, global = true, env = "SOCKET_QUEUE_MAX", default_value_t = 256)]
+    pub socket_queue_max: usize,
+    /// Marks a user may submit in a minute, and at once.
+    #[arg(long, global = true, env = "RATE_LIMIT_SCORES_PER_MINUTE", default_value_t = 60)]
+    pub rate_limit_scores_per_minute: u32,
+    /// Other commands a user may send in a minute, and at once.
+    #[arg(long, global = true, env = "RATE_LIMIT_COMMANDS_PER_MINUTE", default_value_t = 100)]
+    pub rate_limit_commands_per_minute: u32,
+    /// Lists a user may ask for in a minute, and at once.
+    #[arg(long, global = true, env = "RATE_LIMIT_LISTS_PER_MINUTE", default_value_t = 300)]
+    pub rate_limit_lists_per_minute: u32,
+    /// Failed logins in a minute, for one account from one address.
+    #[arg(long, global = true, env = "RATE_LIMIT_FAILED_LOGINS_PER_MINUTE", default_value_t = 10)]
+    pub rate_limit_failed_logins_per_minute: u32,
+    /// Failed logins in a minute, from one address.
+    #[arg(long, global = true, env = "RATE_LIMIT_FAILED_LOGINS_PER_ADDRESS_PER_MINUTE", default_value_t = 120)]
+    pub rate_limit_failed_logins_per_address_per_minute: u32,
+    /// Handshakes without a valid token in a minute, from one address.
+    #[arg(long, global = true, env = "RATE_LIMIT_HANDSHAKES_PER_MINUTE", default_value_t = 6_000)]
+    pub rate_limit_handshakes_per_minute: u32,
+    /// Lets others than this machine itself read `/metrics`, by `Authorization: Bearer`.
+    #[arg(long, global = true, env = "METRICS_TOKEN", default_value = "", hide_env_values = true)]
+    pub metrics_token: String,
+    /// How log lines look.
+    #[arg(long, global = true, env = "LOG_FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+    /// What is logged, as `tracing` filters say it.
+    #[arg(long, global = true, env = "LOG_LEVEL", default_value = "info")]
+    pub log_level: String,
+}
+
+impl std::fmt::Debug for Config {
+    /// Without the secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config").field("bind", &self.bind).field("transports", &self.transports).finish_non_exhaustive()
+    }
+}
+
+/// A transport of Socket.IO.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Transport {
+    /// One WebSocket.
+    Websocket,
+    /// HTTP long polling.
+    Polling,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines, an object a line.
+    Json,
+}
+
+/// The address of a proxy that is believed; an empty entry is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proxy(Option<IpAddr>);
+
+fn parse_proxy(text: &str) -> Result<Proxy, std::net::AddrParseError> {
+    let text = text.trim();
+    if text.is_empty() { Ok(Proxy(None)) } else { text.parse().map(|address| Proxy(Some(address))) }
+}
+
+impl Config {
+    /// Whether an address is that of a proxy whose word is taken.
+    #[must_use]
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted_proxies.contains(&Proxy(Some(address)))
+    }
+
+    /// The settings with every default, for tests and for `demo`.
+    #[must_use]
+    pub fn defaults() -> Self {
+        use clap::{Command, FromArgMatches};
+        // The environment is left out on purpose: a test must not change with the machine it runs on.
+        let command =
+            <Self as Args>::augment_args(Command::new("scorecast")).mut_args(|argument| argument.env(None::<&str>));
+        let matches = command.get_matches_from(["scorecast"]);
+        Self::from_arg_matches(&matches).expect("every setting but the secret has a default, and that one is empty")
+    }
+}

@@ -1,0 +1,19 @@
+//! One file a table. Nothing here is `Serialize`: only views and facts reach the wire or the log.
+
+pub mod assignment;
+pub mod category;
+pub mod command;
+pub mod contest;
+pub mod contestant;
+pub mod criterion;
+pub mod entry;
+pub mod event;
+pub mod lane;
+pub mod log_entry;
+pub mod log_head;
+pub mod log_text;
+pub mod mark;
+pub mod race;
+pub mod race_participant;
+pub mod session;
+pub mod user;

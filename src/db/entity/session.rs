@@ -1,0 +1,25 @@
+//! One sign-in: the current refresh token is kept as a hash.
+
+use crate::clock::Micros;
+use crate::ids::{SessionId, UserId};
+use sea_orm::entity::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "session")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: SessionId,
+    pub user_id: UserId,
+    pub created_at: Micros,
+    pub expires_at: Micros,
+    pub revoked_at: Option<Micros>,
+    pub generation: i64,
+    pub rotated_at: Micros,
+    pub refresh_hash: String,
+    pub user_agent: Option<String>,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

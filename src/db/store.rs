@@ -1,0 +1,175 @@
+//! Where a batch becomes durable. The writer's own connection: one transaction a batch, one multi-row statement a
+//! table, one fsync.
+//!
+//! Invariant: a batch is appended only to the log head it was decided on; otherwise nothing of it is written.
+
+use super::connect::BUSY_TIMEOUT;
+use super::row::{Change, Row, Table, Writes, tables, upsert_sql};
+use crate::events::log::LogHead;
+use anyhow::Context;
+use rusqlite::types::{ToSqlOutput, Value as SqlValue, ValueRef};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use sea_orm::Value;
+use std::path::Path;
+
+/// Rows of one statement, largest first: a batch is cut into few shapes, so that each statement is prepared once.
+const STATEMENT_ROWS: [usize; 4] = [64, 16, 4, 1];
+
+/// An answer given before to the same command id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PriorAnswer {
+    /// A keyed hash of the command's name and payload.
+    pub fingerprint: String,
+    /// The ack's data, as JSON text.
+    pub answer: String,
+}
+
+/// Why a batch was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// Somebody else appended first; the batch must be decided again.
+    #[error("the log has moved on")]
+    HeadMoved,
+    /// The database failed.
+    #[error("the batch could not be committed")]
+    Failed(#[source] anyhow::Error),
+}
+
+/// What the writer needs of a database.
+pub trait Store: Send {
+    /// The answer a user's command id got before.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn prior_answer(&mut self, user: &str, command_id: &str) -> anyhow::Result<Option<PriorAnswer>>;
+
+    /// Writes all, or nothing, and returns when it is on the disk.
+    ///
+    /// # Errors
+    /// `HeadMoved` when the log does not end at `expected`.
+    fn commit(&mut self, expected: &LogHead, writes: &Writes) -> Result<(), CommitError>;
+}
+
+/// SQLite through its own prepared statements: a hand-over to an asynchronous driver would cost more than the statement.
+pub struct SqliteStore {
+    connection: Connection,
+    tables: Vec<Table>,
+}
+
+struct Param<'a>(&'a Value);
+
+impl rusqlite::ToSql for Param<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self.0 {
+            Value::Bool(Some(flag)) => ToSqlOutput::Owned(SqlValue::Integer(i64::from(*flag))),
+            Value::Int(Some(number)) => ToSqlOutput::Owned(SqlValue::Integer(i64::from(*number))),
+            Value::BigInt(Some(number)) => ToSqlOutput::Owned(SqlValue::Integer(*number)),
+            Value::String(Some(text)) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
+            Value::Bool(None) | Value::Int(None) | Value::BigInt(None) | Value::String(None) => {
+                ToSqlOutput::Owned(SqlValue::Null)
+            }
+            other => return Err(rusqlite::Error::ToSqlConversionFailure(format!("a row holds {other:?}").into())),
+        })
+    }
+}
+
+impl SqliteStore {
+    /// Opens the writer's connection.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or is not a database.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        let connection = Connection::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        // FULL: with NORMAL the last commits are lost at a power cut. The WAL is checkpointed by this connection alone.
+        connection.execute_batch(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=1000; PRAGMA journal_size_limit=67108864;",
+        )?;
+        connection.set_prepared_statement_cache_capacity(128);
+        Ok(Self { connection, tables: tables() })
+    }
+
+    /// The log's end as it stands in the file.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn head(&self) -> anyhow::Result<Option<LogHead>> {
+        read_head(&self.connection).context("cannot read the end of the log")
+    }
+
+    /// Writes the first row of a log, unless another process did so meanwhile.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn begin(&mut self, head: &Row) -> anyhow::Result<()> {
+        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if read_head(&tx)?.is_none() {
+            let mut writes = Writes::default();
+            writes.add(&self.tables, &Change::Put(head.clone()));
+            write_all(&tx, &self.tables, &writes)?;
+        }
+        Ok(tx.commit()?)
+    }
+}
+
+fn read_head(connection: &Connection) -> rusqlite::Result<Option<LogHead>> {
+    connection
+        .prepare_cached("SELECT seq, hash, epoch FROM log_head WHERE id = 'head'")?
+        .query_row([], |row| {
+            Ok(LogHead {
+                seq: row.get(0)?,
+                hash: row.get::<_, String>(1)?.into(),
+                epoch: row.get::<_, String>(2)?.into(),
+            })
+        })
+        .optional()
+}
+
+fn write_all(connection: &Connection, tables: &[Table], writes: &Writes) -> rusqlite::Result<()> {
+    for (number, key) in writes.drops() {
+        let table = &tables[*number];
+        let condition =
+            table.key.iter().map(|at| format!("\"{}\"=?", table.columns[*at])).collect::<Vec<_>>().join(" AND ");
+        connection
+            .prepare_cached(&format!("DELETE FROM \"{}\" WHERE {condition}", table.name))?
+            .execute(rusqlite::params_from_iter(key.iter().map(Param)))?;
+    }
+    for (number, rows) in writes.puts() {
+        let mut rest = rows;
+        for size in STATEMENT_ROWS {
+            while rest.len() >= size {
+                let (now, later) = rest.split_at(size);
+                let mut statement = connection.prepare_cached(&upsert_sql(&tables[number], size, false))?;
+                statement.execute(rusqlite::params_from_iter(now.iter().flatten().map(Param)))?;
+                rest = later;
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Store for SqliteStore {
+    fn prior_answer(&mut self, user: &str, command_id: &str) -> anyhow::Result<Option<PriorAnswer>> {
+        self.connection
+            .prepare_cached("SELECT fingerprint, answer FROM command WHERE user_id = ?1 AND command_id = ?2")
+            .and_then(|mut statement| {
+                statement
+                    .query_row([user, command_id], |row| {
+                        Ok(PriorAnswer { fingerprint: row.get(0)?, answer: row.get(1)? })
+                    })
+                    .optional()
+            })
+            .context("cannot look up a command id")
+    }
+
+    fn commit(&mut self, expected: &LogHead, writes: &Writes) -> Result<(), CommitError> {
+        let failed = |cause: rusqlite::Error| CommitError::Failed(cause.into());
+        // IMMEDIATE: a deferred transaction that upgrades fails at once with BUSY and ignores the busy timeout.
+        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        if read_head(&tx).map_err(failed)?.as_ref() != Some(expected) {
+            return Err(CommitError::HeadMoved);
+        }
+        write_all(&tx, &self.tables, writes).map_err(failed)?;
+        tx.commit().map_err(failed)
+    }
+}

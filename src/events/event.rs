@@ -1,0 +1,316 @@
+//! The vocabulary of the log, in the past tense.
+//!
+//! Invariant: a new variant does not compile until it says which lane it belongs to, who is shown what of it, and what
+//! another node must reload to know it.
+
+use super::audience::{Author, Delivery, Members, Office, Panel, Person};
+use super::log::commitment;
+use super::room::Lane;
+use super::view::{AssignmentNew, AssignmentRemoved, FullScore, MaskedScore, OwnScore, Tick};
+use crate::auth::role::Hat;
+use crate::clock::Micros;
+use crate::db::entity::assignment::AssignmentStatus;
+use crate::db::entity::category::JudgeVisibility;
+use crate::db::entity::mark::MarkStatus;
+use crate::ids::{AssignmentId, CategoryId, ContestId, ContestantId, CriterionId, EventId, MarkId, SessionId, UserId};
+use crate::ranking::Mark;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Free text of a fact: the log holds its salted commitment, a row beside it the text, so that it can be erased.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Text {
+    /// The text, and the salt of its commitment.
+    Known {
+        /// What was written.
+        body: String,
+        /// 16 random bytes, hex.
+        salt: String,
+    },
+    /// Only the commitment is left.
+    Erased(String),
+}
+
+impl Text {
+    /// The text, unless it was erased.
+    #[must_use]
+    pub fn body(&self) -> Option<&str> {
+        match self {
+            Self::Known { body, .. } => Some(body),
+            Self::Erased(_) => None,
+        }
+    }
+}
+
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Known { body, salt } => out.serialize_str(&commitment(salt, body)),
+            Self::Erased(commitment) => out.serialize_str(commitment),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        String::deserialize(input).map(Self::Erased)
+    }
+}
+
+/// A judge's mark as it stood after a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScoreUpdated {
+    /// The mark.
+    pub id: MarkId,
+    /// Where it belongs.
+    pub category_id: CategoryId,
+    /// The contest of the category.
+    pub contest_id: ContestId,
+    /// The event of the category.
+    pub event_id: EventId,
+    /// Who was marked.
+    pub contestant_id: ContestantId,
+    /// Who marked.
+    pub judge_id: UserId,
+    /// What was marked.
+    pub criterion_id: CriterionId,
+    /// The mark, in thousandths.
+    pub score: Mark,
+    /// The judge's comment.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub comment: Option<Text>,
+    /// How far it has come.
+    pub status: MarkStatus,
+    /// 1 for a new mark, one more with each change.
+    pub version: i64,
+    /// Who entered it, when it was not the judge.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub entered_by: Option<UserId>,
+    /// What fellow judges learn of it.
+    pub visibility: JudgeVisibility,
+    /// First given.
+    pub created_at: Micros,
+    /// Last changed.
+    pub updated_at: Micros,
+}
+
+/// A hat given or taken away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AssignmentChanged {
+    /// The assignment.
+    pub id: AssignmentId,
+    /// Who wears the hat; called the judge by the founding document, whatever the hat.
+    pub judge_id: UserId,
+    /// The hat.
+    pub hat: Hat,
+    /// The event it is on or below.
+    pub event_id: EventId,
+    /// The contest it is on or below.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub contest_id: Option<ContestId>,
+    /// The category it is on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub category_id: Option<CategoryId>,
+    /// Whether the marks of this judge enter the tally.
+    pub counts: bool,
+    /// Whether the hat is worn.
+    pub status: AssignmentStatus,
+    /// Who gave it.
+    pub assigned_by: String,
+    /// When.
+    pub assigned_at: Micros,
+}
+
+/// A user was made, changed, switched off or on, or all their sessions were ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserChanged {
+    /// Who.
+    pub user_id: UserId,
+}
+
+/// A session was opened, its refresh token rotated, or it was ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionChanged {
+    /// Whose.
+    pub user_id: UserId,
+    /// Which.
+    pub session_id: SessionId,
+    /// Whether it has ended.
+    pub ended: bool,
+}
+
+/// The set-up of an event changed: what it holds, its rules, its entries, its status.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetupChanged {
+    /// Which.
+    pub event_id: EventId,
+}
+
+/// Contestants were made, changed or removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContestantsChanged {
+    /// Which.
+    pub contestant_ids: Vec<ContestantId>,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Event {
+    /// A mark was given or changed.
+    ScoreUpdated(ScoreUpdated),
+    /// A hat was given.
+    AssignmentNew(AssignmentChanged),
+    /// A hat was taken away.
+    AssignmentRemoved(AssignmentChanged),
+    /// A user changed.
+    UserChanged(UserChanged),
+    /// A session changed.
+    SessionChanged(SessionChanged),
+    /// An event's set-up changed.
+    SetupChanged(SetupChanged),
+    /// Contestants changed.
+    ContestantsChanged(ContestantsChanged),
+}
+
+/// What a node that did not decide a fact itself has to read again.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// The marks of a category.
+    Marks(CategoryId),
+    /// A user with their assignments and sessions.
+    User(UserId),
+    /// An event with all below it.
+    Event(EventId),
+    /// All contestants.
+    Contestants,
+}
+
+/// Whose sockets have to be asked whether they still belong where they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moves<'a> {
+    /// No one's.
+    Nobody,
+    /// Those of a user.
+    User(&'a UserId),
+    /// Those of everyone with a hat on or below an event.
+    Event(&'a EventId),
+}
+
+impl Event {
+    /// Its name in the log.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::ScoreUpdated(_) => "score_updated",
+            Self::AssignmentNew(_) => "assignment_new",
+            Self::AssignmentRemoved(_) => "assignment_removed",
+            Self::UserChanged(_) => "user_changed",
+            Self::SessionChanged(_) => "session_changed",
+            Self::SetupChanged(_) => "setup_changed",
+            Self::ContestantsChanged(_) => "contestants_changed",
+        }
+    }
+
+    /// The lane it belongs to.
+    #[must_use]
+    pub fn lane(&self) -> Lane {
+        match self {
+            Self::ScoreUpdated(fact) => Lane::Category(fact.category_id.clone()),
+            Self::AssignmentNew(fact) | Self::AssignmentRemoved(fact) => Lane::User(fact.judge_id.clone()),
+            Self::UserChanged(fact) => Lane::User(fact.user_id.clone()),
+            Self::SessionChanged(fact) => Lane::User(fact.user_id.clone()),
+            Self::SetupChanged(fact) => Lane::Event(fact.event_id.clone()),
+            Self::ContestantsChanged(_) => Lane::System,
+        }
+    }
+
+    /// What another node must read again to know it.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        match self {
+            Self::ScoreUpdated(fact) => Scope::Marks(fact.category_id.clone()),
+            Self::AssignmentNew(fact) | Self::AssignmentRemoved(fact) => Scope::User(fact.judge_id.clone()),
+            Self::UserChanged(fact) => Scope::User(fact.user_id.clone()),
+            Self::SessionChanged(fact) => Scope::User(fact.user_id.clone()),
+            Self::SetupChanged(fact) => Scope::Event(fact.event_id.clone()),
+            Self::ContestantsChanged(_) => Scope::Contestants,
+        }
+    }
+
+    /// Whose rooms may be others after it.
+    #[must_use]
+    pub fn moves(&self) -> Moves<'_> {
+        match self {
+            Self::AssignmentNew(fact) | Self::AssignmentRemoved(fact) => Moves::User(&fact.judge_id),
+            Self::UserChanged(fact) => Moves::User(&fact.user_id),
+            Self::SessionChanged(fact) if fact.ended => Moves::User(&fact.user_id),
+            Self::SetupChanged(fact) => Moves::Event(&fact.event_id),
+            Self::SessionChanged(_) | Self::ScoreUpdated(_) | Self::ContestantsChanged(_) => Moves::Nobody,
+        }
+    }
+
+    /// Who is shown what of it: in order, each member of the lane gets the first that is meant for them. Masking is
+    /// decided here and nowhere else; live push, replay and REST reads all go through it.
+    #[must_use]
+    pub fn deliveries(&self) -> Vec<Delivery> {
+        let mut deliveries = match self {
+            Self::ScoreUpdated(fact) => {
+                let panel = Panel(&fact.category_id);
+                vec![
+                    Delivery::of(&Author(&fact.judge_id), OwnScore::of(fact)),
+                    match fact.visibility {
+                        JudgeVisibility::Presence => Delivery::of(&panel, MaskedScore::of(fact)),
+                        JudgeVisibility::Own => Delivery::of(&panel, Tick),
+                    },
+                    Delivery::of(&Office(&fact.category_id), FullScore::of(fact)),
+                ]
+            }
+            Self::AssignmentNew(fact) => vec![Delivery::of(&Person(&fact.judge_id), AssignmentNew::of(fact))],
+            Self::AssignmentRemoved(fact) => vec![Delivery::of(&Person(&fact.judge_id), AssignmentRemoved::of(fact))],
+            Self::UserChanged(_) | Self::SessionChanged(_) | Self::SetupChanged(_) | Self::ContestantsChanged(_) => {
+                vec![]
+            }
+        };
+        // Every member of the lane who gets nothing else gets a tick, so that the sequence stays gapless for all.
+        deliveries.push(Delivery::of(&Members(&self.lane()), Tick));
+        deliveries
+    }
+
+    /// The free texts in it, by field.
+    #[must_use]
+    pub fn texts(&self) -> Vec<(&'static str, &Text)> {
+        match self {
+            Self::ScoreUpdated(fact) => fact.comment.iter().map(|text| ("comment", text)).collect(),
+            Self::AssignmentNew(_)
+            | Self::AssignmentRemoved(_)
+            | Self::UserChanged(_)
+            | Self::SessionChanged(_)
+            | Self::SetupChanged(_)
+            | Self::ContestantsChanged(_) => vec![],
+        }
+    }
+
+    /// Puts a free text back beside its commitment, if it is the one that was committed to.
+    pub fn fill_text(&mut self, field: &str, body: &str, salt: &str) {
+        if let (Self::ScoreUpdated(fact), "comment") = (self, field)
+            && let Some(Text::Erased(expected)) = &fact.comment
+            && *expected == commitment(salt, body)
+        {
+            fact.comment = Some(Text::Known { body: body.to_owned(), salt: salt.to_owned() });
+        }
+    }
+
+    /// The text the log holds.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a fact is plain data with text keys")
+    }
+
+    /// Reads what the log holds.
+    ///
+    /// # Errors
+    /// When it is not a fact this version knows.
+    pub fn from_json(text: &str) -> anyhow::Result<Self> {
+        Ok(serde_json::from_str(text)?)
+    }
+}

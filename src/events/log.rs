@@ -1,0 +1,246 @@
+//! The log: one dense, hash-chained sequence of facts; lanes are dense sequences within it.
+//!
+//! Invariant: `hash = H(prev_hash, header, H(salt, fact))`. A receipt or a head shows only hashes over a secret salt,
+//! so nobody can guess a foreign mark by trying the few marks there are.
+
+use super::event::Event;
+use super::room::Lane;
+use crate::clock::Micros;
+use crate::db::entity::{log_entry, log_text};
+use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The hash before the first fact.
+pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// The end of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogHead {
+    /// Facts so far.
+    pub seq: i64,
+    /// Hash of the last fact, hex.
+    pub hash: Arc<str>,
+    /// Which history this is; a restore begins another.
+    pub epoch: Arc<str>,
+}
+
+/// A fact in its place.
+#[derive(Clone, Debug)]
+pub struct LogEntry {
+    /// Place in the whole log, from 1.
+    pub seq: i64,
+    /// The lane it belongs to.
+    pub lane: Lane,
+    /// Place in the lane, from 1.
+    pub lane_seq: i64,
+    /// Which history.
+    pub epoch: Arc<str>,
+    /// When it was decided.
+    pub at: Micros,
+    /// The user who asked, or `operator`.
+    pub actor: Arc<str>,
+    /// The command that led to it.
+    pub command_id: Arc<str>,
+    /// What happened.
+    pub event: Event,
+    /// 16 random bytes, hex.
+    pub salt: String,
+    /// Hash of the fact before it, hex.
+    pub prev_hash: Arc<str>,
+    /// Hash of this fact, hex.
+    pub hash: Arc<str>,
+}
+
+/// Proof that something stands in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Receipt {
+    /// The lane of the fact.
+    pub lane: String,
+    /// Its place in the lane.
+    pub seq: i64,
+    /// Its hash in the chain, hex.
+    pub hash: String,
+}
+
+/// SHA-256 of `text`, hex.
+#[must_use]
+pub fn sha256_hex(text: &[u8]) -> String {
+    hex::encode(Sha256::digest(text))
+}
+
+/// The commitment to a free text: shows nothing of it, and binds it.
+#[must_use]
+pub fn commitment(salt: &str, body: &str) -> String {
+    let mut hasher = Sha256::new();
+    hasher.update(salt.as_bytes());
+    hasher.update(body.as_bytes());
+    hex::encode(hasher.finalize())
+}
+
+impl LogEntry {
+    /// The hash of an entry from what is stored of it.
+    #[must_use]
+    pub fn chain_hash(row: &log_entry::Model) -> String {
+        // Ids, lanes and kinds hold no line break, so the header reads one way only.
+        let header = format!(
+            "{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}",
+            row.seq, row.lane, row.lane_seq, row.epoch, row.at.0, row.actor, row.command_id, row.kind
+        );
+        let mut sealed = Sha256::new();
+        sealed.update(row.salt.as_bytes());
+        sealed.update(row.fact.as_bytes());
+        let mut chain = Sha256::new();
+        chain.update(row.prev_hash.as_bytes());
+        chain.update(u64::try_from(header.len()).unwrap_or(u64::MAX).to_be_bytes());
+        chain.update(header.as_bytes());
+        chain.update(sealed.finalize());
+        hex::encode(chain.finalize())
+    }
+
+    /// Chains a fact behind `head`; `lane_seq` is its place in its lane.
+    #[must_use]
+    pub fn chain(
+        head: &LogHead,
+        lane_seq: i64,
+        origin: &Origin,
+        event: Event,
+        salt: &[u8; 16],
+    ) -> (Self, log_entry::Model) {
+        let lane = event.lane();
+        let mut row = log_entry::Model {
+            seq: head.seq + 1,
+            lane: lane.to_string(),
+            lane_seq,
+            epoch: head.epoch.to_string(),
+            at: origin.at,
+            actor: origin.actor.to_string(),
+            command_id: origin.command_id.to_string(),
+            kind: event.kind().to_owned(),
+            fact: event.to_json(),
+            salt: hex::encode(salt),
+            prev_hash: head.hash.to_string(),
+            hash: String::new(),
+        };
+        row.hash = Self::chain_hash(&row);
+        let entry = Self {
+            seq: row.seq,
+            lane,
+            lane_seq,
+            epoch: Arc::clone(&head.epoch),
+            at: origin.at,
+            actor: Arc::clone(&origin.actor),
+            command_id: Arc::clone(&origin.command_id),
+            event,
+            salt: row.salt.clone(),
+            prev_hash: Arc::clone(&head.hash),
+            hash: row.hash.as_str().into(),
+        };
+        (entry, row)
+    }
+
+    /// Reads an entry back, with its free texts where they have not been erased.
+    ///
+    /// # Errors
+    /// When the row does not hold a fact this version knows.
+    pub fn read(row: log_entry::Model, texts: &BTreeMap<i64, Vec<log_text::Model>>) -> anyhow::Result<Self> {
+        let mut event = Event::from_json(&row.fact)?;
+        for text in texts.get(&row.seq).into_iter().flatten() {
+            event.fill_text(&text.field, &text.body, &text.salt);
+        }
+        Ok(Self {
+            seq: row.seq,
+            lane: row.lane.parse()?,
+            lane_seq: row.lane_seq,
+            epoch: row.epoch.into(),
+            at: row.at,
+            actor: row.actor.into(),
+            command_id: row.command_id.into(),
+            event,
+            salt: row.salt,
+            prev_hash: row.prev_hash.into(),
+            hash: row.hash.into(),
+        })
+    }
+
+    /// The receipt for this fact.
+    #[must_use]
+    pub fn receipt(&self) -> Receipt {
+        Receipt { lane: self.lane.to_string(), seq: self.lane_seq, hash: self.hash.to_string() }
+    }
+}
+
+/// Reads rows of the log back as entries, with their free texts.
+///
+/// # Errors
+/// When the database fails or a row does not hold a fact this version knows.
+pub async fn read_entries(db: &DatabaseConnection, rows: Vec<log_entry::Model>) -> anyhow::Result<Vec<LogEntry>> {
+    let seqs: Vec<i64> = rows.iter().map(|row| row.seq).collect();
+    let mut texts: BTreeMap<i64, Vec<log_text::Model>> = BTreeMap::new();
+    if let (Some(first), Some(last)) = (seqs.first(), seqs.last()) {
+        let found = log_text::Entity::find()
+            .filter(log_text::Column::Seq.gte(*first))
+            .filter(log_text::Column::Seq.lte(*last))
+            .all(db)
+            .await?;
+        for text in found {
+            texts.entry(text.seq).or_default().push(text);
+        }
+    }
+    rows.into_iter().map(|row| LogEntry::read(row, &texts)).collect()
+}
+
+/// Who caused a fact, by which command, when.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The user id, or `operator` for the command line.
+    pub actor: Arc<str>,
+    /// The command id, the client's or one made by the server.
+    pub command_id: Arc<str>,
+    /// When it was decided.
+    pub at: Micros,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::row::Row;
+
+    fn entry(head: &LogHead, user: &str) -> (LogEntry, log_entry::Model) {
+        let user: crate::ids::UserId = user.parse().expect("a well-formed id");
+        let origin = Origin { actor: "operator".into(), command_id: "c".into(), at: Micros(7) };
+        LogEntry::chain(
+            head,
+            head.seq + 1,
+            &origin,
+            Event::UserChanged(super::super::event::UserChanged { user_id: user }),
+            &[7; 16],
+        )
+    }
+
+    #[test]
+    fn the_chain_notices_any_change_of_any_column() {
+        let head = LogHead { seq: 0, hash: GENESIS.into(), epoch: "e".into() };
+        let (first, row) = entry(&head, "u1");
+        assert_eq!(LogEntry::chain_hash(&row), &*first.hash);
+        let changed = [
+            log_entry::Model { seq: 2, ..row.clone() },
+            log_entry::Model { lane: "sys".into(), ..row.clone() },
+            log_entry::Model { lane_seq: 2, ..row.clone() },
+            log_entry::Model { epoch: "f".into(), ..row.clone() },
+            log_entry::Model { at: Micros(8), ..row.clone() },
+            log_entry::Model { actor: "u2".into(), ..row.clone() },
+            log_entry::Model { command_id: "d".into(), ..row.clone() },
+            log_entry::Model { kind: "k".into(), ..row.clone() },
+            log_entry::Model { fact: row.fact.replace("u1", "u2"), ..row.clone() },
+            log_entry::Model { salt: "00".into(), ..row.clone() },
+            log_entry::Model { prev_hash: "00".into(), ..row.clone() },
+        ];
+        for wrong in changed {
+            assert_ne!(Row::from(wrong.clone()), Row::from(row.clone()));
+            assert_ne!(LogEntry::chain_hash(&wrong), row.hash, "{wrong:?}");
+        }
+    }
+}

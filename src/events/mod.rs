@@ -1,0 +1,9 @@
+//! Facts: what they are, who is shown what of them, how they are chained into the log and sent out.
+//! Imports no feature.
+
+pub mod audience;
+pub mod dispatcher;
+pub mod event;
+pub mod log;
+pub mod room;
+pub mod view;

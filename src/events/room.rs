@@ -1,0 +1,106 @@
+//! Rooms and lanes: the names under which facts find their readers.
+
+use crate::auth::role::{Hat, Role};
+use crate::ids::{CategoryId, ContestId, EventId, UserId};
+use std::fmt;
+use std::str::FromStr;
+
+/// A room of the scoring plane. Clients never join one by name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Room {
+    /// Every authenticated socket.
+    Everyone,
+    /// All sockets of a user.
+    User(UserId),
+    /// All sockets of the users with a role.
+    Role(Role),
+    /// Staff with a hat on the event or below it.
+    Event(EventId),
+    /// Staff with a hat on the contest or below it.
+    Contest(ContestId),
+    /// Everyone with a hat on the category.
+    Category(CategoryId),
+    /// By hat. Head judges are also in the judges' room; a judge is in no other hat room of the category.
+    CategoryHat(CategoryId, Hat),
+    /// Who judged the category once and does no more: treated as its judges are, whatever else they are.
+    CategoryFormerJudge(CategoryId),
+}
+
+impl fmt::Display for Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Everyone => f.write_str("everyone"),
+            Self::User(id) => write!(f, "user:{id}"),
+            Self::Role(role) => write!(f, "role:{}", role.as_str()),
+            Self::Event(id) => write!(f, "event:{id}"),
+            Self::Contest(id) => write!(f, "contest:{id}"),
+            Self::Category(id) => write!(f, "category:{id}"),
+            Self::CategoryHat(id, hat) => write!(f, "category:{id}:{}", hat.as_str()),
+            Self::CategoryFormerJudge(id) => write!(f, "category:{id}:FORMER_JUDGE"),
+        }
+    }
+}
+
+/// A dense sequence of facts. Whoever is a member gets every fact of it, in the variant their rights allow.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// ADMIN, ORGANIZER and every hat on the category.
+    Category(CategoryId),
+    /// ADMIN, ORGANIZER and every hat on the event or below it.
+    Event(EventId),
+    /// That user.
+    User(UserId),
+    /// Anyone.
+    Public(EventId),
+    /// Every authenticated socket.
+    System,
+}
+
+impl Lane {
+    /// The rooms whose members together are the lane's.
+    #[must_use]
+    pub fn rooms(&self) -> Vec<Room> {
+        match self {
+            Self::Category(id) => {
+                vec![Room::Category(id.clone()), Room::Role(Role::Admin), Room::Role(Role::Organizer)]
+            }
+            Self::Event(id) => vec![Room::Event(id.clone()), Room::Role(Role::Admin), Room::Role(Role::Organizer)],
+            Self::User(id) => vec![Room::User(id.clone())],
+            Self::Public(_) => vec![],
+            Self::System => vec![Room::Everyone],
+        }
+    }
+}
+
+impl fmt::Display for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Category(id) => write!(f, "cat:{id}"),
+            Self::Event(id) => write!(f, "evt:{id}"),
+            Self::User(id) => write!(f, "usr:{id}"),
+            Self::Public(id) => write!(f, "pub:{id}"),
+            Self::System => f.write_str("sys"),
+        }
+    }
+}
+
+impl FromStr for Lane {
+    type Err = crate::ids::NotAnId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            Some(("cat", id)) => id.parse().map(Self::Category),
+            Some(("evt", id)) => id.parse().map(Self::Event),
+            Some(("usr", id)) => id.parse().map(Self::User),
+            Some(("pub", id)) => id.parse().map(Self::Public),
+            None if text == "sys" => Ok(Self::System),
+            _ => Err(crate::ids::NotAnId),
+        }
+    }
+}
+
+impl serde::Serialize for Lane {
+    fn serialize<S: serde::Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_str(self)
+    }
+}

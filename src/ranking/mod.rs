@@ -1,0 +1,25 @@
+//! Ranking: from marks, deductions and withdrawals to places, by the rules of a category (contract, section 7).
+//! Invariants: [`rank`] is pure and depends on nothing but its two arguments, nor on the order of any list in them
+//! (except the manual order of a tie); all arithmetic is exact, and a value loses digits only where a rounding is
+//! stated or where it is shown.
+//!
+//! Deliberately absent: who may see a ranking, when it is recomputed, its hash, and the standings of a contest.
+
+use std::sync::Arc;
+
+mod decimal;
+mod rank;
+mod rules;
+mod tally;
+#[cfg(test)]
+mod tests;
+mod ties;
+
+pub use decimal::{Decimal, DecimalError, Mark, RoundingMode};
+pub use rank::{
+    Cell, CellMark, CriterionIn, DeductionIn, EntryIn, Input, MarkIn, Missing, Panelist, Ranking, Row, Status, rank,
+};
+pub use rules::{Method, MissingPolicy, RankStyle, Rounding, RuleError, Rules, TieBreak, Trim, UnknownTieBreak};
+
+/// An identifier of a contestant, judge or criterion; shared, because every row of a ranking repeats it.
+pub type Id = Arc<str>;

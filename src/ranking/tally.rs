@@ -1,0 +1,271 @@
+//! Cells and totals: what the marks of a panel come to for one contestant, before anyone is compared.
+//! Invariants: entries, criteria and judges are in order of their ids, so an index compares like an id; withdrawn
+//! entries are not here at all; every value is exact until a stated rounding.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use num_bigint::BigInt;
+use num_rational::BigRational;
+use num_traits::{Signed, Zero};
+
+use super::decimal::{Decimal, Mark};
+use super::rank::{CriterionIn, EntryIn, Input, Panelist};
+use super::rules::{Method, MissingPolicy, Rules};
+
+/// The input, looked up and put in order.
+pub(super) struct Tally<'a> {
+    pub(super) rules: &'a Rules,
+    /// Those who have not withdrawn.
+    pub(super) entries: Vec<&'a EntryIn>,
+    pub(super) criteria: Vec<&'a CriterionIn>,
+    pub(super) panel: Vec<&'a Panelist>,
+    /// Per entry, the sum of its deductions.
+    pub(super) deducted: Vec<Decimal>,
+    /// Places in the manual order, by contestant; the first mention counts.
+    pub(super) manual: HashMap<&'a str, usize>,
+    weights: Vec<BigRational>,
+    factors: Vec<BigRational>,
+    /// Entry by entry, criterion by criterion, judge by judge.
+    grid: Vec<Option<Mark>>,
+}
+
+/// One contestant: a cell per criterion, and the total if every cell has a value and no status stands against it.
+pub(super) struct Sheet {
+    pub(super) cells: Vec<SheetCell>,
+    pub(super) total: Option<BigRational>,
+}
+
+/// One criterion of one contestant.
+pub(super) struct SheetCell {
+    pub(super) marks: Marks,
+    pub(super) outcome: Result<Outcome, Gap>,
+}
+
+/// What a cell is computed from.
+pub(super) struct Marks {
+    /// Lowest first, equal ones by judge.
+    pub(super) counted: Vec<Counted>,
+    /// Judges who owe a mark here.
+    pub(super) owed: Vec<usize>,
+}
+
+/// A mark that counts; `given` is none for the zero that stands for a missing one.
+pub(super) struct Counted {
+    pub(super) judge: usize,
+    pub(super) given: Option<Mark>,
+}
+
+/// What a cell comes to, each value rounded where that is stated; `kept` are positions in `counted`.
+pub(super) struct Outcome {
+    pub(super) value: BigRational,
+    pub(super) weighted: BigRational,
+    pub(super) kept: Range<usize>,
+}
+
+/// Why a cell has no value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gap {
+    /// A judge owes a mark, and the policy waits for it.
+    Owed,
+    /// Nobody gave a mark.
+    Unmarked,
+    /// Leaving out lowest and highest leaves none.
+    TooFewToTrim,
+    /// The method is not available yet.
+    NoMethod,
+}
+
+impl Counted {
+    fn thousandths(&self) -> i64 {
+        self.given.unwrap_or(Mark::ZERO).thousandths()
+    }
+}
+
+impl<'a> Tally<'a> {
+    pub(super) fn new(rules: &'a Rules, input: &'a Input) -> Self {
+        let mut entries: Vec<_> = input.entries.iter().filter(|entry| !entry.withdrawn).collect();
+        entries.sort_by(|a, b| a.contestant.cmp(&b.contestant));
+        let mut criteria: Vec<_> = input.criteria.iter().collect();
+        criteria.sort_by(|a, b| a.id.cmp(&b.id));
+        let mut panel: Vec<_> = input.panel.iter().collect();
+        panel.sort_by(|a, b| a.judge.cmp(&b.judge));
+
+        let entry_at = positions(entries.iter().map(|entry| &*entry.contestant));
+        let criterion_at = positions(criteria.iter().map(|criterion| &*criterion.id));
+        let judge_at = positions(panel.iter().map(|panelist| &*panelist.judge));
+
+        let mut grid = vec![None; entries.len() * criteria.len() * panel.len()];
+        for mark in &input.marks {
+            // A shadow judge, a withdrawn contestant or a removed criterion has no position.
+            if let (Some(entry), Some(criterion), Some(judge)) =
+                (entry_at.get(&*mark.contestant), criterion_at.get(&*mark.criterion), judge_at.get(&*mark.judge))
+            {
+                let slot = &mut grid[(entry * criteria.len() + criterion) * panel.len() + judge];
+                *slot = Some(slot.map_or(mark.value, |other: Mark| other.min(mark.value)));
+            }
+        }
+        let mut deducted = vec![Decimal::zero(); entries.len()];
+        for deduction in &input.deductions {
+            if let Some(&entry) = entry_at.get(&*deduction.contestant) {
+                deducted[entry] = std::mem::take(&mut deducted[entry]) + &deduction.amount;
+            }
+        }
+        Self {
+            rules,
+            weights: criteria.iter().map(|criterion| criterion.weight.to_rational()).collect(),
+            factors: entries.iter().map(|entry| entry.factor.to_rational()).collect(),
+            manual: positions(input.manual_order.iter().map(|contestant| &**contestant)),
+            entries,
+            criteria,
+            panel,
+            deducted,
+            grid,
+        }
+    }
+
+    pub(super) fn sheet(&self, entry: usize) -> Sheet {
+        let cells: Vec<_> = (0..self.criteria.len())
+            .map(|criterion| {
+                let marks = self.marks(entry, criterion);
+                let outcome = self.outcome(criterion, &marks, 0);
+                SheetCell { marks, outcome }
+            })
+            .collect();
+        let total = match self.entries[entry].status {
+            Some(_) => None,
+            None => {
+                self.total(entry, cells.iter().map(|cell| cell.outcome.as_ref().ok().map(|it| it.weighted.clone())))
+            }
+        };
+        Sheet { cells, total }
+    }
+
+    /// The total as it would be had every cell also lost its highest remaining mark; none where a cell has no other.
+    pub(super) fn total_without_highest(&self, entry: usize, sheet: &Sheet) -> Option<BigRational> {
+        let weighted = sheet
+            .cells
+            .iter()
+            .enumerate()
+            .map(|(criterion, cell)| self.outcome(criterion, &cell.marks, 1).ok().map(|outcome| outcome.weighted));
+        self.total(entry, weighted)
+    }
+
+    /// The total by the marks of one judge alone, without deductions and rounding; none unless all are there.
+    pub(super) fn total_of_judge(&self, entry: usize, sheet: &Sheet, judge: usize) -> Option<BigRational> {
+        let mut total = BigRational::zero();
+        for (cell, weight) in sheet.cells.iter().zip(&self.weights) {
+            let counted = cell.marks.counted.iter().find(|counted| counted.judge == judge)?;
+            total += ratio(counted.thousandths().into(), 1_000) * weight;
+        }
+        Some(total * &self.factors[entry])
+    }
+
+    fn marks(&self, entry: usize, criterion: usize) -> Marks {
+        let first = (entry * self.criteria.len() + criterion) * self.panel.len();
+        let given = &self.grid[first..first + self.panel.len()];
+        // Nobody is asked for marks of a contestant who did not start, finish or stay.
+        let asked = self.entries[entry].status.is_none();
+        let owed: Vec<usize> = (0..self.panel.len())
+            .filter(|&judge| asked && self.panel[judge].required && given[judge].is_none())
+            .collect();
+        let filled = match self.rules.missing {
+            MissingPolicy::Zero => owed.as_slice(),
+            MissingPolicy::Block | MissingPolicy::MeanOfOthers => &[],
+        };
+        let mut counted: Vec<Counted> = given
+            .iter()
+            .enumerate()
+            .filter(|(judge, mark)| mark.is_some() || filled.contains(judge))
+            .map(|(judge, &given)| Counted { judge, given })
+            .collect();
+        counted.sort_by_key(|counted| (counted.thousandths(), counted.judge));
+        Marks { counted, owed }
+    }
+
+    /// What a cell comes to once `also_highest` more of the highest marks are left out than the rules say.
+    fn outcome(&self, criterion: usize, marks: &Marks, also_highest: usize) -> Result<Outcome, Gap> {
+        if marks.counted.iter().all(|counted| counted.given.is_none()) {
+            return Err(Gap::Unmarked);
+        }
+        if self.rules.missing == MissingPolicy::Block && !marks.owed.is_empty() {
+            return Err(Gap::Owed);
+        }
+        let (low, high) = match self.rules.method {
+            Method::TrimmedMean => (as_count(self.rules.trim.low), as_count(self.rules.trim.high)),
+            Method::Sum | Method::Mean | Method::Median => (0, 0),
+            Method::Placings | Method::Skating | Method::Zscore | Method::Time => {
+                return Err(Gap::NoMethod);
+            }
+        };
+        let end = marks.counted.len().saturating_sub(high.saturating_add(also_highest));
+        if low >= end {
+            return Err(Gap::TooFewToTrim);
+        }
+        let kept = low..end;
+        let values: Vec<i64> = marks.counted[kept.clone()].iter().map(Counted::thousandths).collect();
+        let value = match self.rules.method {
+            Method::Sum => match self.rules.missing {
+                MissingPolicy::MeanOfOthers => mean(&values) * whole(values.len() + marks.owed.len()),
+                MissingPolicy::Block | MissingPolicy::Zero => mean(&values) * whole(values.len()),
+            },
+            Method::Mean | Method::TrimmedMean => mean(&values),
+            Method::Median => {
+                let (below, above) = ((values.len() - 1) / 2, values.len() / 2);
+                mean(&[values[below], values[above]])
+            }
+            Method::Placings | Method::Skating | Method::Zscore | Method::Time => {
+                return Err(Gap::NoMethod);
+            }
+        };
+        let rounding = &self.rules.rounding;
+        let value = self.round(value, rounding.criterion);
+        let weighted = self.round(&value * &self.weights[criterion], rounding.weighted);
+        Ok(Outcome { value, weighted, kept })
+    }
+
+    /// The criteria together: × factor, − deductions, floor, rounding. None if one of them has no value, or if there
+    /// are none: a category without criteria has nothing to rank by.
+    fn total(&self, entry: usize, weighted: impl ExactSizeIterator<Item = Option<BigRational>>) -> Option<BigRational> {
+        if weighted.len() == 0 {
+            return None;
+        }
+        let sum = weighted.sum::<Option<BigRational>>()?;
+        let total = sum * &self.factors[entry] - self.deducted[entry].to_rational();
+        let total = if self.rules.floor_zero && total.is_negative() { BigRational::zero() } else { total };
+        Some(self.round(total, self.rules.rounding.total))
+    }
+
+    fn round(&self, value: BigRational, stated: Option<u8>) -> BigRational {
+        match stated {
+            Some(decimals) => Decimal::rounded(&value, decimals, self.rules.rounding.mode).to_rational(),
+            None => value,
+        }
+    }
+}
+
+/// Where each id stands; the first of equal ones.
+fn positions<'a>(ids: impl Iterator<Item = &'a str>) -> HashMap<&'a str, usize> {
+    let mut positions = HashMap::new();
+    for (position, id) in ids.enumerate() {
+        positions.entry(id).or_insert(position);
+    }
+    positions
+}
+
+/// In points; `thousandths` has at least one value.
+fn mean(thousandths: &[i64]) -> BigRational {
+    ratio(thousandths.iter().map(|&value| i128::from(value)).sum(), thousandths.len() * 1_000)
+}
+
+fn ratio(numerator: i128, denominator: usize) -> BigRational {
+    BigRational::new(BigInt::from(numerator), BigInt::from(denominator))
+}
+
+fn whole(number: usize) -> BigRational {
+    BigRational::from_integer(BigInt::from(number))
+}
+
+fn as_count(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}

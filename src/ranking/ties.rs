@@ -1,0 +1,160 @@
+//! Places: totals in order, equal ones through the tie breakers, what remains shares the rank.
+//! Invariants: contestants with different totals are never reordered by a breaker; contestants no breaker separates
+//! have the same rank; a breaker without an answer for one of the tied separates none of them.
+
+use std::cmp::Ordering;
+
+use num_bigint::BigInt;
+use num_rational::BigRational;
+
+use super::rules::{RankStyle, TieBreak};
+use super::tally::{Sheet, Tally};
+
+/// Where one entry stands.
+pub(super) struct Place {
+    pub(super) entry: usize,
+    pub(super) rank: u32,
+    pub(super) decided_by: Option<String>,
+}
+
+/// Entries that share a rank, and what separates them from the group above.
+struct Group {
+    members: Vec<usize>,
+    decided_by: String,
+}
+
+/// Places for all sheets with a total, best first, equal ones by contestant.
+pub(super) fn place(tally: &Tally<'_>, sheets: &[Sheet], warnings: &mut Vec<String>) -> Vec<Place> {
+    let mut standings: Vec<(usize, &BigRational)> =
+        sheets.iter().enumerate().filter_map(|(entry, sheet)| Some((entry, sheet.total.as_ref()?))).collect();
+    // Stable: equal totals stay in order of contestant.
+    standings.sort_by(|(_, a), (_, b)| if tally.rules.method.less_is_better() { a.cmp(b) } else { b.cmp(a) });
+
+    let mut settling = Settling { tally, sheets, warnings, groups: Vec::new() };
+    for tied in standings.chunk_by(|(_, a), (_, b)| a == b) {
+        let members = tied.iter().map(|(entry, _)| *entry).collect();
+        settling.settle(members, &tally.rules.tie_breaks, "total".to_owned());
+    }
+    number(settling.groups, tally.rules.rank_style)
+}
+
+fn number(groups: Vec<Group>, style: RankStyle) -> Vec<Place> {
+    let mut places: Vec<Place> = Vec::new();
+    let (mut groups_above, mut places_above) = (0_u32, 0_u32);
+    for Group { members, decided_by } in groups {
+        let above = match style {
+            RankStyle::Standard => places_above,
+            RankStyle::Dense => groups_above,
+        };
+        for (position, entry) in members.into_iter().enumerate() {
+            let decided_by = match (places_above, position) {
+                (0, _) => None,
+                (_, 0) => Some(decided_by.clone()),
+                (_, _) => Some("shared".to_owned()),
+            };
+            places.push(Place { entry, rank: above + 1, decided_by });
+            places_above += 1;
+        }
+        groups_above += 1;
+    }
+    places
+}
+
+struct Settling<'t, 'w> {
+    tally: &'t Tally<'t>,
+    sheets: &'t [Sheet],
+    warnings: &'w mut Vec<String>,
+    groups: Vec<Group>,
+}
+
+impl Settling<'_, '_> {
+    /// Appends the tied entries as groups, best first. `decided_by` is what separates the first of them from above.
+    fn settle(&mut self, tied: Vec<usize>, breakers: &[TieBreak], decided_by: String) {
+        let Some((breaker, later)) = breakers.split_first().filter(|_| tied.len() > 1) else {
+            self.groups.push(Group { members: tied, decided_by });
+            return;
+        };
+        let Some(strengths) = self.strengths(&tied, breaker) else {
+            let names: Vec<&str> = tied.iter().map(|&entry| &*self.tally.entries[entry].contestant).collect();
+            self.warnings.push(format!("{breaker} has no answer for the tie of {}", names.join(", ")));
+            return self.settle(tied, later, decided_by);
+        };
+        let mut ranked: Vec<(usize, BigRational)> = tied.into_iter().zip(strengths).collect();
+        ranked.sort_by(|(_, a), (_, b)| b.cmp(a)); // stable: equal ones stay in order of contestant
+        let parts: Vec<Vec<usize>> = ranked
+            .chunk_by(|(_, a), (_, b)| a == b)
+            .map(|part| part.iter().map(|(entry, _)| *entry).collect())
+            .collect();
+        // A majority may decide among fewer what it left open among more; the others would only repeat themselves.
+        let next = if parts.len() > 1 && *breaker == TieBreak::MajorityOfPlacings { breakers } else { later };
+        for (position, part) in parts.into_iter().enumerate() {
+            let decided_by = if position == 0 { decided_by.clone() } else { breaker.to_string() };
+            self.settle(part, next, decided_by);
+        }
+    }
+
+    /// How strong each of the tied is by this breaker, more is better; none if it cannot tell for one of them.
+    fn strengths(&self, tied: &[usize], breaker: &TieBreak) -> Option<Vec<BigRational>> {
+        let (tally, sheets) = (self.tally, self.sheets);
+        match breaker {
+            TieBreak::Criterion(id) => {
+                let criterion = tally.criteria.iter().position(|criterion| criterion.id == *id)?;
+                let weighted = |&entry: &usize| {
+                    sheets[entry].cells[criterion].outcome.as_ref().ok().map(|outcome| outcome.weighted.clone())
+                };
+                tied.iter().map(weighted).collect()
+            }
+            TieBreak::DropHighest => {
+                tied.iter().map(|&entry| tally.total_without_highest(entry, &sheets[entry])).collect()
+            }
+            TieBreak::HeadJudge => {
+                let mut heads = (0..tally.panel.len()).filter(|&judge| tally.panel[judge].head);
+                let head = heads.next().filter(|_| heads.next().is_none())?;
+                tied.iter().map(|&entry| tally.total_of_judge(entry, &sheets[entry], head)).collect()
+            }
+            TieBreak::MajorityOfPlacings => Some(self.majorities(tied)),
+            TieBreak::FewestDeductions => {
+                Some(tied.iter().map(|&entry| -tally.deducted[entry].to_rational()).collect())
+            }
+            TieBreak::Manual => tied
+                .iter()
+                .map(|&entry| {
+                    let position = tally.manual.get(&*tally.entries[entry].contestant)?;
+                    Some(-BigRational::from_integer(BigInt::from(*position)))
+                })
+                .collect(),
+        }
+    }
+
+    /// Over how many of the other tied contestants a majority of judges places each one, less those over it.
+    /// For two contestants this is the plain majority; among more, a circle (a over b over c over a) stays open.
+    /// A judge without all marks for one of a pair does not vote on that pair.
+    fn majorities(&self, tied: &[usize]) -> Vec<BigRational> {
+        let ballots: Vec<Vec<Option<usize>>> =
+            (0..self.tally.panel.len()).map(|judge| self.ballot(tied, judge)).collect();
+        let over = |a: usize, b: usize| {
+            let votes: i64 = ballots.iter().filter_map(|ballot| Some(ballot[a]?.cmp(&ballot[b]?))).map(sign).sum();
+            votes.signum()
+        };
+        (0..tied.len())
+            .map(|a| BigRational::from_integer(BigInt::from((0..tied.len()).map(|b| over(a, b)).sum::<i64>())))
+            .collect()
+    }
+
+    /// For each of the tied, how many of the others this judge's own totals place below it.
+    fn ballot(&self, tied: &[usize], judge: usize) -> Vec<Option<usize>> {
+        let own: Vec<Option<BigRational>> =
+            tied.iter().map(|&entry| self.tally.total_of_judge(entry, &self.sheets[entry], judge)).collect();
+        let mut sorted: Vec<&BigRational> = own.iter().flatten().collect();
+        sorted.sort();
+        own.iter().map(|own| own.as_ref().map(|own| sorted.partition_point(|other| *other < own))).collect()
+    }
+}
+
+fn sign(ordering: Ordering) -> i64 {
+    match ordering {
+        Ordering::Less => -1,
+        Ordering::Equal => 0,
+        Ordering::Greater => 1,
+    }
+}

@@ -1,0 +1,316 @@
+//! Marks: given by judges, kept in thousandths, at most one per contestant, criterion and judge.
+//!
+//! Invariants: a mark lies in its criterion's range and on its steps; only its judge changes it; every change has its
+//! own version and its own fact.
+
+use crate::clock::Micros;
+use crate::command::{Decide, Draft};
+use crate::db::entity::mark::{self, MarkStatus};
+use crate::error::{ErrorView, Refusal};
+use crate::events::audience::variant_for;
+use crate::events::event::{Event, ScoreUpdated, Text};
+use crate::events::log::Receipt;
+use crate::events::room::Room;
+use crate::events::view::AnyView;
+use crate::ids::{CategoryId, ContestantId, CriterionId, MarkId, UserId};
+use crate::ranking::Mark;
+use crate::state::board::Place;
+use crate::state::rights::Seat;
+use crate::state::{Category, Criterion, State, thousandths};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Marks of one batch.
+pub const BATCH_ITEMS_MAX: usize = 200;
+/// Longest comment, in characters.
+pub const COMMENT_CHARS_MAX: usize = 2000;
+/// How far a tablet's clock may run ahead, in seconds.
+const CLOCK_AHEAD_SECONDS: i64 = 300;
+
+/// Gives or changes a mark.
+#[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SubmitScore {
+    /// The id of a new mark, when the client makes it (UUID).
+    #[serde(default)]
+    pub id: Option<uuid::Uuid>,
+    /// The category.
+    pub category_id: CategoryId,
+    /// Who is marked.
+    pub contestant_id: ContestantId,
+    /// What is marked; may be left out where there is only one criterion.
+    #[serde(default, alias = "criteriaId")]
+    pub criterion_id: Option<CriterionId>,
+    /// The mark.
+    #[serde(alias = "value")]
+    #[schema(value_type = f64)]
+    pub score: Mark,
+    /// A comment, at most 2,000 characters.
+    #[serde(default, alias = "comments")]
+    pub comment: Option<String>,
+    /// The version this change was made on: refused when the mark has changed meanwhile; 0 for a mark that is new.
+    #[serde(default)]
+    pub base_version: Option<i64>,
+    /// When the judge made it, on a tablet that was offline.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub made_at: Option<Micros>,
+}
+
+/// Gives or changes several marks in one transaction; a bad one is refused alone.
+#[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SubmitBatch {
+    /// At most 200 marks, in order. Each is read when it is decided, so that a malformed one is refused alone.
+    #[schema(value_type = Vec<SubmitScore>)]
+    pub items: Vec<Value>,
+}
+
+/// The id and places a mark is decided on.
+struct Target {
+    category: Arc<Category>,
+    criterion: Arc<Criterion>,
+    judge: UserId,
+    place: Place,
+}
+
+impl SubmitScore {
+    fn target(&self, draft: &Draft) -> Result<Target, Refusal> {
+        let judge = draft.actor.user()?.clone();
+        let state = &draft.state;
+        // Whether a category exists is told only to those who judge it.
+        let category = state.categories.get(&self.category_id).ok_or(Refusal::NotAssigned)?;
+        if state.seat(&judge, category) != Seat::Judge {
+            return Err(Refusal::NotAssigned);
+        }
+        let entry = category
+            .entries
+            .get(&self.contestant_id)
+            .ok_or_else(|| Refusal::not_found("contestant", &self.contestant_id))?;
+        if entry.withdrawn {
+            return Err(Refusal::State(format!("contestant {} has withdrawn", self.contestant_id)));
+        }
+        let criterion = match &self.criterion_id {
+            Some(id) => category.criteria.get(id).ok_or_else(|| Refusal::not_found("criterion", id))?,
+            None if category.criteria.len() == 1 => {
+                category.criteria.values().next().ok_or_else(|| Refusal::invalid("criterionId", "missing"))?
+            }
+            None => return Err(Refusal::invalid("criterionId", "the category has more than one criterion; say which")),
+        };
+        let place =
+            Place { contestant: self.contestant_id.clone(), judge: judge.clone(), criterion: criterion.row.id.clone() };
+        Ok(Target { category: Arc::clone(category), criterion: Arc::clone(criterion), judge, place })
+    }
+
+    fn comment(&self) -> Result<Option<&str>, Refusal> {
+        match self.comment.as_deref().map(str::trim).filter(|text| !text.is_empty()) {
+            Some(text) if text.chars().count() > COMMENT_CHARS_MAX => {
+                Err(Refusal::invalid("comment", format!("more than {COMMENT_CHARS_MAX} characters")))
+            }
+            Some(text) if text.contains('\0') => Err(Refusal::invalid("comment", "a zero character")),
+            other => Ok(other),
+        }
+    }
+}
+
+/// Whether a mark lies in the criterion's range and on its steps.
+///
+/// # Errors
+/// `OUT_OF_RANGE` or `BAD_STEP`.
+pub fn accept(criterion: &Criterion, score: Mark) -> Result<Mark, Refusal> {
+    if score < criterion.min || score > criterion.max {
+        return Err(Refusal::OutOfRange {
+            criterion: criterion.row.name.clone(),
+            min: criterion.min.to_string(),
+            max: criterion.max.to_string(),
+        });
+    }
+    let (above, step) = (score.thousandths() - criterion.min.thousandths(), criterion.step.thousandths());
+    if step > 0 && above % step != 0 {
+        return Err(Refusal::BadStep {
+            criterion: criterion.row.name.clone(),
+            step: criterion.step.to_string(),
+            min: criterion.min.to_string(),
+        });
+    }
+    Ok(score)
+}
+
+/// What stands in a mark's row, as a fact.
+#[must_use]
+pub fn fact_of(row: &mark::Model, state: &State, category: &Category) -> ScoreUpdated {
+    let contest = category.row.contest_id.clone();
+    debug_assert!(state.contests.contains_key(&contest), "a category without a contest");
+    ScoreUpdated {
+        id: row.id.clone(),
+        category_id: row.category_id.clone(),
+        contest_id: contest,
+        event_id: category.event_id.clone(),
+        contestant_id: row.contestant_id.clone(),
+        judge_id: row.judge_id.clone(),
+        criterion_id: row.criterion_id.clone(),
+        score: thousandths(row.score),
+        comment: row.comment.as_ref().map(|body| Text::Known { body: body.clone(), salt: String::new() }),
+        status: row.status,
+        version: row.version,
+        entered_by: row.entered_by.clone(),
+        visibility: category.row.judge_visibility,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    }
+}
+
+/// A mark as the viewer in these rooms sees it: the same choice the dispatcher makes.
+#[must_use]
+pub fn view_for(fact: ScoreUpdated, rooms: &BTreeSet<Room>) -> Option<AnyView> {
+    let event = Event::ScoreUpdated(fact);
+    let deliveries = event.deliveries();
+    variant_for(&deliveries, &event.lane(), rooms)
+        .filter(|delivery| !delivery.is_tick())
+        .map(|delivery| delivery.view.clone())
+}
+
+/// The marks of a category as a user sees them, and the head of its lane they were read at.
+///
+/// # Errors
+/// `FORBIDDEN` for whoever has no business with the category, whether it exists or not.
+pub fn read(
+    state: &State,
+    user: &UserId,
+    category: &CategoryId,
+    contestant: Option<&ContestantId>,
+) -> Result<(Vec<Value>, i64), Refusal> {
+    let category = state.categories.get(category).ok_or(Refusal::Forbidden)?;
+    match state.seat(user, category) {
+        Seat::Judge | Seat::FormerJudge | Seat::Office => {}
+        Seat::Guest | Seat::Stranger => return Err(Refusal::Forbidden),
+    }
+    let board = state.boards.get(&category.row.id).ok_or(Refusal::Overloaded)?;
+    let rooms = state.rooms_of(user);
+    let views = board
+        .marks()
+        .filter(|mark| contestant.is_none_or(|id| mark.contestant_id == *id))
+        .filter_map(|mark| view_for(fact_of(mark, state, category), &rooms))
+        .map(|view| serde_json::to_value(view).map_err(|_plain_data| Refusal::Internal))
+        .collect::<Result<_, _>>()?;
+    let lane = crate::events::room::Lane::Category(category.row.id.clone());
+    Ok((views, state.lane_seq(&lane)))
+}
+
+fn submit(score: &SubmitScore, draft: &mut Draft) -> Result<(Value, Receipt), Refusal> {
+    let target = score.target(draft)?;
+    let mark = accept(&target.criterion, score.score)?;
+    let comment = score.comment()?.map(str::to_owned);
+    if score.made_at.is_some_and(|made| made > draft.now.plus_seconds(CLOCK_AHEAD_SECONDS)) {
+        return Err(Refusal::invalid("madeAt", "lies in the future"));
+    }
+    let board = draft.state.boards.get(&score.category_id).ok_or(Refusal::Overloaded)?;
+    let before = board.at(&target.place).cloned();
+    let own_rooms = || draft.state.rooms_of(&target.judge);
+    if let Some(before) = &before
+        && before.status != MarkStatus::Submitted
+    {
+        return Err(Refusal::Certified);
+    }
+    let version = before.as_ref().map_or(0, |mark| mark.version);
+    if let Some(base) = score.base_version
+        && base != version
+    {
+        let current = before
+            .as_ref()
+            .and_then(|mark| view_for(fact_of(mark, &draft.state, &target.category), &own_rooms()))
+            .and_then(|view| serde_json::to_value(view).ok());
+        return Err(Refusal::ConflictVersion { version, current });
+    }
+    let id = match (&before, score.id) {
+        (Some(before), Some(id)) if before.id != MarkId::from(id) => {
+            return Err(Refusal::Duplicate { what: "mark", id: before.id.to_string() });
+        }
+        (Some(before), _) => before.id.clone(),
+        (None, Some(id)) => {
+            let id = MarkId::from(id);
+            if board.place_of(&id).is_some() {
+                return Err(Refusal::Duplicate { what: "mark", id: id.to_string() });
+            }
+            id
+        }
+        (None, None) => draft.new_id(),
+    };
+    let row = mark::Model {
+        category_id: score.category_id.clone(),
+        contestant_id: score.contestant_id.clone(),
+        judge_id: target.judge.clone(),
+        criterion_id: target.criterion.row.id.clone(),
+        id,
+        score: mark.thousandths(),
+        comment,
+        status: MarkStatus::Submitted,
+        version: version + 1,
+        entered_by: None,
+        made_at: score.made_at,
+        created_at: before.map_or(draft.now, |mark| mark.created_at),
+        updated_at: draft.now,
+    };
+    let mut fact = fact_of(&row, &draft.state, &target.category);
+    fact.comment = row.comment.as_deref().map(|body| draft.text(body));
+    draft.put(row);
+    let view = view_for(fact.clone(), &own_rooms_of(draft, &target.judge)).ok_or(Refusal::Internal)?;
+    let receipt = draft.append(Event::ScoreUpdated(fact));
+    Ok((serde_json::to_value(view).map_err(|_plain_data| Refusal::Internal)?, receipt))
+}
+
+fn own_rooms_of(draft: &Draft, judge: &UserId) -> BTreeSet<Room> {
+    draft.state.rooms_of(judge)
+}
+
+impl Decide for SubmitScore {
+    fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
+        let (score, receipt) = submit(self, draft)?;
+        Ok(json!({ "score": score, "receipt": receipt }))
+    }
+
+    fn boards(&self) -> Vec<CategoryId> {
+        vec![self.category_id.clone()]
+    }
+}
+
+impl Decide for SubmitBatch {
+    fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
+        if self.items.len() > BATCH_ITEMS_MAX {
+            return Err(Refusal::TooLarge { what: "marks in a batch", max: BATCH_ITEMS_MAX });
+        }
+        let mut results = Vec::with_capacity(self.items.len());
+        let mut last = None;
+        for item in &self.items {
+            let mut one = draft.fork();
+            match crate::command::parse::<SubmitScore>(item.clone()).and_then(|score| submit(&score, &mut one)) {
+                Ok((score, receipt)) => {
+                    draft.merge(one);
+                    last = Some(receipt);
+                    results.push(json!({ "ok": true, "score": score }));
+                }
+                Err(refusal) => {
+                    let correlation: uuid::Uuid = draft.new_id();
+                    let error = ErrorView::of(&refusal, None, correlation.to_string());
+                    results.push(json!({ "ok": false, "error": error }));
+                }
+            }
+        }
+        Ok(match last {
+            Some(receipt) => json!({ "results": results, "receipt": receipt }),
+            None => json!({ "results": results }),
+        })
+    }
+
+    fn boards(&self) -> Vec<CategoryId> {
+        let named = self.items.iter().filter_map(|item| item.get("categoryId").and_then(Value::as_str));
+        named.collect::<BTreeSet<_>>().into_iter().filter_map(|id| id.parse().ok()).collect()
+    }
+
+    /// A batch costs one, and one more for each ten marks begun.
+    fn cost(&self) -> u32 {
+        1 + u32::try_from(self.items.len().div_ceil(10)).unwrap_or(u32::MAX - 1)
+    }
+}

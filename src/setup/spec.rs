@@ -1,0 +1,292 @@
+//! What organisers write: the parts of the import document, which are also the bodies of the set-up requests.
+
+use crate::auth::role::{Hat, Role};
+use crate::db::entity::category::JudgeVisibility;
+use crate::db::entity::event::EventStatus;
+use crate::ids::{CategoryId, ContestId, ContestantId, CriterionId, EventId, RaceId};
+use crate::ranking::{Decimal, Mark, Rules};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// One document: an event with all that belongs to it.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(missing_docs, reason = "the contract explains each part")]
+pub struct Document {
+    pub event: EventSpec,
+    #[serde(default)]
+    pub users: Vec<UserSpec>,
+    #[serde(default)]
+    pub contestants: Vec<ContestantSpec>,
+    #[serde(default)]
+    pub contests: Vec<ContestSpec>,
+    #[serde(default)]
+    pub assignments: Vec<AssignmentSpec>,
+    #[serde(default)]
+    pub races: Vec<RaceSpec>,
+}
+
+/// An event.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct EventSpec {
+    pub id: EventId,
+    pub main_title: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sub_title: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
+    /// `YYYY-MM-DD`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_date: Option<String>,
+    /// `YYYY-MM-DD`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_date: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discipline: Option<String>,
+    /// `draft` for a new event; otherwise as it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<EventStatus>,
+    /// Lets one person sign several stages; shown on every publication.
+    #[serde(default)]
+    pub single_officer: bool,
+}
+
+/// A user.
+#[derive(Clone, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct UserSpec {
+    pub email: String,
+    pub name: String,
+    pub role: Role,
+    /// At least 8 characters; without one the user cannot sign in by password.
+    #[serde(default)]
+    pub password: Option<String>,
+    /// A user who is not active cannot sign in, and is signed out at once.
+    #[serde(default)]
+    pub active: Option<bool>,
+}
+
+impl std::fmt::Debug for UserSpec {
+    /// Without the password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UserSpec").field("email", &self.email).field("role", &self.role).finish_non_exhaustive()
+    }
+}
+
+/// A contestant.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct ContestantSpec {
+    pub id: ContestantId,
+    pub name: String,
+    #[serde(default, deserialize_with = "text_or_number", skip_serializing_if = "Option::is_none")]
+    pub number: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub club: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
+    /// The user who is this contestant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_email: Option<String>,
+}
+
+/// A contest, in the import document with its categories.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct ContestSpec {
+    pub id: ContestId,
+    pub name: String,
+    #[serde(default)]
+    pub standings: Option<Standings>,
+    #[serde(default)]
+    pub categories: Vec<CategorySpec>,
+}
+
+/// How the categories of a contest combine.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Standings {
+    /// By which rule.
+    pub combine: Combine,
+    /// The weight of each category, 1 unless stated.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = Object)]
+    pub weights: BTreeMap<CategoryId, Decimal>,
+}
+
+/// The rule by which categories combine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Combine {
+    /// Totals are added.
+    #[default]
+    Sum,
+    /// The best total counts.
+    Best,
+    /// Places are added.
+    Placings,
+}
+
+/// A category.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct CategorySpec {
+    pub id: CategoryId,
+    pub name: String,
+    #[schema(value_type = Object)]
+    pub rules: Rules,
+    /// The smallest panel the category may be tallied with; 1 unless stated.
+    #[serde(default)]
+    pub min_judges: Option<u32>,
+    #[serde(default)]
+    pub judge_visibility: JudgeVisibility,
+    pub criteria: Vec<CriterionSpec>,
+    #[serde(default)]
+    pub entries: Vec<EntrySpec>,
+    #[serde(default)]
+    pub assignments: Vec<AssignmentSpec>,
+}
+
+/// A criterion.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct CriterionSpec {
+    pub id: CriterionId,
+    pub name: String,
+    #[schema(value_type = f64)]
+    pub min: Mark,
+    #[schema(value_type = f64)]
+    pub max: Mark,
+    #[schema(value_type = f64)]
+    pub step: Mark,
+    #[serde(default = "Decimal::one")]
+    #[schema(value_type = f64)]
+    pub weight: Decimal,
+}
+
+/// A contestant in a category.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct EntrySpec {
+    pub contestant_id: ContestantId,
+    /// The place in the list unless stated.
+    #[serde(default)]
+    pub start_order: Option<u32>,
+    #[serde(default)]
+    #[schema(value_type = Option<f64>)]
+    pub factor: Option<Decimal>,
+}
+
+/// A hat, by the email of its wearer.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct AssignmentSpec {
+    pub email: String,
+    pub hat: Hat,
+    #[serde(default)]
+    pub counts: Option<bool>,
+}
+
+/// A race.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct RaceSpec {
+    pub id: RaceId,
+    /// The integer the race feed knows it by; given by the server unless stated.
+    #[serde(default)]
+    pub number: Option<i64>,
+    pub race_type: String,
+    #[serde(default)]
+    pub name: Option<String>,
+    #[serde(default)]
+    pub class_id: Option<String>,
+    #[serde(default)]
+    pub start_time: Option<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub meta: Option<Value>,
+    #[serde(default)]
+    pub participants: Vec<ParticipantSpec>,
+}
+
+/// Who starts in a race; what it holds beside id and bib is kept as it is given.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct ParticipantSpec {
+    pub id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bib: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub club: Option<Club>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<Label>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub barrier: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handicap_m: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub horse: Option<Named>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<Named>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trainer: Option<Named>,
+}
+
+/// A club.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct Club {
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+}
+
+/// An age or weight class.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct Label {
+    pub id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+}
+
+/// A horse, a driver or a trainer.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct Named {
+    pub id: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// A start number is written as text or as a number.
+fn text_or_number<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>, D::Error> {
+    match Option::<Value>::deserialize(input)? {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(Value::Number(number)) => Ok(Some(number.to_string())),
+        Some(_) => Err(serde::de::Error::custom("expected a text or a number")),
+    }
+}

@@ -1,0 +1,124 @@
+//! Reads the state from the tables: whole at the start, by scope when another process has appended to the log.
+
+use super::State;
+use super::board::Board;
+use crate::clock::Micros;
+use crate::db::entity::{
+    assignment, category, contest, contestant, criterion, entry, event, lane, log_head, mark, race, session, user,
+};
+use crate::db::row::{Change, Row};
+use crate::events::event::Scope;
+use crate::events::log::{GENESIS, LogHead};
+use crate::ids::{CategoryId, EventId, UserId};
+use sea_orm::{ColumnTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter};
+
+/// The end of the log, if there is a log.
+///
+/// # Errors
+/// When the database fails.
+pub async fn head(db: &DatabaseConnection) -> Result<Option<LogHead>, DbErr> {
+    Ok(log_head::Entity::find_by_id("head").one(db).await?.map(|row| LogHead {
+        seq: row.seq,
+        hash: row.hash.into(),
+        epoch: row.epoch.into(),
+    }))
+}
+
+macro_rules! put_all {
+    ($state:expr, $db:expr, $($query:expr),* $(,)?) => {
+        $(for model in $query.all($db).await? { $state.put(&Row::from(model)); })*
+    };
+}
+
+/// Everything but marks, which are read when a category is first needed.
+///
+/// # Errors
+/// When the database fails.
+pub async fn whole(db: &DatabaseConnection, now: Micros) -> Result<State, DbErr> {
+    let head = head(db).await?.unwrap_or(LogHead { seq: 0, hash: GENESIS.into(), epoch: "".into() });
+    let mut state = State::empty(head);
+    put_all!(
+        state,
+        db,
+        lane::Entity::find(),
+        user::Entity::find(),
+        session::Entity::find().filter(session::Column::ExpiresAt.gt(now)),
+        event::Entity::find(),
+        contest::Entity::find(),
+        category::Entity::find(),
+        criterion::Entity::find(),
+        contestant::Entity::find(),
+        entry::Entity::find(),
+        assignment::Entity::find(),
+        race::Entity::find(),
+    );
+    Ok(state)
+}
+
+/// The marks of a category.
+///
+/// # Errors
+/// When the database fails.
+pub async fn board(db: &DatabaseConnection, category: &CategoryId) -> Result<Board, DbErr> {
+    Ok(Board::of(mark::Entity::find().filter(mark::Column::CategoryId.eq(category)).all(db).await?))
+}
+
+/// Reads again what a foreign fact touched, and the end of the log.
+///
+/// # Errors
+/// When the database fails.
+pub async fn reload(db: &DatabaseConnection, state: &mut State, scope: &Scope) -> Result<(), DbErr> {
+    match scope {
+        Scope::Marks(id) => {
+            if state.boards.contains_key(id) {
+                state.boards.insert(id.clone(), board(db, id).await?);
+            }
+        }
+        Scope::User(id) => reload_user(db, state, id).await?,
+        Scope::Event(id) => reload_event(db, state, id).await?,
+        Scope::Contestants => put_all!(state, db, contestant::Entity::find()),
+    }
+    Ok(())
+}
+
+async fn reload_user(db: &DatabaseConnection, state: &mut State, id: &UserId) -> Result<(), DbErr> {
+    put_all!(
+        state,
+        db,
+        user::Entity::find_by_id(id.clone()),
+        session::Entity::find().filter(session::Column::UserId.eq(id)),
+        assignment::Entity::find().filter(assignment::Column::UserId.eq(id)),
+    );
+    Ok(())
+}
+
+async fn reload_event(db: &DatabaseConnection, state: &mut State, id: &EventId) -> Result<(), DbErr> {
+    let stale: Vec<Change> = state
+        .categories_of(id)
+        .flat_map(|category| {
+            let criteria = category.criteria.values().map(|criterion| Row::from(criterion.row.clone()));
+            let entries = category.entries.values().map(|entry| Row::from(entry.as_ref().clone()));
+            criteria.chain(entries).map(Change::Drop).collect::<Vec<_>>()
+        })
+        .collect();
+    for change in &stale {
+        state.apply(change);
+    }
+    let contests = contest::Entity::find().filter(contest::Column::EventId.eq(id)).all(db).await?;
+    let contest_ids: Vec<_> = contests.iter().map(|contest| contest.id.clone()).collect();
+    let categories = category::Entity::find().filter(category::Column::ContestId.is_in(contest_ids)).all(db).await?;
+    let category_ids: Vec<_> = categories.iter().map(|category| category.id.clone()).collect();
+    put_all!(state, db, event::Entity::find_by_id(id.clone()));
+    for row in contests.into_iter().map(Row::from).chain(categories.into_iter().map(Row::from)) {
+        state.put(&row);
+    }
+    put_all!(
+        state,
+        db,
+        criterion::Entity::find().filter(criterion::Column::CategoryId.is_in(category_ids.clone())),
+        entry::Entity::find().filter(entry::Column::CategoryId.is_in(category_ids)),
+        assignment::Entity::find().filter(assignment::Column::EventId.eq(id)),
+        race::Entity::find().filter(race::Column::EventId.eq(id)),
+    );
+    Ok(())
+}

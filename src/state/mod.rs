@@ -1,0 +1,283 @@
+//! What decisions are made on: the rows that matter, folded into memory.
+//!
+//! Invariants: the state is the fold of [`Row`]s and of nothing else; a clone costs O(1) and shares everything, so the
+//! writer decides on an overlay that is dropped when a commit fails, and readers hold a snapshot that never changes.
+
+pub mod board;
+pub mod load;
+pub mod rights;
+
+use crate::db::entity::{
+    assignment, category, contest, contestant, criterion, entry, event, mark, race, session, user,
+};
+use crate::db::row::{Change, Row};
+use crate::events::log::LogHead;
+use crate::events::room::Lane;
+use crate::ids::{AssignmentId, CategoryId, ContestId, ContestantId, CriterionId, EventId, RaceId, SessionId, UserId};
+use crate::ranking::{Decimal, Mark, Rules};
+use board::Board;
+use imbl::{HashMap, OrdMap, OrdSet};
+use std::sync::Arc;
+
+/// A criterion, ready to be marked by.
+#[derive(Clone, Debug)]
+pub struct Criterion {
+    /// The row.
+    pub row: criterion::Model,
+    /// Smallest mark.
+    pub min: Mark,
+    /// Largest mark.
+    pub max: Mark,
+    /// Distance between marks.
+    pub step: Mark,
+    /// Weight in the total.
+    pub weight: Decimal,
+}
+
+/// A category, ready to be judged and ranked.
+#[derive(Clone, Debug)]
+pub struct Category {
+    /// The row.
+    pub row: category::Model,
+    /// The event it belongs to.
+    pub event_id: EventId,
+    /// How it is ranked.
+    pub rules: Rules,
+    /// What is marked.
+    pub criteria: OrdMap<CriterionId, Arc<Criterion>>,
+    /// Who is marked.
+    pub entries: OrdMap<ContestantId, Arc<entry::Model>>,
+}
+
+impl Category {
+    /// The criteria in the order the organiser gave them.
+    #[must_use]
+    pub fn criteria_in_order(&self) -> Vec<&Arc<Criterion>> {
+        let mut criteria: Vec<_> = self.criteria.values().collect();
+        criteria.sort_by_key(|criterion| criterion.row.position);
+        criteria
+    }
+}
+
+/// A snapshot of everything decisions need.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// The end of the log.
+    pub head: LogHead,
+    /// How many facts each lane holds.
+    pub lanes: HashMap<Lane, i64>,
+    /// Everybody who may sign in.
+    pub users: OrdMap<UserId, Arc<user::Model>>,
+    /// Users by their email, lower case.
+    pub emails: HashMap<String, UserId>,
+    /// Sessions that may still be used, and ended ones until the next start.
+    pub sessions: HashMap<SessionId, Arc<session::Model>>,
+    /// Competitions.
+    pub events: OrdMap<EventId, Arc<event::Model>>,
+    /// Contests.
+    pub contests: OrdMap<ContestId, Arc<contest::Model>>,
+    /// Categories.
+    pub categories: OrdMap<CategoryId, Arc<Category>>,
+    /// Contestants of the whole installation.
+    pub contestants: OrdMap<ContestantId, Arc<contestant::Model>>,
+    /// Every hat ever given.
+    pub assignments: OrdMap<AssignmentId, Arc<assignment::Model>>,
+    /// Hats by who wears or wore them.
+    pub hats_of: HashMap<UserId, OrdSet<AssignmentId>>,
+    /// Hats by the event they are on or below.
+    pub hats_in: HashMap<EventId, OrdSet<AssignmentId>>,
+    /// Races.
+    pub races: OrdMap<RaceId, Arc<race::Model>>,
+    /// The marks of the categories in use.
+    pub boards: HashMap<CategoryId, Board>,
+}
+
+/// A number of the database as a mark. What is there was checked when it was written.
+#[must_use]
+pub fn thousandths(number: i64) -> Mark {
+    Mark::from_thousandths(number).unwrap_or(Mark::ZERO)
+}
+
+impl State {
+    /// The state of an empty database.
+    #[must_use]
+    pub fn empty(head: LogHead) -> Self {
+        Self {
+            head,
+            lanes: HashMap::new(),
+            users: OrdMap::new(),
+            emails: HashMap::new(),
+            sessions: HashMap::new(),
+            events: OrdMap::new(),
+            contests: OrdMap::new(),
+            categories: OrdMap::new(),
+            contestants: OrdMap::new(),
+            assignments: OrdMap::new(),
+            hats_of: HashMap::new(),
+            hats_in: HashMap::new(),
+            races: OrdMap::new(),
+            boards: HashMap::new(),
+        }
+    }
+
+    /// Folds a change in.
+    pub fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Put(row) => self.put(row),
+            Change::Drop(row) => self.drop_row(row),
+        }
+    }
+
+    /// Folds a row in.
+    pub fn put(&mut self, row: &Row) {
+        match row {
+            Row::User(user) => {
+                if let Some(before) = self.users.insert(user.id.clone(), Arc::new(user.clone()))
+                    && before.email != user.email
+                {
+                    self.emails.remove(&before.email);
+                }
+                self.emails.insert(user.email.clone(), user.id.clone());
+            }
+            Row::Session(session) => {
+                self.sessions.insert(session.id.clone(), Arc::new(session.clone()));
+            }
+            Row::Event(event) => {
+                self.events.insert(event.id.clone(), Arc::new(event.clone()));
+            }
+            Row::Contest(contest) => {
+                self.contests.insert(contest.id.clone(), Arc::new(contest.clone()));
+            }
+            Row::Category(category) => self.put_category(category),
+            Row::Criterion(criterion) => {
+                if let Some(category) = self.categories.get_mut(&criterion.category_id) {
+                    let ready = Criterion {
+                        row: criterion.clone(),
+                        min: thousandths(criterion.min),
+                        max: thousandths(criterion.max),
+                        step: thousandths(criterion.step),
+                        weight: criterion.weight.parse().unwrap_or_else(|_| Decimal::one()),
+                    };
+                    Arc::make_mut(category).criteria.insert(criterion.id.clone(), Arc::new(ready));
+                }
+            }
+            Row::Entry(entry) => {
+                if let Some(category) = self.categories.get_mut(&entry.category_id) {
+                    Arc::make_mut(category).entries.insert(entry.contestant_id.clone(), Arc::new(entry.clone()));
+                }
+            }
+            Row::Contestant(contestant) => {
+                self.contestants.insert(contestant.id.clone(), Arc::new(contestant.clone()));
+            }
+            Row::Assignment(assignment) => {
+                self.hats_of.entry(assignment.user_id.clone()).or_default().insert(assignment.id.clone());
+                self.hats_in.entry(assignment.event_id.clone()).or_default().insert(assignment.id.clone());
+                self.assignments.insert(assignment.id.clone(), Arc::new(assignment.clone()));
+            }
+            Row::Mark(mark) => self.put_mark(mark),
+            Row::Race(race) => {
+                self.races.insert(race.id.clone(), Arc::new(race.clone()));
+            }
+            Row::Lane(lane) => {
+                if let Ok(name) = lane.name.parse() {
+                    self.lanes.insert(name, lane.seq);
+                }
+            }
+            Row::LogHead(head) => {
+                self.head =
+                    LogHead { seq: head.seq, hash: head.hash.as_str().into(), epoch: head.epoch.as_str().into() };
+            }
+            Row::Command(_) | Row::LogEntry(_) | Row::LogText(_) | Row::RaceParticipant(_) => {}
+        }
+    }
+
+    fn put_category(&mut self, row: &category::Model) {
+        let Some(event_id) = self.contests.get(&row.contest_id).map(|contest| contest.event_id.clone()) else { return };
+        let Ok(rules) = serde_json::from_str::<Rules>(&row.rules) else {
+            tracing::error!(category = %row.id, "the rules of a category cannot be read; it is left out");
+            return;
+        };
+        let (criteria, entries) = self
+            .categories
+            .get(&row.id)
+            .map_or_else(Default::default, |before| (before.criteria.clone(), before.entries.clone()));
+        self.categories
+            .insert(row.id.clone(), Arc::new(Category { row: row.clone(), event_id, rules, criteria, entries }));
+    }
+
+    fn put_mark(&mut self, mark: &mark::Model) {
+        // A board that is not loaded stays so: it will be read whole when it is first needed.
+        if let Some(board) = self.boards.get_mut(&mark.category_id) {
+            board.put(Arc::new(mark.clone()));
+        }
+    }
+
+    fn drop_row(&mut self, row: &Row) {
+        match row {
+            Row::Event(event) => {
+                self.events.remove(&event.id);
+            }
+            Row::Contest(contest) => {
+                self.contests.remove(&contest.id);
+            }
+            Row::Category(category) => {
+                self.categories.remove(&category.id);
+                self.boards.remove(&category.id);
+            }
+            Row::Criterion(criterion) => {
+                if let Some(category) = self.categories.get_mut(&criterion.category_id) {
+                    Arc::make_mut(category).criteria.remove(&criterion.id);
+                }
+            }
+            Row::Entry(entry) => {
+                if let Some(category) = self.categories.get_mut(&entry.category_id) {
+                    Arc::make_mut(category).entries.remove(&entry.contestant_id);
+                }
+            }
+            Row::Contestant(contestant) => {
+                self.contestants.remove(&contestant.id);
+            }
+            Row::Race(race) => {
+                self.races.remove(&race.id);
+            }
+            // Nothing else is ever removed.
+            Row::Assignment(_)
+            | Row::Command(_)
+            | Row::Lane(_)
+            | Row::LogEntry(_)
+            | Row::LogHead(_)
+            | Row::LogText(_)
+            | Row::Mark(_)
+            | Row::RaceParticipant(_)
+            | Row::Session(_)
+            | Row::User(_) => {}
+        }
+    }
+
+    /// How many facts a lane holds.
+    #[must_use]
+    pub fn lane_seq(&self, lane: &Lane) -> i64 {
+        self.lanes.get(lane).copied().unwrap_or(0)
+    }
+
+    /// The contests of an event, in the organiser's order.
+    #[must_use]
+    pub fn contests_of(&self, event: &EventId) -> Vec<Arc<contest::Model>> {
+        let mut contests: Vec<_> =
+            self.contests.values().filter(|contest| contest.event_id == *event).cloned().collect();
+        contests.sort_by_key(|contest| contest.position);
+        contests
+    }
+
+    /// The categories of an event.
+    pub fn categories_of(&self, event: &EventId) -> impl Iterator<Item = &Arc<Category>> {
+        let event = event.clone();
+        self.categories.values().filter(move |category| category.event_id == event)
+    }
+
+    /// The categories of a contest.
+    pub fn categories_in(&self, contest: &ContestId) -> impl Iterator<Item = &Arc<Category>> {
+        let contest = contest.clone();
+        self.categories.values().filter(move |category| category.row.contest_id == contest)
+    }
+}

@@ -1,0 +1,222 @@
+//! Who stands where: seats, rooms and lanes, all derived from roles, hats and their history.
+//!
+//! Invariant: the judging hat wins. Whoever judges a category, or once did, is never in its office.
+
+use super::{Category, State};
+use crate::auth::role::{Hat, Role};
+use crate::db::entity::assignment::{self, AssignmentStatus};
+use crate::db::entity::event::EventStatus;
+use crate::events::room::{Lane, Room};
+use crate::ids::{CategoryId, UserId};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// How many lanes a session is told of; the others are reached by resuming them.
+pub const LANES_TOLD_MAX: usize = 500;
+
+/// Where a user sits in a category.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seat {
+    /// Judges it now.
+    Judge,
+    /// Judged it once, and is here for another reason: sees no foreign mark.
+    FormerJudge,
+    /// Reads every mark of it.
+    Office,
+    /// Has a hat on it that reads no marks.
+    Guest,
+    /// Has no business with it.
+    Stranger,
+}
+
+fn covers(hat: &assignment::Model, category: &Category) -> bool {
+    hat.event_id == category.event_id
+        && hat.contest_id.as_ref().is_none_or(|contest| *contest == category.row.contest_id)
+        && hat.category_id.as_ref().is_none_or(|id| *id == category.row.id)
+}
+
+fn worn(hat: &assignment::Model) -> bool {
+    hat.status == AssignmentStatus::Active
+}
+
+/// How exactly a hat says where it is worn.
+fn precision(hat: &assignment::Model) -> u8 {
+    u8::from(hat.contest_id.is_some()) + u8::from(hat.category_id.is_some())
+}
+
+/// A judge of a category, as the tally asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PanelJudge {
+    /// Who.
+    pub judge: UserId,
+    /// Whether a mark is still expected of them.
+    pub active: bool,
+    /// Whether they preside.
+    pub head: bool,
+    /// Whether their marks enter.
+    pub counts: bool,
+}
+
+impl State {
+    /// Every hat a user wears or wore.
+    pub fn hats_ever(&self, user: &UserId) -> impl Iterator<Item = &Arc<assignment::Model>> {
+        self.hats_of.get(user).into_iter().flatten().filter_map(|id| self.assignments.get(id))
+    }
+
+    /// Every hat a user wears.
+    pub fn hats_worn(&self, user: &UserId) -> impl Iterator<Item = &Arc<assignment::Model>> {
+        self.hats_ever(user).filter(|hat| worn(hat))
+    }
+
+    /// The hats a user wears on a category, the wider ones included.
+    #[must_use]
+    pub fn hats_on(&self, user: &UserId, category: &Category) -> BTreeSet<Hat> {
+        self.hats_worn(user).filter(|hat| covers(hat, category)).map(|hat| hat.hat).collect()
+    }
+
+    /// The role of an active user.
+    #[must_use]
+    pub fn role_of(&self, user: &UserId) -> Option<Role> {
+        self.users.get(user).filter(|user| user.active).map(|user| user.role)
+    }
+
+    /// Where a user sits in a category.
+    #[must_use]
+    pub fn seat(&self, user: &UserId, category: &Category) -> Seat {
+        let Some(role) = self.role_of(user) else { return Seat::Stranger };
+        let hats = self.hats_on(user, category);
+        if hats.iter().any(|hat| hat.judges()) {
+            return Seat::Judge;
+        }
+        let runs = role.runs_installation();
+        if hats.is_empty() && !runs {
+            return Seat::Stranger;
+        }
+        if self.hats_ever(user).any(|hat| hat.hat.judges() && covers(hat, category)) {
+            return Seat::FormerJudge;
+        }
+        if runs || hats.iter().any(|hat| hat.reads_all_marks()) { Seat::Office } else { Seat::Guest }
+    }
+
+    /// Everybody who judges a category or once did, one line a person.
+    #[must_use]
+    pub fn panel(&self, category: &Category) -> Vec<PanelJudge> {
+        let mut hats: Vec<&Arc<assignment::Model>> = self
+            .hats_in
+            .get(&category.event_id)
+            .into_iter()
+            .flatten()
+            .filter_map(|id| self.assignments.get(id))
+            .filter(|hat| hat.hat.judges() && covers(hat, category))
+            .collect();
+        // Worn before laid down, then the most exact, then the latest: the first of each person speaks for them.
+        hats.sort_by_key(|hat| {
+            (hat.user_id.clone(), !worn(hat), std::cmp::Reverse(precision(hat)), std::cmp::Reverse(hat.assigned_at))
+        });
+        hats.dedup_by(|later, first| later.user_id == first.user_id);
+        hats.into_iter()
+            .map(|hat| PanelJudge {
+                judge: hat.user_id.clone(),
+                active: worn(hat),
+                head: hat.hat == Hat::HeadJudge,
+                counts: hat.counts,
+            })
+            .collect()
+    }
+
+    /// The rooms of a user's sockets within one category.
+    #[must_use]
+    pub fn category_rooms(&self, user: &UserId, category: &Category) -> Vec<Room> {
+        let id = || category.row.id.clone();
+        let hats = self.hats_on(user, category);
+        let mut rooms = Vec::new();
+        if !hats.is_empty() {
+            rooms.push(Room::Category(id()));
+        }
+        match self.seat(user, category) {
+            Seat::Judge => {
+                rooms.push(Room::CategoryHat(id(), Hat::Judge));
+                if hats.contains(&Hat::HeadJudge) {
+                    rooms.push(Room::CategoryHat(id(), Hat::HeadJudge));
+                }
+            }
+            Seat::FormerJudge => rooms.push(Room::CategoryFormerJudge(id())),
+            Seat::Office | Seat::Guest => rooms.extend(hats.into_iter().map(|hat| Room::CategoryHat(id(), hat))),
+            Seat::Stranger => {}
+        }
+        rooms
+    }
+
+    /// All rooms of a user's sockets; none for a user who is switched off.
+    #[must_use]
+    pub fn rooms_of(&self, user: &UserId) -> BTreeSet<Room> {
+        let Some(role) = self.role_of(user) else { return BTreeSet::new() };
+        let mut rooms = BTreeSet::from([Room::Everyone, Room::User(user.clone()), Room::Role(role)]);
+        // A hat that was laid down gives no room, but it can take one away: so every category it ever reached is asked.
+        for category in self.categories_reached(user) {
+            rooms.extend(self.category_rooms(user, category));
+        }
+        for hat in self.hats_worn(user) {
+            rooms.insert(Room::Event(hat.event_id.clone()));
+            match &hat.contest_id {
+                Some(contest) => {
+                    rooms.insert(Room::Contest(contest.clone()));
+                }
+                None => rooms.extend(
+                    self.contests_of(&hat.event_id).into_iter().map(|contest| Room::Contest(contest.id.clone())),
+                ),
+            }
+        }
+        rooms
+    }
+
+    fn categories_reached(&self, user: &UserId) -> Vec<&Arc<Category>> {
+        let mut seen = BTreeSet::new();
+        let mut reached = Vec::new();
+        for hat in self.hats_ever(user) {
+            let mut reach = |category: &'_ Arc<Category>| covers(hat, category) && seen.insert(category.row.id.clone());
+            match &hat.category_id {
+                Some(id) => reached.extend(self.categories.get(id).filter(|category| reach(category))),
+                None => reached.extend(self.categories_of(&hat.event_id).filter(|category| reach(category))),
+            }
+        }
+        reached
+    }
+
+    /// The lanes a session is told of: those of events that are not official yet, at most [`LANES_TOLD_MAX`].
+    #[must_use]
+    pub fn lanes_of(&self, user: &UserId) -> Vec<Lane> {
+        let Some(role) = self.role_of(user) else { return Vec::new() };
+        let open = |event: &crate::ids::EventId| {
+            self.events.get(event).is_some_and(|event| event.status != EventStatus::Official)
+        };
+        let mut lanes = vec![Lane::System, Lane::User(user.clone())];
+        if role.runs_installation() {
+            for event in self.events.keys().filter(|event| open(event)) {
+                lanes.push(Lane::Event(event.clone()));
+                lanes.extend(self.categories_of(event).map(|category| Lane::Category(category.row.id.clone())));
+            }
+        } else {
+            let events: BTreeSet<_> =
+                self.hats_worn(user).map(|hat| hat.event_id.clone()).filter(|event| open(event)).collect();
+            lanes.extend(events.iter().cloned().map(Lane::Event));
+            let mut categories: Vec<CategoryId> = self
+                .categories_reached(user)
+                .into_iter()
+                .filter(|category| events.contains(&category.event_id) && !self.hats_on(user, category).is_empty())
+                .map(|category| category.row.id.clone())
+                .collect();
+            categories.sort();
+            lanes.extend(categories.into_iter().map(Lane::Category));
+        }
+        lanes.truncate(LANES_TOLD_MAX);
+        lanes
+    }
+
+    /// Whether a user may read names and schedules of an event: runs the installation, or has a hat on it or below it.
+    #[must_use]
+    pub fn is_staff_of(&self, user: &UserId, event: &crate::ids::EventId) -> bool {
+        self.role_of(user).is_some_and(Role::runs_installation)
+            || self.hats_worn(user).any(|hat| hat.event_id == *event)
+    }
+}

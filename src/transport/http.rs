@@ -1,0 +1,174 @@
+//! Every route on one page, and what every request passes on its way in and out.
+
+use super::problem::problems;
+use super::rest::operation::Started;
+use super::rest::{auth, operation, scoring, setup};
+use crate::app::App;
+use crate::error::Refusal;
+use crate::events::dispatcher::Outlet;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
+use std::any::Any;
+use std::time::{Duration, Instant};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
+use tower_http::timeout::TimeoutLayer;
+use tower_http::trace::TraceLayer;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::SwaggerUi;
+
+/// The header that names a request.
+pub const REQUEST_ID: &str = "x-request-id";
+/// Where Socket.IO answers.
+pub const SOCKET_PATH: &str = "/socket.io";
+/// Largest body, in bytes.
+pub const BODY_BYTES_MAX: usize = 10 * 1024 * 1024;
+/// How long a request may take; polling of Socket.IO is not meant.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest request id taken from a client, in characters.
+const REQUEST_ID_CHARS_MAX: usize = 128;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Scorecast",
+        description = "Authenticated, multi-role, real-time scoring. Errors are application/problem+json with a stable `code`; \
+            every command takes an `Idempotency-Key` (UUID), and a retry gets the first answer again."
+    ),
+    modifiers(&BearerToken),
+    security(("bearer" = []))
+)]
+struct Description;
+
+struct BearerToken;
+
+impl utoipa::Modify for BearerToken {
+    fn modify(&self, description: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+        description.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    }
+}
+
+/// Every route.
+fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(Description::openapi())
+        // Signing in
+        .routes(routes!(auth::login))
+        .routes(routes!(auth::refresh))
+        .routes(routes!(auth::logout))
+        .routes(routes!(auth::me))
+        // Scoring
+        .routes(routes!(scoring::list, scoring::submit))
+        .routes(routes!(scoring::submit_batch))
+        .routes(routes!(scoring::tally))
+        .routes(routes!(scoring::completeness))
+        // Set-up
+        .routes(routes!(setup::import))
+        .routes(routes!(setup::users, setup::create_user))
+        .routes(routes!(setup::user, setup::put_user, setup::delete_user))
+        .routes(routes!(setup::revoke_sessions))
+        .routes(routes!(setup::events, setup::create_event))
+        .routes(routes!(setup::event, setup::put_event, setup::delete_event))
+        .routes(routes!(setup::event_status))
+        .routes(routes!(setup::contests, setup::create_contest))
+        .routes(routes!(setup::contest, setup::put_contest, setup::delete_contest))
+        .routes(routes!(setup::categories, setup::create_category))
+        .routes(routes!(setup::category, setup::put_category, setup::delete_category))
+        .routes(routes!(setup::put_entries))
+        .routes(routes!(setup::contestants, setup::create_contestant))
+        .routes(routes!(setup::contestant, setup::put_contestant, setup::delete_contestant))
+        .routes(routes!(setup::assignments, setup::create_assignment))
+        .routes(routes!(setup::assignment, setup::put_assignment, setup::delete_assignment))
+        // Operation
+        .routes(routes!(operation::healthz))
+        .routes(routes!(operation::readyz))
+        .routes(routes!(operation::socket_health))
+        .routes(routes!(operation::metrics))
+}
+
+/// The description of the interface, OpenAPI 3.1 as JSON.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn openapi() -> anyhow::Result<String> {
+    Ok(routes().into_openapi().to_pretty_json()?)
+}
+
+/// Everything that answers HTTP, but for Socket.IO.
+#[must_use]
+pub fn router(app: &App, outlet: Outlet) -> Router {
+    let (router, description) = routes().split_for_parts();
+    let origins: Vec<HeaderValue> =
+        app.config.allowed_origins.iter().filter_map(|origin| HeaderValue::from_str(origin.trim()).ok()).collect();
+    let cors = CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_credentials(true)
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, HeaderName::from_static("idempotency-key")])
+        .expose_headers([HeaderName::from_static(REQUEST_ID), header::RETRY_AFTER]);
+    let id = HeaderName::from_static(REQUEST_ID);
+    router
+        .merge(SwaggerUi::new("/api-docs").url("/api-docs/openapi.json", description))
+        .layer(CompressionLayer::new())
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(Extension(outlet))
+        .layer(Extension(Started(Instant::now())))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(problems))
+        .layer(TraceLayer::new_for_http().make_span_with(span))
+        .layer(cors)
+        .layer(PropagateRequestIdLayer::new(id.clone()))
+        .layer(SetRequestIdLayer::new(id, MakeRequestUuid))
+        .layer(from_fn(safe_request_id))
+        .with_state(app.clone())
+}
+
+/// Refuses pages of foreign origins at the sockets' door, polling and upgrade alike.
+pub fn guard_sockets(app: &App, router: Router) -> Router {
+    router.layer(from_fn_with_state(app.clone(), known_origin))
+}
+
+async fn known_origin(State(app): State<App>, request: Request, next: Next) -> Response {
+    let origin = request.headers().get(header::ORIGIN);
+    let known = origin.is_none_or(|origin| {
+        app.config.allowed_origins.iter().any(|allowed| allowed.trim().as_bytes() == origin.as_bytes())
+    });
+    if request.uri().path().starts_with(SOCKET_PATH) && !known {
+        let id = app.chance.id(app.clock.now()).to_string();
+        return super::problem::response(&Refusal::Forbidden, id);
+    }
+    next.run(request).await
+}
+
+/// A request id of a client is kept if it is short and plain; it goes into the log and back into the answer.
+async fn safe_request_id(mut request: Request, next: Next) -> Response {
+    let safe = |value: &HeaderValue| {
+        value.len() <= REQUEST_ID_CHARS_MAX
+            && value.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+    };
+    if request.headers().get(REQUEST_ID).is_some_and(|value| !safe(value)) {
+        request.headers_mut().remove(REQUEST_ID);
+    }
+    next.run(request).await
+}
+
+/// Without the query and the headers: they may hold what must not be logged.
+fn span(request: &axum::http::Request<Body>) -> tracing::Span {
+    let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
+    tracing::info_span!("http", method = %request.method(), path = request.uri().path(), id)
+}
+
+fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+    tracing::error!("a handler panicked");
+    super::problem::ApiError::from(Refusal::Internal).into_response()
+}

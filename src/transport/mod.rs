@@ -1,0 +1,8 @@
+//! The doors: HTTP, Socket.IO, and the listening socket. Nothing is decided here, nothing is written, nothing emitted.
+
+pub mod http;
+pub mod problem;
+pub mod request;
+pub mod rest;
+pub mod serve;
+pub mod socket;

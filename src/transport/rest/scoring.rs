@@ -1,0 +1,108 @@
+//! Marks and what they come to.
+
+use super::{Answer, carry_out};
+use crate::app::App;
+use crate::command::parse;
+use crate::error::Refusal;
+use crate::ids::{CategoryId, ContestantId};
+use crate::scores::{self, SubmitBatch, SubmitScore};
+use crate::tally::{self, CompletenessView};
+use crate::transport::problem::{ApiError, Problem};
+use crate::transport::request::{IdempotencyKey, Json as Body, SignedIn};
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// Which marks of a category.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ScoresQuery {
+    /// Only those of this contestant.
+    contestant_id: Option<ContestantId>,
+}
+
+/// The marks of a category, as the one who asks may see them, and the head of its lane they were read at.
+#[utoipa::path(get, path = "/api/v1/categories/{id}/scores", tag = "scoring", params(("id" = CategoryId, Path), ScoresQuery),
+    responses((status = 200, description = "{scores, seq}", body = Object), (status = 403, body = Problem)))]
+pub async fn list(
+    State(app): State<App>,
+    by: SignedIn,
+    Path(category): Path<CategoryId>,
+    Query(query): Query<ScoresQuery>,
+) -> Answer {
+    app.limit_reading(&by.actor, "scores:request")?;
+    let state = app.state_with(&category).await?;
+    let (scores, seq) = scores::read(&state, &by.user, &category, query.contestant_id.as_ref())?;
+    Ok(Json(json!({ "scores": scores, "seq": seq })))
+}
+
+/// Puts the category of the path into a mark that is sent to it; another category there is an error.
+fn into_category(mut body: Value, category: &CategoryId) -> Result<Value, Refusal> {
+    let fields = body.as_object_mut().ok_or_else(|| Refusal::invalid("", "expected an object"))?;
+    let named = fields.entry("categoryId").or_insert_with(|| json!(category));
+    if *named == json!(category) { Ok(body) } else { Err(Refusal::invalid("categoryId", "is not the one of the path")) }
+}
+
+/// Gives or changes a mark.
+#[utoipa::path(post, path = "/api/v1/categories/{id}/scores", tag = "scoring", params(("id" = CategoryId, Path)),
+    request_body = SubmitScore,
+    responses((status = 200, description = "{score, receipt}", body = Object), (status = 403, body = Problem),
+        (status = 409, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem)))]
+pub async fn submit(
+    State(app): State<App>,
+    by: SignedIn,
+    key: IdempotencyKey,
+    Path(category): Path<CategoryId>,
+    Body(body): Body,
+) -> Answer {
+    let payload = into_category(body, &category)?;
+    let command: SubmitScore = parse(payload.clone())?;
+    carry_out(&app, by, key, command, &payload).await
+}
+
+/// Gives or changes up to 200 marks in one transaction.
+#[utoipa::path(post, path = "/api/v1/categories/{id}/scores/batch", tag = "scoring", params(("id" = CategoryId, Path)),
+    request_body = SubmitBatch,
+    responses((status = 200, description = "{results, receipt}", body = Object), (status = 413, body = Problem),
+        (status = 429, body = Problem)))]
+pub async fn submit_batch(
+    State(app): State<App>,
+    by: SignedIn,
+    key: IdempotencyKey,
+    Path(category): Path<CategoryId>,
+    Body(mut body): Body,
+) -> Answer {
+    for item in body.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten() {
+        if item.is_object() {
+            *item = into_category(item.take(), &category)?;
+        }
+    }
+    let command: SubmitBatch = parse(body.clone())?;
+    carry_out(&app, by, key, command, &body).await
+}
+
+/// What the marks of a category come to; for its office only.
+#[utoipa::path(get, path = "/api/v1/categories/{id}/tally", tag = "scoring", params(("id" = CategoryId, Path)),
+    responses((status = 200, description = "{categoryId, stage, tallyHash, complete, missing, ranking, warnings}", body = Object),
+        (status = 403, body = Problem)))]
+pub async fn tally(State(app): State<App>, by: SignedIn, Path(category): Path<CategoryId>) -> Answer {
+    app.limit_reading(&by.actor, "tally")?;
+    let state = app.state_with(&category).await?;
+    let view = tally::tally(&state, tally::for_office(&state, &by.user, &category)?)?;
+    Ok(Json(serde_json::to_value(view).map_err(anyhow::Error::from)?))
+}
+
+/// How much of a category's marks is there; for its office only.
+#[utoipa::path(get, path = "/api/v1/categories/{id}/completeness", tag = "scoring", params(("id" = CategoryId, Path)),
+    responses((status = 200, body = CompletenessView), (status = 403, body = Problem)))]
+pub async fn completeness(
+    State(app): State<App>,
+    by: SignedIn,
+    Path(category): Path<CategoryId>,
+) -> Result<Json<CompletenessView>, ApiError> {
+    app.limit_reading(&by.actor, "completeness")?;
+    let state = app.state_with(&category).await?;
+    Ok(Json(tally::completeness(&state, tally::for_office(&state, &by.user, &category)?)?))
+}

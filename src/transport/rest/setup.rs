@@ -1,0 +1,499 @@
+//! The organiser's desk: the import document, and each part of it alone.
+
+use super::{Answer, carry_out};
+use crate::app::App;
+use crate::assignments::{CreateAssignment, RemoveAssignment};
+use crate::auth::password;
+use crate::auth::sessions::RevokeSessions;
+use crate::command::parse;
+use crate::db::entity::assignment::AssignmentStatus;
+use crate::error::Refusal;
+use crate::ids::{AssignmentId, CategoryId, ContestId, ContestantId, EventId, UserId};
+use crate::setup::import::{self, ImportDocument};
+use crate::setup::list::{self, PageQuery};
+use crate::setup::spec::{CategorySpec, ContestSpec, ContestantSpec, Document, EntrySpec, EventSpec, UserSpec};
+use crate::setup::{
+    DeleteCategory, DeleteContest, DeleteContestant, DeleteEvent, Mode, PutCategory, PutContest, PutContestant,
+    PutEntries, PutEvent, PutUser, SetEventStatus,
+};
+use crate::state::State as Snapshot;
+use crate::transport::problem::{ApiError, Problem};
+use crate::transport::request::{IdempotencyKey, Json as Body, SignedIn};
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// A part of an event says which event or contest it belongs to.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct InEvent {
+    event_id: EventId,
+}
+
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct InContest {
+    contest_id: ContestId,
+}
+
+/// The start list of a category.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Entries {
+    entries: Vec<EntrySpec>,
+}
+
+/// Where an event is to go.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewStatus {
+    status: crate::db::entity::event::EventStatus,
+}
+
+type Created = Result<(StatusCode, Json<Value>), ApiError>;
+
+fn created(answer: Answer) -> Created {
+    answer.map(|body| (StatusCode::CREATED, body))
+}
+
+fn removed(answer: Answer) -> Result<StatusCode, ApiError> {
+    answer.map(|_| StatusCode::NO_CONTENT)
+}
+
+/// The state, for those who run the installation.
+fn desk(app: &App, by: &SignedIn, name: &'static str) -> Result<Arc<Snapshot>, ApiError> {
+    let state = app.state();
+    by.actor.must_run_installation(&state)?;
+    app.limit_reading(&by.actor, name)?;
+    Ok(state)
+}
+
+/// Takes a field out of a body, for what it belongs to.
+fn take<T: serde::de::DeserializeOwned>(body: &mut Value, field: &str) -> Result<T, Refusal> {
+    let fields = body.as_object_mut().ok_or_else(|| Refusal::invalid("", "expected an object"))?;
+    let value = fields.remove(field).ok_or_else(|| Refusal::invalid(field, "is missing"))?;
+    parse(json!({ field: value }))
+}
+
+/// The id of the path goes into the body; another one there is an error.
+fn with_id(mut body: Value, id: &str) -> Result<Value, Refusal> {
+    let fields = body.as_object_mut().ok_or_else(|| Refusal::invalid("", "expected an object"))?;
+    let named = fields.entry("id").or_insert_with(|| json!(id));
+    if named == id { Ok(body) } else { Err(Refusal::invalid("id", "is not the one of the path")) }
+}
+
+/// Hashes the passwords of a document, off the writer's thread. A password that is too short names its place.
+///
+/// # Errors
+/// `INVALID_DATA`.
+pub async fn hashed(document: Document) -> Result<ImportDocument, crate::error::AppError> {
+    let mut hashing = Vec::new();
+    for (index, user) in document.users.iter().enumerate() {
+        if let Some(password) = &user.password {
+            check_password(&format!("users[{index}].password"), password)?;
+            let hash = password::hash(password.clone());
+            hashing.push(async move { hash.await.map(|hash| (index, hash)) });
+        }
+    }
+    let hashes = futures_util::future::try_join_all(hashing).await?.into_iter().collect();
+    Ok(ImportDocument { document, hashes })
+}
+
+/// Whether a password is long enough, and not endless.
+///
+/// # Errors
+/// `INVALID_DATA`.
+pub fn check_password(field: &str, password: &str) -> Result<(), Refusal> {
+    if password.chars().count() < password::PASSWORD_CHARS_MIN || password.len() > password::PASSWORD_BYTES_MAX {
+        let message = format!(
+            "has {} characters at least and {} bytes at most",
+            password::PASSWORD_CHARS_MIN,
+            password::PASSWORD_BYTES_MAX
+        );
+        return Err(Refusal::invalid(field, message));
+    }
+    Ok(())
+}
+
+async fn user_command(id: Option<UserId>, body: Value) -> Result<PutUser, ApiError> {
+    let spec: UserSpec = parse(body)?;
+    let password_hash = match &spec.password {
+        Some(password) => {
+            check_password("password", password)?;
+            Some(password::hash(password.clone()).await?)
+        }
+        None => None,
+    };
+    Ok(PutUser { id, spec, password_hash })
+}
+
+/// Takes an event with all that belongs to it, whole or not at all; JSON, or YAML as `application/yaml`.
+#[utoipa::path(post, path = "/api/v1/admin/import", tag = "set-up", request_body = Document,
+    responses((status = 200, description = "what was taken, counted", body = Object), (status = 400, body = Problem), (status = 403, body = Problem)))]
+pub async fn import(State(app): State<App>, by: SignedIn, key: IdempotencyKey, source: String) -> Answer {
+    // Nobody makes the server hash passwords who may not import.
+    by.actor.must_run_installation(&app.state())?;
+    let command = hashed(import::read(&source)?).await?;
+    carry_out(&app, by, key, command, &Value::String(source)).await
+}
+
+/// Lists users.
+#[utoipa::path(get, path = "/api/v1/admin/users", tag = "set-up", params(PageQuery), responses((status = 200, description = "{items, nextCursor?}", body = Object)))]
+pub async fn users(State(app): State<App>, by: SignedIn, Query(query): Query<PageQuery>) -> Answer {
+    Ok(Json(list::users(&*desk(&app, &by, "admin:users")?, &query)?))
+}
+
+/// Makes a user.
+#[utoipa::path(post, path = "/api/v1/admin/users", tag = "set-up", request_body = UserSpec, responses((status = 201, body = Object), (status = 409, body = Problem)))]
+pub async fn create_user(State(app): State<App>, by: SignedIn, key: IdempotencyKey, Body(body): Body) -> Created {
+    by.actor.must_run_installation(&app.state())?;
+    let command = user_command(None, body.clone()).await?;
+    created(carry_out(&app, by, key, command, &body).await)
+}
+
+/// One user.
+#[utoipa::path(get, path = "/api/v1/admin/users/{id}", tag = "set-up", params(("id" = UserId, Path)), responses((status = 200, body = Object), (status = 404, body = Problem)))]
+pub async fn user(State(app): State<App>, by: SignedIn, Path(id): Path<UserId>) -> Answer {
+    Ok(Json(list::user(&*desk(&app, &by, "admin:users")?, &id)?))
+}
+
+/// Changes a user; a new password or `active: false` ends their sessions.
+#[utoipa::path(put, path = "/api/v1/admin/users/{id}", tag = "set-up", params(("id" = UserId, Path)), request_body = UserSpec, responses((status = 200, body = Object)))]
+pub async fn put_user(
+    State(app): State<App>,
+    by: SignedIn,
+    key: IdempotencyKey,
+    Path(id): Path<UserId>,
+    Body(body): Body,
+) -> Answer {
+    by.actor.must_run_installation(&app.state())?;
+    let command = user_command(Some(id.clone()), body.clone()).await?;
+    carry_out(&app, by, key, command, &json!({ "id": id, "user": body })).await
+}
+
+/// Switches a user off. Users are never removed: what they marked and signed keeps its author.
+#[utoipa::path(delete, path = "/api/v1/admin/users/{id}", tag = "set-up", params(("id" = UserId, Path)), responses((status = 204)))]
+pub async fn delete_user(
+    State(app): State<App>,
+    by: SignedIn,
+    key: IdempotencyKey,
+    Path(id): Path<UserId>,
+) -> Result<StatusCode, ApiError> {
+    let state = app.state();
+    by.actor.must_run_installation(&state)?;
+    let row = state.users.get(&id).ok_or_else(|| Refusal::not_found("user", &id))?;
+    let spec = UserSpec {
+        email: row.email.clone(),
+        name: row.name.clone(),
+        role: row.role,
+        password: None,
+        active: Some(false),
+    };
+    let command = PutUser { id: Some(id.clone()), spec, password_hash: None };
+    removed(carry_out(&app, by, key, command, &json!({ "disable": id })).await)
+}
+
+/// Ends every session of a user.
+#[utoipa::path(post, path = "/api/v1/admin/users/{id}/revoke-sessions", tag = "set-up", params(("id" = UserId, Path)), responses((status = 200, description = "{userId, revoked}", body = Object)))]
+pub async fn revoke_sessions(
+    State(app): State<App>,
+    by: SignedIn,
+    key: IdempotencyKey,
+    Path(id): Path<UserId>,
+) -> Answer {
+    let payload = json!({ "id": id });
+    carry_out(&app, by, key, RevokeSessions { user: id }, &payload).await
+}
+
+/// Lists events.
+#[utoipa::path(get, path = "/api/v1/admin/events", tag = "set-up", params(PageQuery), responses((status = 200, description = "{items, nextCursor?}", body = Object)))]
+pub async fn events(State(app): State<App>, by: SignedIn, Query(query): Query<PageQuery>) -> Answer {
+    Ok(Json(list::events(&*desk(&app, &by, "admin:events")?, &query)?))
+}
+
+/// Makes an event.
+#[utoipa::path(post, path = "/api/v1/admin/events", tag = "set-up", request_body = EventSpec, responses((status = 201, body = Object), (status = 409, body = Problem)))]
+pub async fn create_event(State(app): State<App>, by: SignedIn, key: IdempotencyKey, Body(body): Body) -> Created {
+    let command = PutEvent { mode: Mode::Create, spec: parse(body.clone())? };
+    created(carry_out(&app, by, key, command, &body).await)
+}
+
+/// One event.
+#[utoipa::path(get, path = "/api/v1/admin/events/{id}", tag = "set-up", params(("id" = EventId, Path)), responses((status = 200, body = Object), (status = 404, body = Problem)))]
+pub async fn event(State(app): State<App>, by: SignedIn, Path(id): Path<EventId>) -> Answer {
+    Ok(Json(list::event_view(&*desk(&app, &by, "admin:events")?, &id)?))
+}
+
+/// Changes an event.
+#[utoipa::path(put, path = "/api/v1/admin/events/{id}", tag = "set-up", params(("id" = EventId, Path)), request_body = EventSpec, responses((status = 200, body = Object)))]
+pub async fn put_event(
+    State(app): State<App>,
+    by: SignedIn,
+    key: IdempotencyKey,
+    Path(id): Path<EventId>,
+    Body(body): Body,
+) -> Answer {
+    let body = with_id(body, id.as_str())?;
+    let command = PutEvent { mode: Mode::Update, spec: parse(body.clone())? };
+    carry_out(&app, by, key, command, &body).await
+}
+
+/// Removes an event nothing was judged in.
+#[utoipa::path(delete, path = "/api/v1/admin/events/{id}", tag = "set-up", params(("id" = EventId, Path)), responses((status = 204), (status = 409, body = Problem)))]
+pub async fn delete_event(
+    State(app): State<App>,
+    by: SignedIn,
+    key: IdempotencyKey,
+    Path(id): Path<EventId>,
+) -> Result<StatusCode, ApiError> {
+    let payload = json!({ "id": id });
+    removed(carry_out(&app, by, key, DeleteEvent { event: id }, &payload).await)
+}
+
+/// Moves an event on: draft, startlist, running, finished, official; back from startlist to draft and from finished to running.
+#[utoipa::path(patch, path = "/api/v1/admin/events/{id}/status", tag = "set-up", params(("id" = EventId, Path)), request_body = NewStatus,
+    responses((status = 200, body = Object), (status = 400, description = "with currentStatus, requestedStatus, validTransitions", body = Problem)))]
+pub async fn event_status(
+    State(app): State<App>,
+    by: SignedIn,
+    key: IdempotencyKey,
+    Path(id): Path<EventId>,
+    Body(body): Body,
+) -> Answer {
+    let NewStatus { status } = parse(body.clone())?;
+    let payload = json!({ "id": id, "to": body });
+    carry_out(&app, by, key, SetEventStatus { event: id, status }, &payload).await
+}
+
+/// Lists contests.
+#[utoipa::path(get, path = "/api/v1/admin/contests", tag = "set-up", params(PageQuery), responses((status = 200, description = "{items, nextCursor?}", body = Object)))]
+pub async fn contests(State(app): State<App>, by: SignedIn, Query(query): Query<PageQuery>) -> Answer {
+    Ok(Json(list::contests(&*desk(&app, &by, "admin:contests")?, &query)?))
+}
+
+fn contest_command(mode: Mode, body: &Value) -> Result<PutContest, Refusal> {
+    let mut rest = body.clone();
+    let InEvent { event_id } = take(&mut rest, "eventId")?;
+    let spec: ContestSpec = parse(rest)?;
+    if !spec.categories.is_empty() {
+        return Err(Refusal::invalid("categories", "are made by themselves, or in an import document"));
+    }
+    Ok(PutContest { mode, event: event_id, spec })
+}
+
+/// Makes a contest: `{eventId, id, name, standings?}`.
+#[utoipa::path(post, path = "/api/v1/admin/contests", tag = "set-up", request_body = ContestSpec, responses((status = 201, body = Object), (status = 409, body = Problem)))]
+pub async fn create_contest(State(app): State<App>, by: SignedIn, key: IdempotencyKey, Body(body): Body) -> Created {
+    created(carry_out(&app, by, key, contest_command(Mode::Create, &body)?, &body).await)
+}
+
+/// One contest.
+#[utoipa::path(get, path = "/api/v1/admin/contests/{id}", tag = "set-up", params(("id" = ContestId, Path)), responses((status = 200, body = Object), (status = 404, body = Problem)))]
+pub async fn contest(State(app): State<App>, by: SignedIn, Path(id): Path<ContestId>) -> Answer {
+    Ok(Json(list::contest_view(&*desk(&app, &by, "admin:contests")?, &id)?))
+}
+
+/// Changes a contest.
+#[utoipa::path(put, path = "/api/v1/admin/contests/{id}", tag = "set-up", params(("id" = ContestId, Path)), request_body = ContestSpec, responses((status = 200, body = Object)))]
+pub async fn put_contest(
+    State(app): State<App>,
+    by: SignedIn,
+    key: IdempotencyKey,
+    Path(id): Path<ContestId>,
+    Body(body): Body,
+) -> Answer {
+    let body = with_id(body, id.as_str())?;
+    carry_out(&app, by, key, contest_command(Mode::Update, &body)?, &body).await
+}
+
+/// Removes a contest nothing was judged in.
+#[utoipa::path(delete, path = "/api/v1/admin/contests/{id}", tag = "set-up", params(("id" = ContestId, Path)), responses((status = 204), (status = 409, body = Problem)))]
+pub async fn delete_contest(
+    State(app): State<App>,
+    by: SignedIn,
+    key: IdempotencyKey,
+    Path(id): Path<ContestId>,
+) -> Result<StatusCode, ApiError> {
+    let payload = json!({ "id": id });
+    removed(carry_out(&app, by, key, DeleteContest { contest: id }, &payload).await)
+}
+
+/// Lists categories.
+#[utoipa::path(get, path = "/api/v1/admin/categories", tag = "set-up", params(PageQuery), responses((status = 200, description = "{items, nextCursor?}", body = Object)))]
+pub async fn categories(State(app): State<App>, by: SignedIn, Query(query): Query<PageQuery>) -> Answer {
+    Ok(Json(list::categories(&*desk(&app, &by, "admin:categories")?, &query)?))
+}
+
+fn category_command(mode: Mode, body: &Value) -> Result<PutCategory, Refusal> {
+    let mut rest = body.clone();
+    let InContest { contest_id } = take(&mut rest, "contestId")?;
+    Ok(PutCategory { mode, contest: contest_id, spec: parse(rest)? })
+}
+
+/// Makes a category: `{contestId, id, name, rules, criteria, …}`.
+#[utoipa::path(post, path = "/api/v1/admin/categories", tag = "set-up", request_body = CategorySpec, responses((status = 201, body = Object), (status = 409, body = Problem)))]
+pub async fn create_category(State(app): State<App>, by: SignedIn, key: IdempotencyKey, Body(body): Body) -> Created {
+    created(carry_out(&app, by, key, category_command(Mode::Create, &body)?, &body).await)
+}
+
+/// One category, with its criteria and entries.
+#[utoipa::path(get, path = "/api/v1/admin/categories/{id}", tag = "set-up", params(("id" = CategoryId, Path)), responses((status = 200, body = Object), (status = 404, body = Problem)))]
+pub async fn category(State(app): State<App>, by: SignedIn, Path(id): Path<CategoryId>) -> Answer {
+    Ok(Json(list::category_view(&*desk(&app, &by, "admin:categories")?, &id)?))
+}
+
+/// Changes a category; the ranges of criteria stay once there are marks.
+#[utoipa::path(put, path = "/api/v1/admin/categories/{id}", tag = "set-up", params(("id" = CategoryId, Path)), request_body = CategorySpec, responses((status = 200, body = Object)))]
+pub async fn put_category(
+    State(app): State<App>,
+    by: SignedIn,
+    key: IdempotencyKey,
+    Path(id): Path<CategoryId>,
+    Body(body): Body,
+) -> Answer {
+    let body = with_id(body, id.as_str())?;
+    carry_out(&app, by, key, category_command(Mode::Update, &body)?, &body).await
+}
+
+/// Removes a category nothing was judged in.
+#[utoipa::path(delete, path = "/api/v1/admin/categories/{id}", tag = "set-up", params(("id" = CategoryId, Path)), responses((status = 204), (status = 409, body = Problem)))]
+pub async fn delete_category(
+    State(app): State<App>,
+    by: SignedIn,
+    key: IdempotencyKey,
+    Path(id): Path<CategoryId>,
+) -> Result<StatusCode, ApiError> {
+    let payload = json!({ "id": id });
+    removed(carry_out(&app, by, key, DeleteCategory { category: id }, &payload).await)
+}
+
+/// Replaces the start list of a category.
+#[utoipa::path(put, path = "/api/v1/admin/categories/{id}/entries", tag = "set-up", params(("id" = CategoryId, Path)), request_body = Entries, responses((status = 200, body = Object)))]
+pub async fn put_entries(
+    State(app): State<App>,
+    by: SignedIn,
+    key: IdempotencyKey,
+    Path(id): Path<CategoryId>,
+    Body(body): Body,
+) -> Answer {
+    let Entries { entries } = parse(body.clone())?;
+    let payload = json!({ "id": id, "list": body });
+    carry_out(&app, by, key, PutEntries { category: id, entries }, &payload).await
+}
+
+/// Lists contestants.
+#[utoipa::path(get, path = "/api/v1/admin/contestants", tag = "set-up", params(PageQuery), responses((status = 200, description = "{items, nextCursor?}", body = Object)))]
+pub async fn contestants(State(app): State<App>, by: SignedIn, Query(query): Query<PageQuery>) -> Answer {
+    Ok(Json(list::contestants(&*desk(&app, &by, "admin:contestants")?, &query)?))
+}
+
+/// Makes a contestant.
+#[utoipa::path(post, path = "/api/v1/admin/contestants", tag = "set-up", request_body = ContestantSpec, responses((status = 201, body = Object), (status = 409, body = Problem)))]
+pub async fn create_contestant(State(app): State<App>, by: SignedIn, key: IdempotencyKey, Body(body): Body) -> Created {
+    let command = PutContestant { mode: Mode::Create, spec: parse(body.clone())? };
+    created(carry_out(&app, by, key, command, &body).await)
+}
+
+/// One contestant.
+#[utoipa::path(get, path = "/api/v1/admin/contestants/{id}", tag = "set-up", params(("id" = ContestantId, Path)), responses((status = 200, body = Object), (status = 404, body = Problem)))]
+pub async fn contestant(State(app): State<App>, by: SignedIn, Path(id): Path<ContestantId>) -> Answer {
+    Ok(Json(list::contestant_view(&*desk(&app, &by, "admin:contestants")?, &id)?))
+}
+
+/// Changes a contestant.
+#[utoipa::path(put, path = "/api/v1/admin/contestants/{id}", tag = "set-up", params(("id" = ContestantId, Path)), request_body = ContestantSpec, responses((status = 200, body = Object)))]
+pub async fn put_contestant(
+    State(app): State<App>,
+    by: SignedIn,
+    key: IdempotencyKey,
+    Path(id): Path<ContestantId>,
+    Body(body): Body,
+) -> Answer {
+    let body = with_id(body, id.as_str())?;
+    let command = PutContestant { mode: Mode::Update, spec: parse(body.clone())? };
+    carry_out(&app, by, key, command, &body).await
+}
+
+/// Removes a contestant who is entered nowhere.
+#[utoipa::path(delete, path = "/api/v1/admin/contestants/{id}", tag = "set-up", params(("id" = ContestantId, Path)), responses((status = 204), (status = 409, body = Problem)))]
+pub async fn delete_contestant(
+    State(app): State<App>,
+    by: SignedIn,
+    key: IdempotencyKey,
+    Path(id): Path<ContestantId>,
+) -> Result<StatusCode, ApiError> {
+    let payload = json!({ "id": id });
+    removed(carry_out(&app, by, key, DeleteContestant { contestant: id }, &payload).await)
+}
+
+/// Lists assignments, the removed ones included.
+#[utoipa::path(get, path = "/api/v1/admin/assignments", tag = "set-up", params(PageQuery), responses((status = 200, description = "{items, nextCursor?}", body = Object)))]
+pub async fn assignments(State(app): State<App>, by: SignedIn, Query(query): Query<PageQuery>) -> Answer {
+    Ok(Json(list::assignments(&*desk(&app, &by, "admin:assignments")?, &query)?))
+}
+
+/// Gives a hat on a category, a contest or an event.
+#[utoipa::path(post, path = "/api/v1/admin/assignments", tag = "set-up", request_body = CreateAssignment, responses((status = 201, description = "{assignment}", body = Object)))]
+pub async fn create_assignment(State(app): State<App>, by: SignedIn, key: IdempotencyKey, Body(body): Body) -> Created {
+    let command: CreateAssignment = parse(body.clone())?;
+    created(carry_out(&app, by, key, command, &body).await)
+}
+
+/// One assignment.
+#[utoipa::path(get, path = "/api/v1/admin/assignments/{id}", tag = "set-up", params(("id" = AssignmentId, Path)), responses((status = 200, body = Object), (status = 404, body = Problem)))]
+pub async fn assignment(State(app): State<App>, by: SignedIn, Path(id): Path<AssignmentId>) -> Answer {
+    Ok(Json(list::assignment(&*desk(&app, &by, "admin:assignments")?, &id)?))
+}
+
+/// Changes whether the marks of a judge enter the tally: `{counts}`. Everything else of a hat is given anew.
+#[utoipa::path(put, path = "/api/v1/admin/assignments/{id}", tag = "set-up", params(("id" = AssignmentId, Path)), request_body = Object, responses((status = 200, description = "{assignment}", body = Object)))]
+pub async fn put_assignment(
+    State(app): State<App>,
+    by: SignedIn,
+    key: IdempotencyKey,
+    Path(id): Path<AssignmentId>,
+    Body(body): Body,
+) -> Answer {
+    #[derive(Deserialize)]
+    struct Change {
+        counts: bool,
+    }
+    let Change { counts } = parse(body.clone())?;
+    let row = desk(&app, &by, "admin:assignments")?
+        .assignments
+        .get(&id)
+        .cloned()
+        .ok_or_else(|| Refusal::not_found("assignment", &id))?;
+    if row.status == AssignmentStatus::Removed {
+        return Err(Refusal::State("the assignment was removed; give the hat anew".into()).into());
+    }
+    let (category_id, contest_id, event_id) = match (&row.category_id, &row.contest_id) {
+        (Some(category), _) => (Some(category.clone()), None, None),
+        (None, Some(contest)) => (None, Some(contest.clone()), None),
+        (None, None) => (None, None, Some(row.event_id.clone())),
+    };
+    let command = CreateAssignment {
+        judge_id: row.user_id.clone(),
+        hat: Some(row.hat),
+        category_id,
+        contest_id,
+        event_id,
+        counts: Some(counts),
+    };
+    carry_out(&app, by, key, command, &json!({ "id": id, "change": body })).await
+}
+
+/// Takes a hat away; that it was worn stays known.
+#[utoipa::path(delete, path = "/api/v1/admin/assignments/{id}", tag = "set-up", params(("id" = AssignmentId, Path)), responses((status = 204), (status = 409, body = Problem)))]
+pub async fn delete_assignment(
+    State(app): State<App>,
+    by: SignedIn,
+    key: IdempotencyKey,
+    Path(id): Path<AssignmentId>,
+) -> Result<StatusCode, ApiError> {
+    let payload = json!({ "id": id });
+    removed(carry_out(&app, by, key, RemoveAssignment { id }, &payload).await)
+}

@@ -1,0 +1,349 @@
+//! Every socket command on one page; how a socket comes, asks and goes.
+//!
+//! Invariants: handlers are registered before the connection is acknowledged, so no first event and no early departure
+//! is missed; the events of a socket are carried out one after the other, in their order; every event is answered.
+
+use super::request::{bearer, client_address, command_id, peer};
+use crate::app::App;
+use crate::assignments::{CreateAssignment, RemoveAssignment};
+use crate::auth::actor::Actor;
+use crate::command::{Command, Limit, parse};
+use crate::config::{Config, Transport};
+use crate::error::{ErrorView, Refusal};
+use crate::events::dispatcher::Outlet;
+use crate::ids::{CategoryId, ContestantId, SessionId, UserId};
+use crate::scores::{self, BATCH_ITEMS_MAX, SubmitBatch, SubmitScore};
+use prometheus::IntGauge;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use socketioxide::adapter::LocalAdapter;
+use socketioxide::extract::{AckSender, Event, SocketRef, TryData};
+use socketioxide::handler::{ConnectHandler, FromMessageParts};
+use socketioxide::layer::SocketIoLayer;
+use socketioxide::socket::Socket;
+use socketioxide::{ParserConfig, SocketIo, TransportType};
+use std::convert::Infallible;
+use std::future::ready;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// How long a transport may take to say which namespace it wants.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What an event of a client asks for.
+enum Wish {
+    /// Something is to change.
+    Carry(Command),
+    /// The marks of a category.
+    Scores(ScoresRequest),
+    /// A sign of life.
+    Active,
+}
+
+/// Reads an event: every one there is.
+fn read(event: &str, payload: Value) -> Result<Wish, Refusal> {
+    Ok(match event {
+        "scores:submit" => Wish::Carry(parse::<SubmitScore>(payload)?.into()),
+        "scores:submitBatch" => Wish::Carry(parse::<SubmitBatch>(payload)?.into()),
+        "scores:request" => Wish::Scores(ScoresRequest::read(payload)?),
+        "assignment:created" | "assignment:create" => Wish::Carry(parse::<CreateAssignment>(payload)?.into()),
+        "assignment:remove" => Wish::Carry(parse::<RemoveAssignment>(payload)?.into()),
+        "user:active" => Wish::Active,
+        _ => return Err(Refusal::InvalidEvent),
+    })
+}
+
+/// The events [`read`] knows; any other name counts as `unknown`.
+pub const EVENTS: [&str; 7] = [
+    "scores:submit",
+    "scores:submitBatch",
+    "scores:request",
+    "assignment:created",
+    "assignment:create",
+    "assignment:remove",
+    "user:active",
+];
+
+/// `"categoryId"`, or an object.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ScoresRequest {
+    category_id: CategoryId,
+    #[serde(default)]
+    contestant_id: Option<ContestantId>,
+}
+
+impl ScoresRequest {
+    fn read(payload: Value) -> Result<Self, Refusal> {
+        match payload {
+            Value::String(id) => parse(json!({ "categoryId": id })),
+            other => parse(other),
+        }
+    }
+}
+
+/// The Socket.IO layer and its handle.
+#[must_use]
+pub fn layer(config: &Config) -> (SocketIoLayer, SocketIo) {
+    let builder = SocketIo::builder()
+        .ping_interval(Duration::from_millis(config.ping_interval_ms))
+        .ping_timeout(Duration::from_millis(config.ping_timeout_ms))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .max_buffer_size(config.socket_buffer_max)
+        .max_payload(config.frame_bytes_max as u64)
+        .ws_max_message_size(config.frame_bytes_max)
+        .ws_max_frame_size(config.frame_bytes_max)
+        .with_parser(ParserConfig::common().max_incoming_binaries(0));
+    let (websocket, polling) =
+        (config.transports.contains(&Transport::Websocket), config.transports.contains(&Transport::Polling));
+    match (websocket, polling) {
+        (true, false) => builder.transports([TransportType::Websocket]),
+        (false, true) => builder.transports([TransportType::Polling]),
+        _ => builder,
+    }
+    .build_layer()
+}
+
+/// Opens the scoring plane.
+pub fn open(app: &App, io: &SocketIo, outlet: Outlet) {
+    let door = Door { app: app.clone(), outlet };
+    let at_door = door.clone();
+    let admit = move |socket: SocketRef, TryData(auth): TryData<Auth>| {
+        // All of it happens at once, in this call: nothing is awaited between the check and the rooms.
+        ready(at_door.admit(&socket, auth.unwrap_or_default()))
+    };
+    let greet = move |socket: SocketRef| {
+        door.greet(&socket);
+        ready(())
+    };
+    io.ns("/", greet.with(admit));
+}
+
+/// What a client says when it connects.
+#[derive(Deserialize, Default)]
+struct Auth {
+    #[serde(default)]
+    token: Option<String>,
+}
+
+/// Who a socket belongs to. Kept beside the socket, never told to anybody.
+#[derive(Clone)]
+struct Visitor {
+    user: UserId,
+    session: SessionId,
+}
+
+/// Counts a socket for as long as its data live: handlers that count miss those who leave in between.
+struct Counted(IntGauge);
+
+impl Counted {
+    fn one(gauge: IntGauge) -> Arc<Self> {
+        gauge.inc();
+        Arc::new(Self(gauge))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// An event on its way to the socket's worker.
+struct Incoming {
+    event: String,
+    payload: Option<Value>,
+    answer: Answer,
+}
+
+/// Where the answer to an event goes: to its ack, or, without one, out as an event.
+struct Answer {
+    ack: AckSender,
+    wanted: bool,
+}
+
+/// Whether the client waits for an ack; the library's sender does not tell.
+struct Wanted(bool);
+
+impl FromMessageParts<LocalAdapter> for Wanted {
+    type Error = Infallible;
+
+    fn from_message_parts(
+        _: &Arc<Socket<LocalAdapter>>,
+        _: &mut socketioxide_core::Value,
+        ack: &Option<i64>,
+    ) -> Result<Self, Infallible> {
+        Ok(Self(ack.is_some()))
+    }
+}
+
+#[derive(Clone)]
+struct Door {
+    app: App,
+    outlet: Outlet,
+}
+
+impl Door {
+    fn admit(&self, socket: &SocketRef, auth: Auth) -> Result<(), Refusal> {
+        let count = |outcome| self.app.metrics.connections_total.with_label_values(&["scoring", outcome]).inc();
+        match self.identify(socket, auth) {
+            Ok(visitor) => {
+                count("accepted");
+                let gauge = self.app.metrics.connections_active.with_label_values(&["scoring"]);
+                socket.extensions.insert(Counted::one(gauge));
+                socket.extensions.insert(visitor.clone());
+                self.attend(socket, &visitor);
+                self.outlet.admit(socket, &visitor.user);
+                Ok(())
+            }
+            Err(refusal) => {
+                count(refusal.code().as_str());
+                Err(refusal)
+            }
+        }
+    }
+
+    fn identify(&self, socket: &SocketRef, auth: Auth) -> Result<Visitor, Refusal> {
+        let parts = socket.req_parts();
+        let token = auth.token.filter(|token| !token.is_empty());
+        let known = match token.as_deref().or_else(|| bearer(&parts.headers)) {
+            None => Err(Refusal::AuthRequired),
+            Some(token) => self.app.tokens.admit(token, &self.app.state(), self.app.clock.now()),
+        };
+        match known {
+            Ok((Actor::User { id, session }, _)) => Ok(Visitor { user: id, session }),
+            Ok((Actor::Operator, _)) => Err(Refusal::InvalidToken),
+            Err(refusal) => {
+                self.app.limits.anonymous_handshake(client_address(&self.app, peer(parts), &parts.headers))?;
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Registers what listens to the socket, and starts its one worker.
+    fn attend(&self, socket: &SocketRef, visitor: &Visitor) {
+        let (queue, waiting) = mpsc::channel(self.app.config.socket_queue_max.max(1));
+        let gone = CancellationToken::new();
+        let door = self.clone();
+        socket.on_fallback(
+            move |from: SocketRef,
+                  Event(event): Event,
+                  TryData(payload): TryData<Value>,
+                  Wanted(wanted): Wanted,
+                  ack: AckSender| {
+                // In this call, not in the future it returns: the library starts those in any order.
+                let incoming = Incoming { event, payload: payload.ok(), answer: Answer { ack, wanted } };
+                if let Err(full) = queue.try_send(incoming) {
+                    let (mpsc::error::TrySendError::Full(incoming) | mpsc::error::TrySendError::Closed(incoming)) =
+                        full;
+                    door.refuse(&from, incoming.answer, &incoming.event, &Refusal::Overloaded);
+                }
+                ready(())
+            },
+        );
+        let (outlet, leaving, user) = (self.outlet.clone(), gone.clone(), visitor.user.clone());
+        socket.on_disconnect(move |socket: SocketRef| {
+            leaving.cancel();
+            outlet.forget(&socket, &user);
+            ready(())
+        });
+        let (door, socket, visitor) = (self.clone(), socket.clone(), visitor.clone());
+        let stopping = self.app.stopping.clone();
+        self.app.tasks.spawn(async move {
+            tokio::select! {
+                () = gone.cancelled() => {}
+                () = stopping.cancelled() => {}
+                () = door.work(socket, visitor, waiting) => {}
+            }
+        });
+    }
+
+    fn greet(&self, socket: &SocketRef) {
+        if let Some(Visitor { user, session }) = socket.extensions.get::<Visitor>() {
+            self.outlet.greet(socket, &user, &session, &limits(&self.app.config));
+        }
+    }
+
+    async fn work(self, socket: SocketRef, visitor: Visitor, mut waiting: mpsc::Receiver<Incoming>) {
+        while let Some(Incoming { event, payload, answer }) = waiting.recv().await {
+            match self.carry_out(&visitor, &event, payload).await {
+                Ok(data) => {
+                    self.count(&event, "ok");
+                    if answer.wanted {
+                        let _gone = answer.ack.send(&json!({ "ok": true, "data": data }));
+                    } else if event == "scores:request" {
+                        self.outlet.send(&socket, "scores:data", &data["scores"]);
+                    }
+                }
+                Err(refusal) => self.refuse(&socket, answer, &event, &refusal),
+            }
+        }
+    }
+
+    fn refuse(&self, socket: &SocketRef, answer: Answer, event: &str, refusal: &Refusal) {
+        self.count(event, "refused");
+        let correlation = self.app.chance.id(self.app.clock.now()).to_string();
+        tracing::debug!(event, code = refusal.code().as_str(), correlation, "an event was refused");
+        let error = ErrorView::of(refusal, Some(event), correlation);
+        if answer.wanted {
+            let _gone = answer.ack.send(&json!({ "ok": false, "error": error }));
+        } else {
+            self.outlet.send(socket, "error", &error);
+        }
+    }
+
+    fn count(&self, event: &str, outcome: &str) {
+        let event = if EVENTS.contains(&event) { event } else { "unknown" };
+        self.app.metrics.socket_events.with_label_values(&[event, "in", outcome]).inc();
+    }
+
+    async fn carry_out(&self, visitor: &Visitor, event: &str, payload: Option<Value>) -> Result<Value, Refusal> {
+        let actor = Actor::User { id: visitor.user.clone(), session: visitor.session.clone() };
+        let mut payload = payload.unwrap_or(Value::Null);
+        let id = match payload.as_object_mut().and_then(|fields| fields.remove("commandId")) {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => Some(command_id(&text, "commandId")?),
+            Some(_) => return Err(Refusal::invalid("commandId", "is not a UUID")),
+        };
+        let wish = read(event, payload.clone()).map_err(|refusal| {
+            // Nonsense costs too, or it would be the cheapest way to keep a server busy.
+            self.app.limit(&actor, Limit::Commands, 1, "malformed").err().unwrap_or(refusal)
+        })?;
+        match wish {
+            Wish::Carry(command) => self.app.carry_out(actor, command, id, &payload).await,
+            Wish::Scores(request) => {
+                self.app.limit_reading(&actor, "scores:request")?;
+                let state = self.app.state_with(&request.category_id).await?;
+                actor.must_be_signed_in(&state)?;
+                let (scores, seq) =
+                    scores::read(&state, &visitor.user, &request.category_id, request.contestant_id.as_ref())?;
+                Ok(json!({ "scores": scores, "seq": seq }))
+            }
+            Wish::Active => {
+                self.app.limit_reading(&actor, "user:active")?;
+                let state = self.app.state();
+                let heads: serde_json::Map<String, Value> = state
+                    .lanes_of(&visitor.user)
+                    .into_iter()
+                    .map(|lane| (lane.to_string(), json!(state.lane_seq(&lane))))
+                    .collect();
+                Ok(json!({ "serverTime": self.app.clock.now(), "epoch": state.head.epoch, "heads": heads }))
+            }
+        }
+    }
+}
+
+/// What a client should know to stay within.
+fn limits(config: &Config) -> Value {
+    json!({
+        "scoresPerMinute": config.rate_limit_scores_per_minute,
+        "commandsPerMinute": config.rate_limit_commands_per_minute,
+        "listsPerMinute": config.rate_limit_lists_per_minute,
+        "batchItems": BATCH_ITEMS_MAX,
+        "frameBytes": config.frame_bytes_max,
+        "queuedCommands": config.socket_queue_max,
+        "pingIntervalMs": config.ping_interval_ms,
+    })
+}

@@ -1,0 +1,390 @@
+//! The writer: decides in memory, writes in sets, commits once.
+//!
+//! Invariants: nothing is answered before it is on the disk; nobody sees a state that was not committed; a batch that
+//! could not be committed leaves nothing behind; a refused command cannot sink its neighbours.
+
+use crate::auth::actor::Actor;
+use crate::clock::{Chance, Clock, Micros};
+use crate::command::{Command, Draft};
+use crate::db::entity::{command, log_entry, log_head};
+use crate::db::row::{Change, Row, Table, Writes, tables};
+use crate::db::store::{CommitError, PriorAnswer, Store};
+use crate::error::Refusal;
+use crate::events::dispatcher::Handover;
+use crate::events::log::LogEntry;
+use crate::ids::CategoryId;
+use crate::metrics::Metrics;
+use crate::state::rights::Seat;
+use crate::state::{State, load};
+use arc_swap::ArcSwap;
+use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder};
+use serde_json::Value;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+
+/// Commands waiting for the writer; one more is refused at once.
+pub const QUEUE_MAX: usize = 4096;
+/// Commands of one transaction.
+pub const BATCH_MAX: usize = 256;
+/// How often a batch is decided again because another process appended first.
+const TRIES_MAX: usize = 20;
+
+/// A command on its way.
+#[derive(Debug)]
+pub struct Job {
+    /// Who asks.
+    pub actor: Actor,
+    /// What for.
+    pub command: Command,
+    /// The client's id for it; without one a retry is a new command.
+    pub command_id: Option<String>,
+    /// A keyed hash of name and payload, to tell a retry from a reuse; keyed, because a payload may hold a password.
+    pub fingerprint: String,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<Result<Value, Refusal>>,
+}
+
+enum Request {
+    Carry(Box<Job>),
+    Load(CategoryId, oneshot::Sender<Result<(), Refusal>>),
+    Look,
+    Stop,
+}
+
+/// What others hold of the writer.
+#[derive(Clone, Debug)]
+pub struct WriterHandle {
+    queue: mpsc::Sender<Request>,
+    metrics: Arc<Metrics>,
+}
+
+impl WriterHandle {
+    /// Carries a command out; the answer comes when it is on the disk.
+    ///
+    /// # Errors
+    /// `OVERLOADED` when the queue is full, else why it was refused.
+    pub async fn carry_out(
+        &self,
+        actor: Actor,
+        command: Command,
+        command_id: Option<String>,
+        fingerprint: String,
+    ) -> Result<Value, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::Carry(Box::new(Job { actor, command, command_id, fingerprint, reply })))?;
+        answer.await.unwrap_or(Err(Refusal::Overloaded))
+    }
+
+    /// Has the marks of a category read into the state.
+    ///
+    /// # Errors
+    /// `OVERLOADED`, or `INTERNAL` when the database fails.
+    pub async fn load(&self, category: CategoryId) -> Result<(), Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::Load(category, reply))?;
+        answer.await.unwrap_or(Err(Refusal::Overloaded))
+    }
+
+    /// Has the writer look whether another process has appended to the log.
+    pub fn look(&self) {
+        // A full queue means that the writer is about to look anyway.
+        let _full = self.send(Request::Look);
+    }
+
+    /// Ends the writer once all that waits is written; whatever is asked later is refused.
+    pub async fn stop(&self) {
+        let _already = self.queue.send(Request::Stop).await;
+    }
+
+    fn send(&self, request: Request) -> Result<(), Refusal> {
+        self.queue.try_send(request).map_err(|_full| {
+            self.metrics.writer_refused.inc();
+            Refusal::Overloaded
+        })
+    }
+}
+
+/// The writer itself, on its own thread.
+pub struct Writer {
+    store: Box<dyn Store>,
+    db: DatabaseConnection,
+    runtime: Handle,
+    published: Arc<ArcSwap<State>>,
+    handover: Arc<Handover>,
+    clock: Clock,
+    chance: Chance,
+    metrics: Arc<Metrics>,
+    tables: Vec<Table>,
+    state: State,
+}
+
+/// What a writer is made of.
+pub struct Parts {
+    /// Where batches go.
+    pub store: Box<dyn Store>,
+    /// Where rows are read.
+    pub db: DatabaseConnection,
+    /// The state readers see.
+    pub published: Arc<ArcSwap<State>>,
+    /// The way to the dispatcher.
+    pub handover: Arc<Handover>,
+    /// The time.
+    pub clock: Clock,
+    /// The dice.
+    pub chance: Chance,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+}
+
+type Outcome = Result<Value, Refusal>;
+
+impl Writer {
+    /// Starts the writer; it ends when it is stopped and all that waited is answered.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn start(parts: Parts) -> std::io::Result<(WriterHandle, std::thread::JoinHandle<()>)> {
+        let (queue, requests) = mpsc::channel(QUEUE_MAX);
+        let handle = WriterHandle { queue, metrics: Arc::clone(&parts.metrics) };
+        let mut writer = Self {
+            state: parts.published.load().as_ref().clone(),
+            store: parts.store,
+            db: parts.db,
+            runtime: Handle::current(),
+            published: parts.published,
+            handover: parts.handover,
+            clock: parts.clock,
+            chance: parts.chance,
+            metrics: parts.metrics,
+            tables: tables(),
+        };
+        let thread = std::thread::Builder::new().name("writer".into()).spawn(move || writer.run(requests))?;
+        Ok((handle, thread))
+    }
+
+    fn run(&mut self, mut requests: mpsc::Receiver<Request>) {
+        // After a stop the queue is closed: what still waits comes out of it, then nothing.
+        while let Some(first) = requests.blocking_recv() {
+            // Never waits for more: what comes while this batch commits is the next one.
+            let mut next = Some(first);
+            let mut jobs = Vec::new();
+            while let Some(request) = next {
+                match request {
+                    Request::Carry(job) => jobs.push(job),
+                    Request::Load(category, reply) => {
+                        let outcome = self.load_board(&category);
+                        self.publish();
+                        let _gone = reply.send(outcome);
+                    }
+                    Request::Look => self.look(),
+                    Request::Stop => requests.close(),
+                }
+                next = if jobs.len() < BATCH_MAX { requests.try_recv().ok() } else { None };
+            }
+            self.metrics.writer_queue.set(i64::try_from(requests.len()).unwrap_or(i64::MAX));
+            if !jobs.is_empty() {
+                let outcomes = self.carry_out(&jobs);
+                for (job, outcome) in jobs.into_iter().zip(outcomes) {
+                    let _gone = job.reply.send(outcome);
+                }
+            }
+        }
+    }
+
+    fn carry_out(&mut self, jobs: &[Box<Job>]) -> Vec<Outcome> {
+        for _ in 0..TRIES_MAX {
+            self.load_boards_for(jobs);
+            let (batch, outcomes) = self.decide(jobs);
+            if batch.writes.is_empty() {
+                return outcomes;
+            }
+            let timer = self.metrics.commit_duration.start_timer();
+            let committed = self.store.commit(&self.state.head, &batch.writes);
+            timer.observe_duration();
+            match committed {
+                Ok(()) => {
+                    #[expect(clippy::cast_precision_loss, reason = "a batch has at most 256 commands")]
+                    self.metrics.commit_batch_size.observe(jobs.len() as f64);
+                    self.state = batch.state;
+                    self.hand_over(batch.entries);
+                    return outcomes;
+                }
+                Err(CommitError::HeadMoved) => self.look(),
+                Err(CommitError::Failed(cause)) => {
+                    tracing::error!(
+                        error = format!("{cause:#}"),
+                        commands = jobs.len(),
+                        "a batch could not be committed"
+                    );
+                    self.look();
+                    return jobs.iter().map(|_| Err(Refusal::Overloaded)).collect();
+                }
+            }
+        }
+        tracing::error!(commands = jobs.len(), "other processes keep appending first; the batch is given up");
+        jobs.iter().map(|_| Err(Refusal::Overloaded)).collect()
+    }
+
+    fn decide(&mut self, jobs: &[Box<Job>]) -> (Batch, Vec<Outcome>) {
+        let now = self.clock.now();
+        let mut batch = Batch { state: self.state.clone(), writes: Writes::default(), entries: Vec::new() };
+        let mut answered = HashMap::new();
+        let outcomes = jobs.iter().map(|job| self.decide_one(job, now, &mut batch, &mut answered)).collect();
+        if !batch.entries.is_empty() {
+            let head = &batch.state.head;
+            let row = log_head::Model {
+                id: "head".into(),
+                seq: head.seq,
+                hash: head.hash.to_string(),
+                epoch: head.epoch.to_string(),
+            };
+            batch.writes.add(&self.tables, &Change::Put(row.into()));
+        }
+        (batch, outcomes)
+    }
+
+    fn decide_one(
+        &mut self,
+        job: &Job,
+        now: Micros,
+        batch: &mut Batch,
+        answered: &mut HashMap<(Arc<str>, String), PriorAnswer>,
+    ) -> Outcome {
+        let name = job.actor.name();
+        if let Some(command_id) = &job.command_id {
+            let key = (Arc::clone(&name), command_id.clone());
+            let prior = match answered.get(&key) {
+                Some(prior) => Some(prior.clone()),
+                None => self.store.prior_answer(&name, command_id).map_err(|cause| {
+                    tracing::error!(error = format!("{cause:#}"), "a command id could not be looked up");
+                    Refusal::Overloaded
+                })?,
+            };
+            if let Some(prior) = prior {
+                return answer_again(&prior, &job.fingerprint);
+            }
+        }
+        let command_id: Arc<str> =
+            job.command_id.as_deref().map_or_else(|| self.chance.id(now).to_string().into(), Into::into);
+        let mut draft = Draft::new(batch.state.clone(), job.actor.clone(), command_id, now, self.chance.clone());
+        let answer = job.command.decide(&mut draft)?;
+        let decision = draft.finish();
+        batch.state = decision.state;
+        batch.entries.extend(decision.entries);
+        for change in &decision.changes {
+            batch.writes.add(&self.tables, change);
+        }
+        if let Some(command_id) = &job.command_id {
+            let prior = PriorAnswer { fingerprint: job.fingerprint.clone(), answer: answer.to_string() };
+            let row = command::Model {
+                user_id: name.to_string(),
+                command_id: command_id.clone(),
+                fingerprint: prior.fingerprint.clone(),
+                answer: prior.answer.clone(),
+                at: now,
+            };
+            batch.writes.add(&self.tables, &Change::Put(row.into()));
+            answered.insert((name, command_id.clone()), prior);
+        }
+        Ok(answer)
+    }
+
+    /// Reads the marks the jobs are decided on. A stranger's wish loads nothing: it will be refused without them. A board
+    /// that cannot be read refuses its commands one by one, as they are decided.
+    fn load_boards_for(&mut self, jobs: &[Box<Job>]) {
+        for job in jobs {
+            for id in job.command.boards() {
+                let Some(category) = self.state.categories.get(&id) else { continue };
+                let runs = job.actor.must_run_installation(&self.state).is_ok();
+                if runs || job.actor.seat(&self.state, category) != Seat::Stranger {
+                    let _refused_later = self.load_board(&id);
+                }
+            }
+        }
+    }
+
+    fn load_board(&mut self, category: &CategoryId) -> Result<(), Refusal> {
+        if self.state.boards.contains_key(category) || !self.state.categories.contains_key(category) {
+            return Ok(());
+        }
+        match self.runtime.block_on(load::board(&self.db, category)) {
+            Ok(board) => {
+                self.state.boards.insert(category.clone(), board);
+                self.metrics.boards_loaded.set(i64::try_from(self.state.boards.len()).unwrap_or(i64::MAX));
+                Ok(())
+            }
+            Err(cause) => {
+                tracing::error!(error = %cause, %category, "the marks of a category could not be read");
+                Err(Refusal::Overloaded)
+            }
+        }
+    }
+
+    fn publish(&self) {
+        self.published.store(Arc::new(self.state.clone()));
+    }
+
+    fn hand_over(&self, entries: Vec<Arc<LogEntry>>) {
+        for entry in &entries {
+            self.metrics.log_appended.with_label_values(&[entry.event.kind()]).inc();
+        }
+        self.publish();
+        self.handover.push(entries, self.state.head.seq);
+    }
+
+    /// Catches up with what other processes have appended.
+    fn look(&mut self) {
+        if let Err(cause) = self.runtime.clone().block_on(self.catch_up()) {
+            tracing::error!(error = format!("{cause:#}"), "could not catch up with the log");
+        }
+    }
+
+    async fn catch_up(&mut self) -> anyhow::Result<()> {
+        let Some(head) = load::head(&self.db).await? else { return Ok(()) };
+        if head == self.state.head {
+            return Ok(());
+        }
+        let rows = log_entry::Entity::find()
+            .filter(log_entry::Column::Seq.gt(self.state.head.seq))
+            .filter(log_entry::Column::Seq.lte(head.seq))
+            .order_by_asc(log_entry::Column::Seq)
+            .all(&self.db)
+            .await?;
+        let entries = crate::events::log::read_entries(&self.db, rows).await?;
+        let mut state = self.state.clone();
+        let scopes: BTreeSet<_> = entries.iter().map(|entry| entry.event.scope()).collect();
+        for scope in &scopes {
+            load::reload(&self.db, &mut state, scope).await?;
+        }
+        for entry in &entries {
+            state.lanes.insert(entry.lane.clone(), entry.lane_seq);
+        }
+        state.put(&Row::from(log_head::Model {
+            id: "head".into(),
+            seq: head.seq,
+            hash: head.hash.to_string(),
+            epoch: head.epoch.to_string(),
+        }));
+        self.state = state;
+        self.hand_over(entries.into_iter().map(Arc::new).collect());
+        Ok(())
+    }
+}
+
+struct Batch {
+    state: State,
+    writes: Writes,
+    entries: Vec<Arc<LogEntry>>,
+}
+
+fn answer_again(prior: &PriorAnswer, fingerprint: &str) -> Outcome {
+    if prior.fingerprint != fingerprint {
+        return Err(Refusal::IdempotencyMismatch);
+    }
+    serde_json::from_str(&prior.answer).map_err(|cause| {
+        tracing::error!(error = %cause, "a stored answer cannot be read");
+        Refusal::Internal
+    })
+}
