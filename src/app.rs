@@ -35,7 +35,7 @@ use tokio_util::task::TaskTracker;
 /// How often the writer looks whether another process has appended to the log.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How often idle rate limit keys are forgotten.
-const EVICT_EVERY: Duration = Duration::from_secs(60);
+const EVICT_EVERY: Duration = Duration::from_mins(1);
 /// Shortest time between two tallies of one category.
 const TALLY_EVERY: Duration = Duration::from_millis(250);
 

@@ -57,7 +57,7 @@ enum Action {
         /// The user's email.
         email: String,
     },
-    /// Print the description of the HTTP interface (OpenAPI 3.1).
+    /// Print the description of the HTTP interface (`OpenAPI` 3.1).
     Openapi,
     /// Print completions for a shell.
     Completions {

@@ -236,32 +236,28 @@ impl Refusal {
     /// The wrong place, if there is one.
     #[must_use]
     pub fn field(&self) -> Option<&str> {
-        match self {
-            Self::Invalid(errors) => errors.first().map(|error| error.field.as_str()).filter(|field| !field.is_empty()),
-            Self::OutOfRange { .. } | Self::BadStep { .. } => Some("score"),
-            Self::ConflictVersion { .. } => Some("baseVersion"),
-            Self::BadTransition { .. } => Some("status"),
-            _ => None,
+        if let Self::Invalid(errors) = self {
+            return errors.first().map(|error| error.field.as_str()).filter(|field| !field.is_empty());
         }
+        [(Code::OutOfRange, "score"), (Code::BadStep, "score"), (Code::ConflictVersion, "baseVersion")]
+            .into_iter()
+            .find_map(|(code, field)| (self.code() == code).then_some(field))
+            .or_else(|| matches!(self, Self::BadTransition { .. }).then_some("status"))
     }
 
     /// How long to wait before trying again.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::RateLimit { retry_after } => Some(*retry_after),
-            Self::Overloaded => Some(Duration::from_secs(1)),
-            _ => None,
+        if let Self::RateLimit { retry_after } = self {
+            return Some(*retry_after);
         }
+        matches!(self, Self::Overloaded).then_some(Duration::from_secs(1))
     }
 
     /// What stands now, where the caller may see it.
     #[must_use]
     pub fn current(&self) -> Option<&Value> {
-        match self {
-            Self::ConflictVersion { current, .. } => current.as_ref(),
-            _ => None,
-        }
+        if let Self::ConflictVersion { current, .. } = self { current.as_ref() } else { None }
     }
 }
 

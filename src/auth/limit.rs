@@ -67,7 +67,7 @@ impl Limits {
                 Err(Refusal::RateLimit { retry_after: wait.wait_time_from(governor::clock::Clock::now(&self.clock)) })
             }
             // More at once than the limit holds at all: no waiting helps, a minute is the honest answer.
-            Err(_) => Err(Refusal::RateLimit { retry_after: Duration::from_secs(60) }),
+            Err(_) => Err(Refusal::RateLimit { retry_after: Duration::from_mins(1) }),
         }
     }
 

@@ -120,12 +120,11 @@ impl Writes {
             Change::Put(row) => {
                 let (number, values) = (row.table(), row.values());
                 let place = (number, key_text(&tables[number], &values));
-                match self.places.get(&place) {
-                    Some(at) => self.puts[number][*at] = values,
-                    None => {
-                        self.places.insert(place, self.puts[number].len());
-                        self.puts[number].push(values);
-                    }
+                if let Some(at) = self.places.get(&place) {
+                    self.puts[number][*at] = values
+                } else {
+                    self.places.insert(place, self.puts[number].len());
+                    self.puts[number].push(values);
                 }
             }
             Change::Drop(row) => {

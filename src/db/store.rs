@@ -50,7 +50,7 @@ pub trait Store: Send {
     fn commit(&mut self, expected: &LogHead, writes: &Writes) -> Result<(), CommitError>;
 }
 
-/// SQLite through its own prepared statements: a hand-over to an asynchronous driver would cost more than the statement.
+/// `SQLite` through its own prepared statements: a hand-over to an asynchronous driver would cost more than the statement.
 pub struct SqliteStore {
     connection: Connection,
     tables: Vec<Table>,
@@ -58,6 +58,7 @@ pub struct SqliteStore {
 
 struct Param<'a>(&'a Value);
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the columns of our tables have no other types")]
 impl rusqlite::ToSql for Param<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(match self.0 {

@@ -304,15 +304,13 @@ impl Outlet {
     }
 
     fn emit_delivery(&self, rooms: &[Room], except: &[Room], delivery: &Delivery, meta: &Meta<'_>) {
-        match &delivery.view {
-            AnyView::Tick(_) => self.emit(rooms, except, delivery.event, &(meta,)),
-            view => {
-                if matches!(view, AnyView::MaskedScore(_)) {
-                    self.metrics.masked_frames.inc();
-                }
-                self.emit(rooms, except, delivery.event, &(view, meta));
-            }
+        if delivery.is_tick() {
+            return self.emit(rooms, except, delivery.event, &(meta,));
         }
+        if matches!(delivery.view, AnyView::MaskedScore(_)) {
+            self.metrics.masked_frames.inc();
+        }
+        self.emit(rooms, except, delivery.event, &(&delivery.view, meta));
     }
 
     fn move_members(&self, turn: &mut Turn, state: &State, moves: Moves<'_>) {

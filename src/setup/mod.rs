@@ -525,11 +525,10 @@ fn put_criteria(draft: &mut Draft, at: &At, spec: &CategorySpec) -> Result<bool,
             {
                 return Err(Refusal::State(format!("category {} has marks; the range of a criterion stays", spec.id)));
             }
-            Some(_) => {}
             None if judged => {
                 return Err(Refusal::State(format!("category {} has marks; its criteria stay", spec.id)));
             }
-            None => {}
+            Some(_) | None => {}
         }
         draft.put(row);
         changed = true;

@@ -95,7 +95,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(operation::metrics))
 }
 
-/// The description of the interface, OpenAPI 3.1 as JSON.
+/// The description of the interface, `OpenAPI` 3.1 as JSON.
 ///
 /// # Errors
 /// When it cannot be written.
@@ -104,7 +104,6 @@ pub fn openapi() -> anyhow::Result<String> {
 }
 
 /// Everything that answers HTTP, but for Socket.IO.
-#[must_use]
 pub fn router(app: &App, outlet: Outlet) -> Router {
     let (router, description) = routes().split_for_parts();
     let origins: Vec<HeaderValue> =

@@ -71,14 +71,11 @@ fn extra(refusal: &Refusal) -> Map<String, Value> {
 }
 
 fn errors(refusal: &Refusal) -> Vec<FieldError> {
-    match refusal {
-        Refusal::Invalid(errors) => errors.iter().filter(|error| !error.field.is_empty()).cloned().collect(),
-        other => other
-            .field()
-            .map(|field| FieldError { field: field.to_owned(), message: other.to_string() })
-            .into_iter()
-            .collect(),
+    if let Refusal::Invalid(errors) = refusal {
+        return errors.iter().filter(|error| !error.field.is_empty()).cloned().collect();
     }
+    let one = |field: &str| FieldError { field: field.to_owned(), message: refusal.to_string() };
+    refusal.field().map(one).into_iter().collect()
 }
 
 /// The response of a refusal.

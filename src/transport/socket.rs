@@ -35,7 +35,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// What an event of a client asks for.
 enum Wish {
     /// Something is to change.
-    Carry(Command),
+    Carry(Box<Command>),
     /// The marks of a category.
     Scores(ScoresRequest),
     /// A sign of life.
@@ -44,12 +44,13 @@ enum Wish {
 
 /// Reads an event: every one there is.
 fn read(event: &str, payload: Value) -> Result<Wish, Refusal> {
+    let carry = |command: Command| Wish::Carry(Box::new(command));
     Ok(match event {
-        "scores:submit" => Wish::Carry(parse::<SubmitScore>(payload)?.into()),
-        "scores:submitBatch" => Wish::Carry(parse::<SubmitBatch>(payload)?.into()),
+        "scores:submit" => carry(parse::<SubmitScore>(payload)?.into()),
+        "scores:submitBatch" => carry(parse::<SubmitBatch>(payload)?.into()),
         "scores:request" => Wish::Scores(ScoresRequest::read(payload)?),
-        "assignment:created" | "assignment:create" => Wish::Carry(parse::<CreateAssignment>(payload)?.into()),
-        "assignment:remove" => Wish::Carry(parse::<RemoveAssignment>(payload)?.into()),
+        "assignment:created" | "assignment:create" => carry(parse::<CreateAssignment>(payload)?.into()),
+        "assignment:remove" => carry(parse::<RemoveAssignment>(payload)?.into()),
         "user:active" => Wish::Active,
         _ => return Err(Refusal::InvalidEvent),
     })
@@ -77,10 +78,7 @@ struct ScoresRequest {
 
 impl ScoresRequest {
     fn read(payload: Value) -> Result<Self, Refusal> {
-        match payload {
-            Value::String(id) => parse(json!({ "categoryId": id })),
-            other => parse(other),
-        }
+        if let Value::String(id) = payload { parse(json!({ "categoryId": id })) } else { parse(payload) }
     }
 }
 
@@ -312,7 +310,7 @@ impl Door {
             self.app.limit(&actor, Limit::Commands, 1, "malformed").err().unwrap_or(refusal)
         })?;
         match wish {
-            Wish::Carry(command) => self.app.carry_out(actor, command, id, &payload).await,
+            Wish::Carry(command) => self.app.carry_out(actor, *command, id, &payload).await,
             Wish::Scores(request) => {
                 self.app.limit_reading(&actor, "scores:request")?;
                 let state = self.app.state_with(&request.category_id).await?;

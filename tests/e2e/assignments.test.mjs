@@ -118,7 +118,8 @@ describe('a hat', () => {
     for (const lane of ['cat:beam', 'cat:floor', 'cat:vault']) assert.ok(lanesOf(changed).includes(lane), lane);
     await submit(hall.rita, { score: 5 });
     await submit(hall.rita, onBeam);
-    hall.readers.add('sam');
+    hall.readers.vault.add('sam');
+    hall.readers.beam.add('sam');
     const { given: wide } = await give('sam', 'TALLY_MASTER', { eventId: 'cup' });
     const { receipt } = await submit(hall.ada, { contestantId: 'noa', criterionId: 'difficulty', score: 2 });
     assert.equal((await hall.sam.fact(receipt)).data.score, 2, 'the office of the vault');

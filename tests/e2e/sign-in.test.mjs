@@ -105,7 +105,7 @@ describe('signing in', () => {
       assert.equal(ready.role, role);
       assert.match(ready.serverTime, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/);
       assert.equal(typeof ready.limits, 'object');
-      assert.deepEqual(ready.hats.map((worn) => [worn.hat, worn.eventId, worn.categoryId]), hat ? [[hat, 'cup', on]] : []);
+      assert.deepEqual(ready.hats.map((worn) => [worn.hat, worn.eventId, worn.categoryId ?? undefined]), hat ? [[hat, 'cup', on]] : []);
       assert.deepEqual(ready.hats, (await hall.http(name, 'GET', '/api/v1/me')).body.hats);
 
       const categories = role === 'ADMIN' || role === 'ORGANIZER' || on === undefined ? ['beam', 'floor', 'vault'] : [on];

@@ -110,12 +110,7 @@ impl Client {
                 () = write(sink, queued) => {} // not before the reader: it holds a sender
             }
         });
-        Client {
-            shared,
-            outbox,
-            namespace,
-            _connection: connection,
-        }
+        Client { shared, outbox, namespace, _connection: connection }
     }
 
     /// Sends an event without asking for an answer. Returns when it is written; on an ended connection it is dropped.
@@ -131,10 +126,7 @@ impl Client {
         async move {
             match self.request(asked_at, event, data).await {
                 Some(answer) => answer,
-                None => panic!(
-                    "{asked_at}: no answer to `{event}` any more\n{}",
-                    self.shared.state()
-                ),
+                None => panic!("{asked_at}: no answer to `{event}` any more\n{}", self.shared.state()),
             }
         }
     }
@@ -142,11 +134,7 @@ impl Client {
     /// Sends an event at once, before anything that is sent after this call; the answer can be awaited later,
     /// also elsewhere. `None` means that the connection ended before it.
     #[track_caller]
-    pub fn call_later(
-        &self,
-        event: &str,
-        data: Value,
-    ) -> impl Future<Output = Option<Value>> + use<> {
+    pub fn call_later(&self, event: &str, data: Value) -> impl Future<Output = Option<Value>> + use<> {
         self.request(Location::caller(), event, data)
     }
 
@@ -164,9 +152,7 @@ impl Client {
     /// Waits until the whole transcript, taken frames included, satisfies `pred`.
     #[track_caller]
     pub fn wait_until(&self, pred: impl Fn(&[Frame]) -> bool) -> impl Future<Output = ()> {
-        self.wait("the wanted transcript".to_owned(), move |state| {
-            pred(&state.frames).then_some(())
-        })
+        self.wait("the wanted transcript".to_owned(), move |state| pred(&state.frames).then_some(()))
     }
 
     /// Every event so far, taken ones included, in order; no answers.
@@ -187,15 +173,12 @@ impl Client {
     /// Waits for the end of the connection, whoever ends it.
     #[track_caller]
     pub fn closed(&self) -> impl Future<Output = ()> {
-        self.wait("the end of the connection".to_owned(), |state| {
-            state.ended.is_some().then_some(())
-        })
+        self.wait("the end of the connection".to_owned(), |state| state.ended.is_some().then_some(()))
     }
 
     /// Leaves the namespace, closes the websocket and waits until the server has closed it too.
     pub async fn close(self) {
-        self.write(Message::text(self.namespace.packet("41", "")))
-            .await;
+        self.write(Message::text(self.namespace.packet("41", ""))).await;
         self.write(Message::Close(None)).await;
         self.closed().await;
     }
@@ -215,9 +198,7 @@ impl Client {
                 let id = state.ack_id_next;
                 state.ack_id_next += 1;
                 state.unanswered.insert(id, answer);
-                let packet = self
-                    .namespace
-                    .packet("42", &format!("{id}{}", arguments(event, data)));
+                let packet = self.namespace.packet("42", &format!("{id}{}", arguments(event, data)));
                 queue(&self.outbox, Message::text(packet), None);
             }
         }
@@ -237,19 +218,12 @@ impl Client {
         queue(&self.outbox, message, Some(written));
         match timeout(LIMIT, done).await {
             Ok(Ok(()) | Err(_)) => {} // written, or the connection ended first
-            Err(Elapsed { .. }) => panic!(
-                "the server has read nothing for {LIMIT:?}\n{}",
-                self.shared.state()
-            ),
+            Err(Elapsed { .. }) => panic!("the server has read nothing for {LIMIT:?}\n{}", self.shared.state()),
         }
     }
 
     #[track_caller]
-    fn wait<T>(
-        &self,
-        what: String,
-        mut look: impl FnMut(&mut State) -> Option<T>,
-    ) -> impl Future<Output = T> {
+    fn wait<T>(&self, what: String, mut look: impl FnMut(&mut State) -> Option<T>) -> impl Future<Output = T> {
         let asked_at = Location::caller();
         async move {
             let found_or_ended = self.shared.until(|state| match look(state) {
@@ -258,14 +232,8 @@ impl Client {
             });
             match timeout(LIMIT, found_or_ended).await {
                 Ok(Some(found)) => found,
-                Ok(None) => panic!(
-                    "{asked_at}: {what} cannot come any more\n{}",
-                    self.shared.state()
-                ),
-                Err(Elapsed { .. }) => panic!(
-                    "{asked_at}: waited {LIMIT:?} for {what}\n{}",
-                    self.shared.state()
-                ),
+                Ok(None) => panic!("{asked_at}: {what} cannot come any more\n{}", self.shared.state()),
+                Err(Elapsed { .. }) => panic!("{asked_at}: waited {LIMIT:?} for {what}\n{}", self.shared.state()),
             }
         }
     }
@@ -275,9 +243,7 @@ impl Frame {
     /// The first argument.
     #[track_caller]
     pub fn data(&self) -> &Value {
-        self.args
-            .first()
-            .unwrap_or_else(|| panic!("`{}` carries no data", self.event))
+        self.args.first().unwrap_or_else(|| panic!("`{}` carries no data", self.event))
     }
 
     /// The second argument, if there is one.
@@ -325,14 +291,10 @@ async fn handshake(addr: SocketAddr, headers: &[(&str, &str)]) -> Result<Socket,
         .expect("an address makes a valid authority");
     let request = headers
         .iter()
-        .fold(ClientRequestBuilder::new(uri), |request, (name, value)| {
-            request.with_header(*name, *value)
-        });
+        .fold(ClientRequestBuilder::new(uri), |request, (name, value)| request.with_header(*name, *value));
     // The default buffer of 128 KiB would be most of the memory of a test with a thousand clients.
     let config = WebSocketConfig::default().read_buffer_size(8 * 1024);
-    let stream = TcpStream::connect(addr)
-        .await
-        .map_err(tungstenite::Error::Io)?;
+    let stream = TcpStream::connect(addr).await.map_err(tungstenite::Error::Io)?;
     stream.set_nodelay(true).map_err(tungstenite::Error::Io)?;
     let (socket, _) = client_async_with_config(request, stream, Some(config)).await?;
     Ok(socket)
@@ -351,10 +313,7 @@ fn queue(outbox: &Outbox, message: Message, written: Option<oneshot::Sender<()>>
     outbox.send((message, written)).ok(); // an ended connection takes nothing, and drops `written` to say so
 }
 
-async fn write(
-    mut sink: SplitSink<Socket, Message>,
-    mut queued: mpsc::UnboundedReceiver<Outgoing>,
-) {
+async fn write(mut sink: SplitSink<Socket, Message>, mut queued: mpsc::UnboundedReceiver<Outgoing>) {
     while let Some((message, written)) = queued.recv().await {
         sink.send(message).await.ok(); // the reader sees the end, after what the server said last
         if let Some(written) = written {
@@ -375,24 +334,19 @@ impl Reader {
     async fn run(self, mut stream: SplitStream<Socket>) {
         let mut why = "the server cut the connection".to_owned();
         while let Some(message) = stream.next().await {
-            let read =
-                message
-                    .map_err(|error| error.to_string())
-                    .and_then(|message| match message {
-                        Message::Text(text) => self.receive(&text),
-                        // Not understood, but searched for foreign marks like everything else.
-                        Message::Binary(bytes) => {
-                            self.shared
-                                .change(|state| state.record(&String::from_utf8_lossy(&bytes)));
-                            Ok(())
-                        }
-                        Message::Close(frame) => {
-                            why = frame
-                                .map_or("closed".to_owned(), |frame| format!("closed: {frame}"));
-                            Ok(())
-                        }
-                        Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(()), // tungstenite answers
-                    });
+            let read = message.map_err(|error| error.to_string()).and_then(|message| match message {
+                Message::Text(text) => self.receive(&text),
+                // Not understood, but searched for foreign marks like everything else.
+                Message::Binary(bytes) => {
+                    self.shared.change(|state| state.record(&String::from_utf8_lossy(&bytes)));
+                    Ok(())
+                }
+                Message::Close(frame) => {
+                    why = frame.map_or("closed".to_owned(), |frame| format!("closed: {frame}"));
+                    Ok(())
+                }
+                Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(()), // tungstenite answers
+            });
             if let Err(error) = read {
                 why = error;
                 break;
@@ -484,10 +438,7 @@ impl State {
     }
 
     fn push(&mut self, frame: Frame) {
-        self.untaken
-            .entry(frame.event.clone())
-            .or_default()
-            .push_back(self.frames.len());
+        self.untaken.entry(frame.event.clone()).or_default().push_back(self.frames.len());
         self.frames.push(frame);
     }
 
@@ -498,9 +449,7 @@ impl State {
 
     fn answer(&mut self, id: u64, args: Vec<Value>) {
         if let Some(answer) = self.unanswered.remove(&id) {
-            answer
-                .send(args.into_iter().next().unwrap_or_default())
-                .ok(); // nobody has to wait for it
+            answer.send(args.into_iter().next().unwrap_or_default()).ok(); // nobody has to wait for it
         }
     }
 
@@ -521,19 +470,12 @@ impl fmt::Display for State {
         for frame in &self.frames {
             *counts.entry(&frame.event).or_default() += 1;
         }
-        write!(
-            f,
-            ", {} unanswered, {} events {counts:?}",
-            self.unanswered.len(),
-            self.frames.len()
-        )?;
+        write!(f, ", {} unanswered, {} events {counts:?}", self.unanswered.len(), self.frames.len())?;
         let skipped = self.frames.len().saturating_sub(SHOWN_FRAMES_MAX);
         if skipped > 0 {
             write!(f, "\n    ({skipped} earlier)")?;
         }
-        self.frames[skipped..]
-            .iter()
-            .try_for_each(|frame| write!(f, "\n    {:.SHOWN_CHARS_MAX$}", frame.to_string()))
+        self.frames[skipped..].iter().try_for_each(|frame| write!(f, "\n    {:.SHOWN_CHARS_MAX$}", frame.to_string()))
     }
 }
 
@@ -583,17 +525,11 @@ impl Packet {
         let Some((kind, rest)) = text.split_at_checked(2) else {
             return Ok(Packet::Other);
         };
-        let (name, rest) = if rest.starts_with('/') {
-            rest.split_once(',').unwrap_or((rest, ""))
-        } else {
-            ("/", rest)
-        };
+        let (name, rest) = if rest.starts_with('/') { rest.split_once(',').unwrap_or((rest, "")) } else { ("/", rest) };
         if name != namespace.0 {
             return Ok(Packet::Other);
         }
-        let body_at = rest
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(rest.len());
+        let body_at = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         let (id, body) = rest.split_at(body_at);
         Ok(match kind {
             "40" => Packet::Connected,
@@ -603,15 +539,9 @@ impl Packet {
                 let Some(Value::String(event)) = args.next() else {
                     return Err("an event without a name".into());
                 };
-                Packet::Event(Frame {
-                    event,
-                    args: args.collect(),
-                })
+                Packet::Event(Frame { event, args: args.collect() })
             }
-            "43" => Packet::Ack {
-                id: id.parse()?,
-                args: serde_json::from_str(body)?,
-            },
+            "43" => Packet::Ack { id: id.parse()?, args: serde_json::from_str(body)? },
             "44" => {
                 let reason: Value = serde_json::from_str(body)?;
                 Packet::Refused(reason["message"].as_str().unwrap_or(body).to_owned())

@@ -1,0 +1,104 @@
+//! The Grand Prix Final 2017 through the sockets: 72 judges, 4,320 marks, 96 official totals.
+
+use crate::support::TestApp;
+use crate::support::client::Client;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+const EVENT: &str = include_str!("../data/gpf2017/event.json");
+const MARKS: &str = include_str!("../data/gpf2017/marks.ndjson");
+const OFFICIAL: &str = include_str!("../data/gpf2017/official.csv");
+
+/// Submits a judge's marks, in order, as fast as the answers come.
+async fn judge(client: &Client, marks: &[Value]) {
+    let answers: Vec<_> = marks
+        .iter()
+        .map(|mark| {
+            client.call_later(
+                "scores:submit",
+                json!({
+                    "commandId": uuid::Uuid::new_v4(), "categoryId": mark["categoryId"],
+                    "contestantId": mark["contestantId"], "criterionId": mark["criterionId"], "score": mark["score"],
+                }),
+            )
+        })
+        .collect();
+    for answer in join_all(answers).await {
+        let answer = answer.expect("the connection lives");
+        assert_eq!(answer["ok"], true, "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_official_totals_come_out_of_the_marks_and_no_judge_sees_a_foreign_one() {
+    let app = TestApp::start().await;
+    app.import(serde_json::from_str(EVENT).expect("a well-formed document")).await;
+    let mut by_judge: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for line in MARKS.lines() {
+        let mark: Value = serde_json::from_str(line).expect("a well-formed mark");
+        by_judge.entry(mark["judge"].as_str().expect("a judge").to_owned()).or_default().push(mark);
+    }
+    assert_eq!(by_judge.len(), 72);
+    let clients: BTreeMap<&String, Client> =
+        join_all(by_judge.keys().map(async |email| (email, app.connect(email).await))).await.into_iter().collect();
+    join_all(by_judge.iter().map(|(email, marks)| judge(&clients[email], marks))).await;
+
+    let admin = app.token("admin@gpf2017.example").await;
+    let mut reader = csv::Reader::from_reader(OFFICIAL.as_bytes());
+    let mut checked = 0;
+    let mut tallies: BTreeMap<String, Value> = BTreeMap::new();
+    for row in reader.records() {
+        let row = row.expect("a well-formed row");
+        let (category, contestant, official) = (&row[0], &row[1], &row[2]);
+        if !tallies.contains_key(category) {
+            let path = format!("/api/v1/categories/{category}/tally");
+            let reply = app.request(reqwest::Method::GET, &path, Some(&admin), None).await;
+            assert_eq!(reply.body["complete"], true, "{}", reply.body["missing"]);
+            tallies.insert(category.to_owned(), reply.body);
+        }
+        let ranking = tallies[category]["ranking"].as_array().expect("a ranking");
+        let line = ranking.iter().find(|line| line["contestantId"] == contestant).expect("the contestant is ranked");
+        assert_eq!(
+            line["total"].to_string().parse::<f64>().ok(),
+            official.parse::<f64>().ok(),
+            "{category} {contestant}"
+        );
+        checked += 1;
+    }
+    assert_eq!((checked, tallies.len()), (96, 16));
+
+    let total: usize = by_judge.values().map(Vec::len).sum();
+    assert_eq!(total, 4320);
+    for (email, client) in &clients {
+        let me = app.user_id(email);
+        let mine = &by_judge[*email];
+        let categories: BTreeSet<&str> = mine.iter().filter_map(|mark| mark["categoryId"].as_str()).collect();
+        // Nine judges mark what this one marks: every mark of it arrives, masked unless it is their own.
+        let expected = mine.len() * 9;
+        client
+            .wait_until(|frames| frames.iter().filter(|frame| frame.event == "scores:updated").count() >= expected)
+            .await;
+        let mut own = 0;
+        for frame in client.transcript() {
+            assert!(["session:ready", "scores:updated"].contains(&frame.event.as_str()), "{frame}");
+            if frame.event != "scores:updated" {
+                continue;
+            }
+            let view = frame.data();
+            assert!(categories.contains(view["categoryId"].as_str().expect("a category")), "{frame}");
+            if view["judgeId"] == me.as_str() {
+                own += 1;
+                assert!(view["score"].is_number() && view["masked"] == false, "{frame}");
+            } else {
+                assert_eq!(
+                    (&view["score"], &view["version"], &view["masked"]),
+                    (&Value::Null, &Value::Null, &json!(true))
+                );
+                assert!(view.get("comment").is_none(), "{frame}");
+            }
+        }
+        assert_eq!(own, mine.len(), "{email} sees each own mark once");
+    }
+    app.stop().await;
+}

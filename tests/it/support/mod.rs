@@ -1,0 +1,157 @@
+//! The real application on a port of its own, with people who sign in, submit and look.
+
+pub mod client;
+pub mod people;
+
+use client::{Client, ConnectError};
+use reqwest::{Method, StatusCode};
+use scorecast::app::{App, Setting};
+use scorecast::auth::actor::Actor;
+use scorecast::cli::access_token;
+use scorecast::clock::{Chance, Clock, Micros};
+use scorecast::config::Config;
+use scorecast::setup::import;
+use scorecast::transport::rest::setup::hashed;
+use scorecast::transport::serve::{self, Server};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use tempfile::TempDir;
+
+/// 14 November 2023, when the manual clock begins.
+pub const START: Micros = Micros(1_700_000_000_000_000);
+
+/// The application, serving.
+pub struct TestApp {
+    pub address: SocketAddr,
+    pub clock: Clock,
+    pub app: App,
+    server: Server,
+    folder: TempDir,
+    http: reqwest::Client,
+}
+
+/// What a request came to.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: Value,
+}
+
+/// The settings of a test: a database in `folder`, a port of its own, generous limits where a test does not ask for
+/// others.
+pub fn config(folder: &TempDir) -> Config {
+    Config {
+        database_url: format!("sqlite://{}?mode=rwc", folder.path().join("it.db").display()),
+        bind: "127.0.0.1:0".parse().expect("an address"),
+        jwt_secret: "it-0123456789abcdef0123456789abcdef".into(),
+        ..Config::defaults()
+    }
+}
+
+impl TestApp {
+    /// An empty server under a clock that stands still.
+    pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// An empty server with other settings.
+    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut settings = config(&folder);
+        change(&mut settings);
+        Self::serve(folder, settings, Clock::manual(START)).await
+    }
+
+    /// A server with the document of [`people::document`]: one vault with three judges, and everybody else.
+    pub async fn with_people() -> Self {
+        let app = Self::start().await;
+        app.import(people::document()).await;
+        app
+    }
+
+    async fn serve(folder: TempDir, config: Config, clock: Clock) -> Self {
+        let setting = Setting { config, clock: clock.clone(), chance: Chance::from_system() };
+        let (app, running) = App::start(setting).await.expect("the application starts");
+        let server = serve::start(app, running).await.expect("the server listens");
+        let (address, app) = (server.address, server.app().clone());
+        Self { address, clock, app, server, folder, http: reqwest::Client::new() }
+    }
+
+    /// Stops, and starts again on the same database.
+    pub async fn restart(self) -> Self {
+        let config = Config::clone(&self.app.config);
+        let Self { server, folder, clock, .. } = self;
+        server.stop().await.expect("the server stops");
+        Self::serve(folder, config, clock).await
+    }
+
+    /// Stops the server.
+    pub async fn stop(self) {
+        self.server.stop().await.expect("the server stops");
+    }
+
+    /// Imports a document as the operator does.
+    pub async fn import(&self, document: Value) {
+        let read = import::read(&document.to_string()).expect("a well-formed document");
+        let command = hashed(read).await.expect("hashed passwords");
+        self.app.carry_out(Actor::Operator, command.into(), None, &Value::Null).await.expect("the document is taken");
+    }
+
+    /// An access token for a user.
+    pub async fn token(&self, email: &str) -> String {
+        access_token(&self.app, email).await.expect("the user exists")
+    }
+
+    /// The id of a user.
+    pub fn user_id(&self, email: &str) -> String {
+        self.app.user_by_email(email).expect("the user exists").to_string()
+    }
+
+    /// A socket of a user that has been greeted.
+    pub async fn connect(&self, email: &str) -> Client {
+        let token = self.token(email).await;
+        let client = self.connect_by(&token).await.expect("the token is good");
+        client.next("session:ready").await;
+        client
+    }
+
+    /// A socket by a token.
+    pub async fn connect_by(&self, token: &str) -> Result<Client, ConnectError> {
+        Client::connect(self.address, json!({ "token": token })).await
+    }
+
+    /// A request with a token, or without one.
+    pub async fn request(&self, method: Method, path: &str, token: Option<&str>, body: Option<Value>) -> Reply {
+        let mut request = self.http.request(method, format!("http://{}{path}", self.address));
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await.expect("an answer");
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.text().await.expect("a body");
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Reply { status, headers, body }
+    }
+
+    /// `GET` as a user.
+    pub async fn get(&self, path: &str, email: &str) -> Reply {
+        let token = self.token(email).await;
+        self.request(Method::GET, path, Some(&token), None).await
+    }
+
+    /// `POST` as a user.
+    pub async fn post(&self, path: &str, email: &str, body: Value) -> Reply {
+        let token = self.token(email).await;
+        self.request(Method::POST, path, Some(&token), Some(body)).await
+    }
+
+    /// Any request as a user.
+    pub async fn send(&self, method: Method, path: &str, email: &str, body: Value) -> Reply {
+        let token = self.token(email).await;
+        self.request(method, path, Some(&token), Some(body)).await
+    }
+}
