@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod people;
+pub mod process;
 
 use client::{Client, ConnectError};
 use reqwest::{Method, StatusCode};
