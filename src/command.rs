@@ -1,11 +1,9 @@
-//! Commands: one struct for each thing an actor can ask for. The same struct arrives over HTTP, Socket.IO and the
-//! command line, and is decided by one pure function over the state.
+//! What a command is: a struct for a thing an actor can ask for, decided by a pure function over the state. Which ones
+//! there are stands in [`commands`](crate::commands).
 //!
 //! Invariant: `decide` reads no clock, no dice and no database but through its [`Draft`]; an error leaves nothing behind.
 
-use crate::assignments::{CreateAssignment, RemoveAssignment};
 use crate::auth::actor::Actor;
-use crate::auth::sessions::{EndSession, OpenSession, RevokeSessions, RotateSession};
 use crate::clock::{Chance, Micros};
 use crate::db::entity::{lane, log_text};
 use crate::db::row::{Change, Row};
@@ -13,12 +11,6 @@ use crate::error::Refusal;
 use crate::events::event::{Event, Text};
 use crate::events::log::{LogEntry, LogHead, Origin, Receipt};
 use crate::ids::CategoryId;
-use crate::scores::{SubmitBatch, SubmitScore};
-use crate::setup::import::ImportDocument;
-use crate::setup::{
-    DeleteCategory, DeleteContest, DeleteContestant, DeleteEvent, PutCategory, PutContest, PutContestant, PutEntries,
-    PutEvent, PutUser, SetEventStatus,
-};
 use crate::state::State;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -54,109 +46,6 @@ pub trait Decide {
     /// How much of its rate limit it takes.
     fn cost(&self) -> u32 {
         1
-    }
-}
-
-macro_rules! commands {
-    ($($variant:ident = $name:literal, $limit:ident),* $(,)?) => {
-        /// Every command there is.
-        #[derive(Clone, Debug)]
-        #[allow(missing_docs, reason = "each variant is the command of that name")]
-        pub enum Command { $($variant($variant)),* }
-
-        impl Command {
-            /// The names of all commands.
-            pub const NAMES: &'static [&'static str] = &[$($name),*];
-
-            /// Its name, as metrics and the log of refusals know it.
-            #[must_use]
-            pub fn name(&self) -> &'static str {
-                match self { $(Self::$variant(_) => $name),* }
-            }
-
-            /// The rate limit it falls under.
-            #[must_use]
-            pub fn limit(&self) -> Limit {
-                match self { $(Self::$variant(_) => Limit::$limit),* }
-            }
-
-            fn as_decide(&self) -> &dyn Decide {
-                match self { $(Self::$variant(command) => command),* }
-            }
-        }
-
-        $(impl From<$variant> for Command {
-            fn from(command: $variant) -> Self { Self::$variant(command) }
-        })*
-    };
-}
-
-commands!(
-    SubmitScore = "scores:submit",
-    Scores,
-    SubmitBatch = "scores:submitBatch",
-    Scores,
-    CreateAssignment = "assignment:created",
-    Commands,
-    RemoveAssignment = "assignment:remove",
-    Commands,
-    ImportDocument = "admin:import",
-    Commands,
-    PutUser = "admin:user",
-    Commands,
-    RevokeSessions = "admin:revoke-sessions",
-    Commands,
-    PutEvent = "admin:event",
-    Commands,
-    SetEventStatus = "admin:event-status",
-    Commands,
-    DeleteEvent = "admin:event-delete",
-    Commands,
-    PutContest = "admin:contest",
-    Commands,
-    DeleteContest = "admin:contest-delete",
-    Commands,
-    PutCategory = "admin:category",
-    Commands,
-    DeleteCategory = "admin:category-delete",
-    Commands,
-    PutEntries = "admin:entries",
-    Commands,
-    PutContestant = "admin:contestant",
-    Commands,
-    DeleteContestant = "admin:contestant-delete",
-    Commands,
-    OpenSession = "auth:login",
-    None,
-    RotateSession = "auth:refresh",
-    None,
-    EndSession = "auth:logout",
-    None,
-);
-
-impl Command {
-    /// Decides.
-    ///
-    /// # Errors
-    /// Why not.
-    pub fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
-        // Opening and rotating a session is what somebody without a session does.
-        if !matches!(self, Self::OpenSession(_) | Self::RotateSession(_)) {
-            draft.actor.must_be_signed_in(&draft.state)?;
-        }
-        self.as_decide().decide(draft)
-    }
-
-    /// The categories whose marks it needs.
-    #[must_use]
-    pub fn boards(&self) -> Vec<CategoryId> {
-        self.as_decide().boards()
-    }
-
-    /// How much of its rate limit it takes.
-    #[must_use]
-    pub fn cost(&self) -> u32 {
-        self.as_decide().cost()
     }
 }
 

@@ -4,11 +4,11 @@
 //! catch-up, feed and recording is a reader of that log. `docs/ARCHITECTURE.md` walks through it.
 
 pub mod app;
-pub mod assignments;
 pub mod auth;
 pub mod cli;
 pub mod clock;
 pub mod command;
+pub mod commands;
 pub mod config;
 pub mod db;
 pub mod demo;

@@ -5,7 +5,8 @@
 
 use crate::auth::actor::Actor;
 use crate::clock::{Chance, Clock, Micros};
-use crate::command::{Command, Draft};
+use crate::command::Draft;
+use crate::commands::Command;
 use crate::db::entity::{command, log_entry, log_head};
 use crate::db::row::{Change, Row, Table, Writes, tables};
 use crate::db::store::{CommitError, PriorAnswer, Store};

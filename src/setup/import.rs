@@ -4,12 +4,12 @@ use super::spec::{AssignmentSpec, Document, RaceSpec};
 use super::{
     At, Mode, put_category, put_contest, put_contestant, put_event, put_user, setup_changed, text, user_by_email,
 };
-use crate::assignments::{Place, give};
 use crate::command::{Decide, Draft};
 use crate::db::entity::{race, race_participant};
 use crate::error::Refusal;
 use crate::events::event::{ContestantsChanged, Event};
 use crate::ids::{CategoryId, EventId};
+use crate::setup::assignments::{Place, give};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 

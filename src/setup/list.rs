@@ -2,10 +2,10 @@
 
 use super::spec::{CriterionSpec, EntrySpec};
 use super::user_view;
-use crate::assignments::view_of;
 use crate::error::Refusal;
 use crate::ids::{AssignmentId, CategoryId, ContestId, ContestantId, EventId, UserId};
 use crate::ranking::Decimal;
+use crate::setup::assignments::view_of;
 use crate::state::{State, thousandths};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

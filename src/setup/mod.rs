@@ -3,6 +3,7 @@
 //!
 //! Invariants: what is refused names its place; nothing that marks hang on is removed or re-ranged under them.
 
+pub mod assignments;
 pub mod import;
 pub mod list;
 pub mod spec;

@@ -1,5 +1,6 @@
 //! The doors: HTTP, Socket.IO, and the listening socket. Nothing is decided here, nothing is written, nothing emitted.
 
+pub mod catalog;
 pub mod http;
 pub mod problem;
 pub mod request;

@@ -3,16 +3,18 @@
 //! Invariants: handlers are registered before the connection is acknowledged, so no first event and no early departure
 //! is missed; the events of a socket are carried out one after the other, in their order; every event is answered.
 
+use super::catalog::CLIENT_EVENTS;
 use super::request::{bearer, client_address, command_id, peer};
 use crate::app::App;
-use crate::assignments::{CreateAssignment, RemoveAssignment};
 use crate::auth::actor::Actor;
-use crate::command::{Command, Limit, parse};
+use crate::command::{Limit, parse};
+use crate::commands::Command;
 use crate::config::{Config, Transport};
 use crate::error::{ErrorView, Refusal};
 use crate::events::dispatcher::Outlet;
 use crate::ids::{CategoryId, ContestantId, SessionId, UserId};
 use crate::scores::{self, BATCH_ITEMS_MAX, SubmitBatch, SubmitScore};
+use crate::setup::assignments::{CreateAssignment, RemoveAssignment};
 use prometheus::IntGauge;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -55,17 +57,6 @@ fn read(event: &str, payload: Value) -> Result<Wish, Refusal> {
         _ => return Err(Refusal::InvalidEvent),
     })
 }
-
-/// The events [`read`] knows; any other name counts as `unknown`.
-pub const EVENTS: [&str; 7] = [
-    "scores:submit",
-    "scores:submitBatch",
-    "scores:request",
-    "assignment:created",
-    "assignment:create",
-    "assignment:remove",
-    "user:active",
-];
 
 /// `"categoryId"`, or an object.
 #[derive(Deserialize)]
@@ -293,7 +284,7 @@ impl Door {
     }
 
     fn count(&self, event: &str, outcome: &str) {
-        let event = if EVENTS.contains(&event) { event } else { "unknown" };
+        let event = CLIENT_EVENTS.iter().map(|known| known.name).find(|known| *known == event).unwrap_or("unknown");
         self.app.metrics.socket_events.with_label_values(&[event, "in", outcome]).inc();
     }
 

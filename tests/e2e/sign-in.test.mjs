@@ -140,6 +140,18 @@ describe('signing in', () => {
     assert.equal(other.connected, true);
   });
 
+  test('ends everywhere when an admin revokes it', async () => {
+    const phone = await hall.connect('rita');
+    const { accessToken } = await hall.session('rita');
+    const answer = await hall.http('adam', 'POST', `/api/v1/admin/users/${hall.rita.id}/revoke-sessions`);
+    assert.equal(answer.status, 200, JSON.stringify(answer.body));
+    await Promise.all([phone.disconnected(), hall.rita.disconnected()]);
+    assert.equal(await hall.client({ auth: { token: accessToken } }).refusal(), 'Session revoked');
+    // Whoever signs in again is in again.
+    const session = await hall.signIn('rita');
+    await hall.connect('rita', { auth: { token: session.accessToken } });
+  });
+
   test('lasts by refreshing: new tokens for the same person', async () => {
     const session = await hall.signIn('ben');
     const answer = await hall.server.http('POST', '/api/v1/auth/refresh', { body: { refreshToken: session.refreshToken } });

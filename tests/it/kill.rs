@@ -31,8 +31,9 @@ fn document() -> Value {
         .map(|number| json!({"email": judge(number), "name": format!("Judge {number}"), "role": "JUDGE"}))
         .collect();
     let assignments: Vec<Value> = (0..JUDGES).map(|number| json!({"email": judge(number), "hat": "JUDGE"})).collect();
-    let contestants: Vec<Value> =
-        (0..CONTESTANTS).map(|number| json!({"id": format!("c{number}"), "name": format!("Gymnast {number}")})).collect();
+    let contestants: Vec<Value> = (0..CONTESTANTS)
+        .map(|number| json!({"id": format!("c{number}"), "name": format!("Gymnast {number}")}))
+        .collect();
     let entries: Vec<Value> = (0..CONTESTANTS).map(|number| json!({"contestantId": format!("c{number}")})).collect();
     let criteria = CRITERIA.map(|id| json!({"id": id, "name": id, "min": 0, "max": 10, "step": 0.001}));
     json!({
@@ -63,7 +64,8 @@ impl Judge {
         let contestant = format!("c{}", self.chance.random_range(0..CONTESTANTS));
         let criterion = CRITERIA[self.chance.random_range(0..CRITERIA.len())];
         let thousandths = self.chance.random_range(0..=10_000_i64);
-        let score: Value = serde_json::from_str(&format!("{}.{:03}", thousandths / 1000, thousandths % 1000)).expect("a number");
+        let score: Value =
+            serde_json::from_str(&format!("{}.{:03}", thousandths / 1000, thousandths % 1000)).expect("a number");
         let command = json!({
             "commandId": uuid::Uuid::from_u128(self.chance.random()), "categoryId": "vault",
             "contestantId": contestant, "criterionId": criterion, "score": score,
@@ -102,7 +104,8 @@ impl Judge {
 
 async fn check(url: &str, judges: &[Judge]) {
     let db = read_pool(&Target::parse(url).expect("our own url")).await.expect("the database opens");
-    let entries = log_entry::Entity::find().order_by_asc(log_entry::Column::Seq).all(&db).await.expect("the log is read");
+    let entries =
+        log_entry::Entity::find().order_by_asc(log_entry::Column::Seq).all(&db).await.expect("the log is read");
     let (mut previous, mut lanes) = (GENESIS.to_owned(), HashMap::<String, i64>::new());
     let mut hashes = HashMap::new();
     for (at, entry) in entries.iter().enumerate() {
@@ -195,6 +198,8 @@ async fn every_acknowledged_mark_is_there_after_a_hundred_kills() {
     check(&setup.database_url, &judges).await;
     server.stop();
     let acknowledged: usize = judges.iter().map(|judge| judge.acknowledged).sum();
-    println!("{kills} kills ({idle} before anything was acknowledged), {acknowledged} acknowledged commands, none lost");
+    println!(
+        "{kills} kills ({idle} before anything was acknowledged), {acknowledged} acknowledged commands, none lost"
+    );
     assert!(idle < KILLS / 2, "the kills came while there was work");
 }

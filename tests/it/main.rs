@@ -3,5 +3,8 @@
 #![allow(missing_docs, reason = "tests are named after what people see")]
 
 mod gpf2017;
+mod kill;
 mod masking;
+mod postgres;
 pub mod support;
+mod tidy;

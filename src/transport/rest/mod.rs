@@ -10,7 +10,7 @@ pub mod setup;
 use super::problem::ApiError;
 use super::request::{IdempotencyKey, SignedIn};
 use crate::app::App;
-use crate::command::Command;
+use crate::commands::Command;
 use axum::Json;
 use serde_json::Value;
 

@@ -2,13 +2,13 @@
 
 use super::{Answer, carry_out};
 use crate::app::App;
-use crate::assignments::{CreateAssignment, RemoveAssignment};
 use crate::auth::password;
 use crate::auth::sessions::RevokeSessions;
 use crate::command::parse;
 use crate::db::entity::assignment::AssignmentStatus;
 use crate::error::Refusal;
 use crate::ids::{AssignmentId, CategoryId, ContestId, ContestantId, EventId, UserId};
+use crate::setup::assignments::{CreateAssignment, RemoveAssignment};
 use crate::setup::import::{self, ImportDocument};
 use crate::setup::list::{self, PageQuery};
 use crate::setup::spec::{CategorySpec, ContestSpec, ContestantSpec, Document, EntrySpec, EventSpec, UserSpec};

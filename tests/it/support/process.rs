@@ -43,8 +43,13 @@ impl ServerProcess {
 
     /// Imports a document.
     pub fn import(&self, document: &Value) {
-        let mut child =
-            self.command().args(["import", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("the program runs");
+        let mut child = self
+            .command()
+            .args(["import", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the program runs");
         let mut input = child.stdin.take().expect("a pipe was asked for");
         input.write_all(document.to_string().as_bytes()).expect("the program reads");
         drop(input);

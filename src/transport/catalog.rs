@@ -1,0 +1,221 @@
+//! `docs/events.md`, made from the code: what the facts deliver comes from [`Event::deliveries`], so the page cannot say
+//! what the server does not do.
+
+use crate::auth::role::Hat;
+use crate::clock::Micros;
+use crate::db::entity::assignment::AssignmentStatus;
+use crate::db::entity::category::JudgeVisibility;
+use crate::db::entity::mark::MarkStatus;
+use crate::error::Code;
+use crate::events::event::{
+    AssignmentChanged, ContestantsChanged, Event, ScoreUpdated, SessionChanged, SetupChanged, Text, UserChanged,
+};
+use crate::events::room::Room;
+use crate::ids::{EventId, UserId};
+use crate::ranking::Mark;
+use serde_json::Value;
+use std::fmt::Write;
+use std::str::FromStr;
+
+/// An event a client may send.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientEvent {
+    /// Its name.
+    pub name: &'static str,
+    /// Who may send it.
+    pub who: &'static str,
+    /// What it carries.
+    pub payload: &'static str,
+    /// What the ack's `data` holds.
+    pub answer: &'static str,
+}
+
+/// Every event a client may send; any other is answered `INVALID_EVENT`.
+pub const CLIENT_EVENTS: [ClientEvent; 7] = [
+    ClientEvent {
+        name: "scores:submit",
+        who: "a judge of the category",
+        payload: "`{commandId?, id?, categoryId, contestantId, criterionId?, score, comment?, baseVersion?, madeAt?}`; \
+            `criteriaId`, `value` and `comments` are taken for `criterionId`, `score` and `comment`; `criterionId` may be \
+            left out where there is only one",
+        answer: "`{score, receipt: {lane, seq, hash}}`",
+    },
+    ClientEvent {
+        name: "scores:submitBatch",
+        who: "the same",
+        payload: "`{commandId?, items: [up to 200 of the above]}`; order kept, one transaction, a bad item is refused alone",
+        answer: "`{results: [{ok, score?, error?}], receipt?}`",
+    },
+    ClientEvent {
+        name: "scores:request",
+        who: "who judges or judged the category, and its office",
+        payload: "`\"categoryId\"` or `{categoryId, contestantId?}`",
+        answer: "`{scores, seq}`; without an ack, `scores:data` with the list",
+    },
+    ClientEvent {
+        name: "assignment:created",
+        who: "ADMIN, ORGANIZER",
+        payload: "`{commandId?, judgeId, hat?, categoryId? | contestId? | eventId?, counts?}`",
+        answer: "`{assignment}`",
+    },
+    ClientEvent {
+        name: "assignment:create",
+        who: "the same",
+        payload: "the same, by another name",
+        answer: "`{assignment}`",
+    },
+    ClientEvent {
+        name: "assignment:remove",
+        who: "ADMIN, ORGANIZER",
+        payload: "`{commandId?, id}`",
+        answer: "`{assignment}`",
+    },
+    ClientEvent {
+        name: "user:active",
+        who: "anyone signed in",
+        payload: "anything or nothing",
+        answer: "`{serverTime, epoch, heads: {lane: seq}}`",
+    },
+];
+
+/// What a socket is told that is no fact: it carries no `meta`.
+const DERIVED: [(&str, &str, &str); 5] = [
+    (
+        "session:ready",
+        "the socket, once, after it has been let into its rooms",
+        "`{userId, role, hats, lanes: [{lane, seq, epoch}], serverTime, limits}`",
+    ),
+    ("session:changed", "the sockets of a user whose rooms have changed", "`{role, hats, lanes}`"),
+    (
+        "tally:updated",
+        "the office of the category: ADMIN, ORGANIZER and its tally masters, auditors and board, but nobody who judges it or did",
+        "the tally view of `GET /api/v1/categories/{id}/tally`; at most four a second for a category, the latest wins",
+    ),
+    ("scores:data", "the socket that asked without an ack", "list of score views"),
+    (
+        "error",
+        "the socket whose event was refused and had no ack",
+        "`{code, message, event?, field?, retryAfterMs?, current?, correlationId}`",
+    ),
+];
+
+fn id<T: FromStr>(text: &str) -> T
+where
+    T::Err: std::fmt::Debug,
+{
+    text.parse().expect("the placeholders of this page are well-formed ids")
+}
+
+fn score(visibility: JudgeVisibility) -> Event {
+    Event::ScoreUpdated(ScoreUpdated {
+        id: id("MARK"),
+        category_id: id("C"),
+        contest_id: id("K"),
+        event_id: id("E"),
+        contestant_id: id("CONTESTANT"),
+        judge_id: id("JUDGE"),
+        criterion_id: id("CRITERION"),
+        score: Mark::ZERO,
+        comment: Some(Text::Known { body: "…".into(), salt: String::new() }),
+        status: MarkStatus::Submitted,
+        version: 1,
+        entered_by: None,
+        visibility,
+        created_at: Micros(0),
+        updated_at: Micros(0),
+    })
+}
+
+fn assignment() -> AssignmentChanged {
+    AssignmentChanged {
+        id: id("ASSIGNMENT"),
+        judge_id: id("USER"),
+        hat: Hat::Judge,
+        event_id: id("E"),
+        contest_id: Some(id("K")),
+        category_id: Some(id("C")),
+        counts: true,
+        status: AssignmentStatus::Active,
+        assigned_by: "USER".into(),
+        assigned_at: Micros(0),
+    }
+}
+
+/// One of each fact, with placeholders for its ids.
+#[must_use]
+pub fn facts() -> Vec<(&'static str, Event)> {
+    let (user, event): (UserId, EventId) = (id("USER"), id("E"));
+    vec![
+        ("A mark was given or changed", score(JudgeVisibility::Presence)),
+        ("The same, in a category with `judgeVisibility: \"own\"`", score(JudgeVisibility::Own)),
+        ("A hat was given", Event::AssignmentNew(assignment())),
+        ("A hat was taken away", Event::AssignmentRemoved(assignment())),
+        ("A user was made, changed, or switched off", Event::UserChanged(UserChanged { user_id: user.clone() })),
+        (
+            "A session was opened, went on, or ended",
+            Event::SessionChanged(SessionChanged { user_id: user, session_id: id("SESSION"), ended: false }),
+        ),
+        ("The set-up of an event changed", Event::SetupChanged(SetupChanged { event_id: event })),
+        (
+            "Contestants changed",
+            Event::ContestantsChanged(ContestantsChanged { contestant_ids: vec![id("CONTESTANT")] }),
+        ),
+    ]
+}
+
+fn rooms(rooms: &[Room]) -> String {
+    rooms.iter().map(|room| format!("`{room}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn fields(view: &Value) -> String {
+    match view.as_object() {
+        Some(fields) => fields.keys().map(|field| format!("`{field}`")).collect::<Vec<_>>().join(", "),
+        None => "only `meta`, as its one argument".into(),
+    }
+}
+
+/// The page.
+///
+/// # Errors
+/// When a view cannot be written as JSON.
+pub fn markdown() -> anyhow::Result<String> {
+    let mut page = String::from(
+        "# Events of the scoring plane\n\n\
+        Made from the code by `make docs`; do not edit.\n\n\
+        Socket.IO, namespace `/`. Every client event takes an optional ack: `{ok: true, data}` or `{ok: false, error}`.\n\
+        Facts carry a second argument `meta = {lane, seq, epoch, ts, replay?, commandId?}`; `commandId` only to its author.\n\
+        Within a lane `seq` is dense, so `seq == last + 1` proves that nothing was lost.\n\n\
+        ## From the client\n\n| event | who | payload | answer |\n|---|---|---|---|\n",
+    );
+    for ClientEvent { name, who, payload, answer } in CLIENT_EVENTS {
+        writeln!(page, "| `{name}` | {who} | {} | {} |", payload.replace('|', "\\|"), answer)?;
+    }
+    page.push_str(
+        "\n## Facts\n\nEach member of the lane gets the first line that is meant for them, and only that one.\n\n\
+        | fact | lane | event | to the members of | but not of | payload |\n|---|---|---|---|---|---|\n",
+    );
+    for (what, event) in facts() {
+        for (line, delivery) in event.deliveries().iter().enumerate() {
+            let what = if line == 0 { what } else { "" };
+            let view = serde_json::to_value(&delivery.view)?;
+            writeln!(
+                page,
+                "| {what} | `{}` | `{}` | {} | {} | {} |",
+                event.lane(),
+                delivery.event,
+                rooms(&delivery.rooms),
+                rooms(&delivery.except),
+                fields(&view)
+            )?;
+        }
+    }
+    page.push_str("\n## What is no fact\n\n| event | to | payload |\n|---|---|---|\n");
+    for (name, to, payload) in DERIVED {
+        writeln!(page, "| `{name}` | {to} | {payload} |")?;
+    }
+    page.push_str("\n## Error codes\n\n| code | HTTP status |\n|---|---|\n");
+    for code in Code::ALL {
+        writeln!(page, "| `{}` | {} |", code.as_str(), code.status())?;
+    }
+    Ok(page)
+}
