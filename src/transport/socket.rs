@@ -233,10 +233,10 @@ impl Door {
             },
         );
         let (outlet, leaving, user) = (self.outlet.clone(), gone.clone(), visitor.user.clone());
-        socket.on_disconnect(move |socket: SocketRef| {
+        // In the future, not in the call: the dispatcher disconnects sockets while it holds the books.
+        socket.on_disconnect(move |socket: SocketRef| async move {
             leaving.cancel();
             outlet.forget(&socket, &user);
-            ready(())
         });
         let (door, socket, visitor) = (self.clone(), socket.clone(), visitor.clone());
         let stopping = self.app.stopping.clone();
