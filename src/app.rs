@@ -10,33 +10,36 @@ use crate::command::Limit;
 use crate::commands::Command;
 use crate::config::Config;
 use crate::db::connect::{self, Target};
-use crate::db::store::SqliteStore;
-use crate::db::{entity::log_head, row};
-use crate::error::Refusal;
+use crate::db::entity::{log_entry, log_head};
+use crate::db::row;
+use crate::db::store::{SqliteStore, Store};
+use crate::error::{AppError, Refusal};
 use crate::events::dispatcher::{self, Handover, Outlet};
+use crate::events::event::Event;
 use crate::events::log::GENESIS;
-use crate::ids::{CategoryId, UserId};
+use crate::events::room::Lane;
+use crate::ids::{CategoryId, MarkId, UserId};
 use crate::metrics::Metrics;
 use crate::state::{State, load};
-use crate::tally;
+use crate::tally::{self, TallyView};
 use crate::writer::{Parts, Writer, WriterHandle};
 use anyhow::{Context, bail};
 use arc_swap::ArcSwap;
-use sea_orm::DatabaseConnection;
+use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter};
 use serde_json::Value;
 use socketioxide::SocketIo;
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// How often the writer looks whether another process has appended to the log.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How often idle rate limit keys are forgotten.
-const EVICT_EVERY: Duration = Duration::from_mins(1);
+/// How often what is no longer needed is forgotten.
+const TIDY_EVERY: Duration = Duration::from_mins(1);
 /// Shortest time between two tallies of one category.
 const TALLY_EVERY: Duration = Duration::from_millis(250);
 
@@ -87,8 +90,22 @@ pub struct Running {
     writer: std::thread::JoinHandle<()>,
 }
 
+/// The tasks that emit: they must have ended before the sockets are closed.
+#[derive(Debug)]
+pub struct Emitters([JoinHandle<()>; 2]);
+
+impl Emitters {
+    /// Waits for them to end, once the application is stopping.
+    pub async fn ended(self) {
+        for task in self.0 {
+            // A task that panicked has ended too.
+            let _ended = task.await;
+        }
+    }
+}
+
 impl App {
-    /// Opens the database, reads the state and starts the writer.
+    /// Opens a database whose schema is up to date, reads the state and starts the writer.
     ///
     /// # Errors
     /// When the settings are unsafe or the database cannot be used.
@@ -96,8 +113,8 @@ impl App {
         let Setting { config, clock, chance } = setting;
         let tokens = Tokens::new(&config.jwt_secret)?;
         let target = Target::parse(&config.database_url)?;
-        connect::migrate(&target).await.context("cannot bring the database up to date")?;
         let db = connect::read_pool(&target).await.context("cannot open the database")?;
+        connect::check_schema(&db).await?;
         let mut store = match &target {
             Target::Sqlite(path) => SqliteStore::open(path)?,
             Target::Postgres(_) => bail!("PostgreSQL is not served yet; the schema is, the writer is not"),
@@ -202,38 +219,36 @@ impl App {
     /// Whether new work is taken.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::SeqCst)
+        self.ready.load(Ordering::SeqCst) && self.writer.lives()
     }
 
     /// Starts what runs beside the requests: the dispatcher, the tallies, the housekeeping.
     #[must_use]
-    pub fn start_tasks(&self, io: SocketIo) -> Outlet {
-        let (outlet, changes) = Outlet::new(io, Arc::clone(&self.state), self.clock.clone(), Arc::clone(&self.metrics));
+    pub fn start_tasks(&self, io: SocketIo) -> (Outlet, Emitters) {
+        let outlet = Outlet::new(io, Arc::clone(&self.state), self.clock.clone(), Arc::clone(&self.metrics));
         let dispatch = dispatcher::run(outlet.clone(), Arc::clone(&self.handover), self.db.clone());
-        self.run_until_stopped(dispatch);
-        self.run_until_stopped(self.clone().send_tallies(outlet.clone(), changes));
-        self.run_until_stopped(self.clone().keep_house());
-        outlet
+        let emitters = Emitters([
+            self.run_until_stopped(dispatch),
+            self.run_until_stopped(self.clone().send_tallies(outlet.clone())),
+        ]);
+        self.run_until_stopped(self.clone().keep_house(outlet.clone()));
+        (outlet, emitters)
     }
 
-    fn run_until_stopped(&self, work: impl Future<Output = ()> + Send + 'static) {
+    fn run_until_stopped(&self, work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
         let stopping = self.stopping.clone();
         self.tasks.spawn(async move {
             tokio::select! {
                 () = stopping.cancelled() => {}
                 () = work => {}
             }
-        });
+        })
     }
 
     /// Sends the tally of what has changed, at most four times a second per category, the latest wins.
-    async fn send_tallies(self, outlet: Outlet, mut changes: mpsc::Receiver<CategoryId>) {
-        while let Some(first) = changes.recv().await {
-            let mut changed = BTreeSet::from([first]);
-            while let Ok(next) = changes.try_recv() {
-                changed.insert(next);
-            }
-            for category in changed {
+    async fn send_tallies(self, outlet: Outlet) {
+        loop {
+            for category in outlet.changed_categories().await {
                 if outlet.is_anybody_there() {
                     self.send_tally(&outlet, &category).await;
                 }
@@ -243,22 +258,67 @@ impl App {
     }
 
     async fn send_tally(&self, outlet: &Outlet, id: &CategoryId) {
-        let Ok(state) = self.state_with(id).await else { return };
-        let Some(category) = state.categories.get(id) else { return };
-        match tally::tally(&state, category).map(serde_json::to_value) {
-            Ok(Ok(view)) => outlet.send_tally(id, view),
-            Ok(Err(error)) => tracing::error!(%error, category = %id, "a tally could not be written as JSON"),
-            Err(refusal) => tracing::warn!(%refusal, category = %id, "a tally could not be made"),
+        let view = self.tally(id).await.and_then(|view| Ok(serde_json::to_value(view).map_err(anyhow::Error::from)?));
+        match view {
+            Ok(view) => outlet.send_tally(id, view),
+            Err(error) => tracing::error!(error = format!("{error:#}"), category = %id, "a tally could not be sent"),
         }
     }
 
-    async fn keep_house(self) {
+    /// The tally of a category, off the threads that answer.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, or when its marks cannot be read.
+    pub async fn tally(&self, id: &CategoryId) -> Result<TallyView, AppError> {
+        let state = self.state_with(id).await?;
+        let category = state.categories.get(id).cloned().ok_or_else(|| Refusal::not_found("category", id))?;
+        let rank = move || tally::tally(&state, &category);
+        Ok(tokio::task::spawn_blocking(rank).await.map_err(anyhow::Error::from)??)
+    }
+
+    /// The marks of a category that have changed after a place in its lane.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn marks_changed_since(&self, category: &CategoryId, seq: i64) -> Result<HashSet<MarkId>, AppError> {
+        let rows = log_entry::Entity::find()
+            .filter(log_entry::Column::Lane.eq(Lane::Category(category.clone()).to_string()))
+            .filter(log_entry::Column::LaneSeq.gt(seq))
+            .all(&self.db)
+            .await?;
+        let marks = rows.iter().filter_map(|row| match Event::from_json(&row.fact) {
+            Ok(Event::ScoreUpdated(fact)) => Some(fact.id),
+            _ => None,
+        });
+        Ok(marks.collect())
+    }
+
+    /// Who a token stands for. A session this node has not heard of yet may just have been opened by another process.
+    ///
+    /// # Errors
+    /// `INVALID_TOKEN`, `TOKEN_EXPIRED` or `SESSION_REVOKED`.
+    pub async fn admit(&self, token: &str) -> Result<Actor, Refusal> {
+        let now = self.clock.now();
+        let state = self.state();
+        let unheard_of =
+            self.tokens.read(token, now).is_ok_and(|claims| !state.sessions.contains_key(claims.session()));
+        if unheard_of {
+            self.writer.catch_up().await;
+        }
+        Ok(self.tokens.admit(token, &self.state(), now)?.0)
+    }
+
+    async fn keep_house(self, outlet: Outlet) {
         let mut look = tokio::time::interval(LOOK_EVERY);
-        let mut evict = tokio::time::interval(EVICT_EVERY);
+        let mut tidy = tokio::time::interval(TIDY_EVERY);
         loop {
             tokio::select! {
                 _ = look.tick() => self.writer.look(),
-                _ = evict.tick() => self.limits.evict_idle(&self.metrics),
+                _ = tidy.tick() => {
+                    self.limits.evict_idle(&self.metrics);
+                    self.writer.tidy();
+                    outlet.forget_the_lost();
+                }
             }
         }
     }

@@ -12,12 +12,12 @@ use crate::db::connect::{self, FileLock, Target};
 use crate::demo;
 use crate::setup::import;
 use crate::setup::spec::UserSpec;
-use crate::setup::{PutUser, list};
+use crate::setup::{DisableUser, PutUser};
 use crate::transport::{http, rest, serve};
 use anyhow::{Context, bail};
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use serde_json::Value;
-use std::io::{BufRead, Write};
+use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -137,8 +137,13 @@ pub fn main() -> ExitCode {
 
 fn log_to_stderr(config: &Config) {
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_new(&config.log_level).unwrap_or_else(|_wrong| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // The socket libraries log every packet, tokens and marks in them: never that, whatever is asked for.
+    let quiet = format!("{},socketioxide=warn,engineioxide=warn,sea_orm_migration=warn", config.log_level);
+    let filter = EnvFilter::try_new(quiet).unwrap_or_else(|_wrong| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     match config.log_format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
@@ -158,24 +163,27 @@ async fn run(config: Config, action: Action) -> anyhow::Result<()> {
             serve_until_told(config, demo::welcome).await
         }
         Action::Migrate => {
-            let target = Target::parse(&config.database_url)?;
-            let _lock = lock(&target)?;
-            connect::migrate(&target).await
+            let _lock = lock_and_migrate(&config).await?;
+            Ok(())
         }
         Action::Import { file } => {
             let source = read_file(&file)?;
-            let _lock = lock(&Target::parse(&config.database_url)?)?;
+            let _lock = lock_and_migrate(&config).await?;
             with_app(any_secret(config), async |app| {
-                let command = rest::setup::hashed(import::read(&source)?).await?;
+                let command = rest::setup::hashed(app, import::read(&source)?).await?;
                 let taken = app.carry_out(Actor::Operator, command.into(), None, &Value::Null).await?;
                 println!("{taken}");
                 Ok(())
             })
             .await
         }
-        Action::User(action) => with_app(any_secret(config), async |app| user(app, action).await).await,
+        Action::User(action) => {
+            let _lock = lock_unless_served(&config).await?;
+            with_app(any_secret(config), async |app| user(app, action).await).await
+        }
         Action::Token { email } => {
             let config = with_kept_secret(config)?;
+            let _lock = lock_unless_served(&config).await?;
             with_app(config, async |app| {
                 println!("{}", access_token(app, &email).await?);
                 Ok(())
@@ -193,13 +201,28 @@ async fn run(config: Config, action: Action) -> anyhow::Result<()> {
     }
 }
 
-fn lock(target: &Target) -> anyhow::Result<Option<FileLock>> {
-    match target {
+/// Keeps servers out of the database and brings its schema up to date.
+///
+/// # Errors
+/// When a server holds it.
+pub async fn lock_and_migrate(config: &Config) -> anyhow::Result<Option<FileLock>> {
+    let target = Target::parse(&config.database_url)?;
+    let lock = match &target {
         Target::Sqlite(path) => {
             connect::make_folder(path)?;
-            FileLock::take(path).map(Some)
+            Some(FileLock::take(path)?)
         }
-        Target::Postgres(_) => Ok(None),
+        Target::Postgres(_) => None,
+    };
+    connect::migrate(&target).await.context("cannot bring the database up to date")?;
+    Ok(lock)
+}
+
+/// The same where no server runs; beside one the schema is left as the server knows it.
+async fn lock_unless_served(config: &Config) -> anyhow::Result<Option<FileLock>> {
+    match Target::parse(&config.database_url)? {
+        Target::Sqlite(path) if FileLock::is_held(&path) => Ok(None),
+        Target::Sqlite(_) | Target::Postgres(_) => lock_and_migrate(config).await,
     }
 }
 
@@ -245,7 +268,7 @@ pub async fn with_app(config: Config, work: impl AsyncFnOnce(&App) -> anyhow::Re
 }
 
 async fn serve_until_told(config: Config, welcome: impl FnOnce(&serve::Server)) -> anyhow::Result<()> {
-    let _lock = lock(&Target::parse(&config.database_url)?)?;
+    let _lock = lock_and_migrate(&config).await?;
     let (app, running): (App, Running) = App::start(setting(config)).await?;
     let server = serve::start(app, running).await?;
     println!("Scorecast listens on http://{}", server.address);
@@ -288,18 +311,8 @@ async fn user(app: &App, action: UserAction) -> anyhow::Result<()> {
         }
         UserAction::Disable { email } => {
             let id = app.user_by_email(&email).with_context(|| format!("no user has the email {email}"))?;
-            let state = app.state();
-            let user = state.users.get(&id).context("the user has just gone")?;
-            let spec = UserSpec {
-                email: user.email.clone(),
-                name: user.name.clone(),
-                role: user.role,
-                password: None,
-                active: Some(false),
-            };
-            let command = PutUser { id: Some(id.clone()), spec, password_hash: None };
-            app.carry_out(Actor::Operator, command.into(), None, &Value::Null).await?;
-            println!("{}", list::user(&app.state(), &id)?);
+            let off = app.carry_out(Actor::Operator, DisableUser { user: id }.into(), None, &Value::Null).await?;
+            println!("{off}");
         }
     }
     Ok(())
@@ -319,6 +332,7 @@ pub async fn access_token(app: &App, email: &str) -> anyhow::Result<String> {
     let user = app.user_by_email(email).with_context(|| format!("no user has the email {email}"))?;
     let open = OpenSession {
         user: user.clone(),
+        proof: None,
         user_agent: Some(format!("scorecast token ({} s)", token::ACCESS_SECONDS)),
         key: Arc::clone(&app.refresh_key),
     };

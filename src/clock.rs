@@ -3,8 +3,8 @@
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
@@ -52,6 +52,9 @@ impl<'de> serde::Deserialize<'de> for Micros {
     }
 }
 
+/// Where the monotonic clock begins to count.
+static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
+
 /// Where the time comes from.
 #[derive(Clone, Debug)]
 pub enum Clock {
@@ -88,12 +91,18 @@ impl Clock {
     }
 }
 
-/// A moment as the rate limiter counts: nanoseconds since the clock's own zero.
+/// A moment as the rate limiter counts: nanoseconds since some beginning.
 impl governor::clock::Clock for Clock {
     type Instant = governor::nanos::Nanos;
     fn now(&self) -> Self::Instant {
-        let micros = u64::try_from(Clock::now(self).0).unwrap_or(0);
-        governor::nanos::Nanos::new(micros.saturating_mul(1000))
+        match self {
+            // Monotonic: a limit must not open or close because the machine's clock is put right.
+            Self::System => BEGINNING.elapsed().into(),
+            Self::Manual(_) => {
+                let micros = u64::try_from(Clock::now(self).0).unwrap_or(0);
+                governor::nanos::Nanos::new(micros.saturating_mul(1000))
+            }
+        }
     }
 }
 

@@ -167,12 +167,6 @@ impl Draft {
         Text::Known { body: body.to_owned(), salt: hex::encode(self.chance.bytes::<16>()) }
     }
 
-    /// Random bytes, for secrets.
-    #[must_use]
-    pub fn random<const N: usize>(&self) -> [u8; N] {
-        self.chance.bytes()
-    }
-
     /// What it came to.
     #[must_use]
     pub fn finish(self) -> Decision {

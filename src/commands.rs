@@ -1,16 +1,18 @@
 //! Every command on one page. The same struct arrives over HTTP, Socket.IO and the command line.
 
+use crate::auth::actor::Actor;
 use crate::auth::sessions::{EndSession, OpenSession, RevokeSessions, RotateSession};
 use crate::command::{Decide, Draft, Limit};
 use crate::error::Refusal;
 use crate::ids::CategoryId;
 use crate::scores::{SubmitBatch, SubmitScore};
-use crate::setup::assignments::{CreateAssignment, RemoveAssignment};
+use crate::setup::assignments::{ChangeAssignment, CreateAssignment, RemoveAssignment};
 use crate::setup::import::ImportDocument;
 use crate::setup::{
-    DeleteCategory, DeleteContest, DeleteContestant, DeleteEvent, PutCategory, PutContest, PutContestant, PutEntries,
-    PutEvent, PutUser, SetEventStatus,
+    DeleteCategory, DeleteContest, DeleteContestant, DeleteEvent, DisableUser, PutCategory, PutContest, PutContestant,
+    PutEntries, PutEvent, PutUser, SetEventStatus,
 };
+use crate::state::State;
 use serde_json::Value;
 
 macro_rules! commands {
@@ -56,9 +58,13 @@ commands!(
     Commands,
     RemoveAssignment = "assignment:remove",
     Commands,
+    ChangeAssignment = "assignment:change",
+    Commands,
     ImportDocument = "admin:import",
     Commands,
     PutUser = "admin:user",
+    Commands,
+    DisableUser = "admin:user-disable",
     Commands,
     RevokeSessions = "admin:revoke-sessions",
     Commands,
@@ -85,21 +91,30 @@ commands!(
     OpenSession = "auth:login",
     None,
     RotateSession = "auth:refresh",
-    None,
+    Commands,
     EndSession = "auth:logout",
-    None,
+    Commands,
 );
 
 impl Command {
+    /// Whether the actor may ask at all: opening and rotating a session is what somebody without one does, everything
+    /// else needs one that stands.
+    ///
+    /// # Errors
+    /// `SESSION_REVOKED`.
+    pub fn admits(&self, actor: &Actor, state: &State) -> Result<(), Refusal> {
+        if matches!(self, Self::OpenSession(_) | Self::RotateSession(_)) {
+            return Ok(());
+        }
+        actor.must_be_signed_in(state)
+    }
+
     /// Decides.
     ///
     /// # Errors
     /// Why not.
     pub fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
-        // Opening and rotating a session is what somebody without a session does.
-        if !matches!(self, Self::OpenSession(_) | Self::RotateSession(_)) {
-            draft.actor.must_be_signed_in(&draft.state)?;
-        }
+        self.admits(&draft.actor, &draft.state)?;
         self.as_decide().decide(draft)
     }
 

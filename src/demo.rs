@@ -1,7 +1,7 @@
 //! The demo: a real competition in a database of its own, with most of its marks given and a few left to give.
 
 use crate::auth::actor::Actor;
-use crate::cli::with_app;
+use crate::cli::{lock_and_migrate, with_app};
 use crate::clock::Chance;
 use crate::config::Config;
 use crate::scores::SubmitScore;
@@ -45,12 +45,13 @@ pub async fn prepare(config: Config, folder: &Path) -> anyhow::Result<Config> {
         ..config
     };
     let seeding = Config { rate_limit_scores_per_minute: SEEDING_MARKS_PER_MINUTE, ..config.clone() };
+    let _lock = lock_and_migrate(&seeding).await?;
     with_app(seeding, async |app| {
         if !app.state().events.is_empty() {
             return Ok(());
         }
         println!("Making the demo from the Grand Prix Final 2017 …");
-        let document = hashed(import::read(EVENT)?).await?;
+        let document = hashed(app, import::read(EVENT)?).await?;
         app.carry_out(Actor::Operator, document.into(), None, &Value::Null).await?;
         let marks: Vec<Given> = MARKS
             .lines()

@@ -7,7 +7,7 @@ use crate::auth::actor::Actor;
 use crate::clock::{Chance, Clock, Micros};
 use crate::command::Draft;
 use crate::commands::Command;
-use crate::db::entity::{command, log_entry, log_head};
+use crate::db::entity::{command, log_entry, log_head, session};
 use crate::db::row::{Change, Row, Table, Writes, tables};
 use crate::db::store::{CommitError, PriorAnswer, Store};
 use crate::error::Refusal;
@@ -29,6 +29,8 @@ use tokio::sync::{mpsc, oneshot};
 pub const QUEUE_MAX: usize = 4096;
 /// Commands of one transaction.
 pub const BATCH_MAX: usize = 256;
+/// How long the answer to a command id is kept, in seconds: 31 days, a retry may come 30 days late.
+const ANSWER_SECONDS: i64 = 31 * 24 * 3600;
 /// How often a batch is decided again because another process appended first.
 const TRIES_MAX: usize = 20;
 
@@ -50,7 +52,8 @@ pub struct Job {
 enum Request {
     Carry(Box<Job>),
     Load(CategoryId, oneshot::Sender<Result<(), Refusal>>),
-    Look,
+    Look(Option<oneshot::Sender<()>>),
+    Tidy,
     Stop,
 }
 
@@ -91,7 +94,28 @@ impl WriterHandle {
     /// Has the writer look whether another process has appended to the log.
     pub fn look(&self) {
         // A full queue means that the writer is about to look anyway.
-        let _full = self.send(Request::Look);
+        let _full = self.send(Request::Look(None));
+    }
+
+    /// Has the writer look, and waits for it.
+    pub async fn catch_up(&self) {
+        let (done, looked) = oneshot::channel();
+        if self.send(Request::Look(Some(done))).is_ok() {
+            // A writer that ends answers nobody any more.
+            let _ended = looked.await;
+        }
+    }
+
+    /// Has the writer forget what is no longer needed.
+    pub fn tidy(&self) {
+        // A full queue is no time to tidy up; the next minute is.
+        let _full = self.send(Request::Tidy);
+    }
+
+    /// Whether there is still a writer.
+    #[must_use]
+    pub fn lives(&self) -> bool {
+        !self.queue.is_closed()
     }
 
     /// Ends the writer once all that waits is written; whatever is asked later is refused.
@@ -179,7 +203,13 @@ impl Writer {
                         self.publish();
                         let _gone = reply.send(outcome);
                     }
-                    Request::Look => self.look(),
+                    Request::Look(done) => {
+                        self.look();
+                        if let Some(done) = done {
+                            let _gone = done.send(());
+                        }
+                    }
+                    Request::Tidy => self.tidy(),
                     Request::Stop => requests.close(),
                 }
                 next = if jobs.len() < BATCH_MAX { requests.try_recv().ok() } else { None };
@@ -254,6 +284,7 @@ impl Writer {
         answered: &mut HashMap<(Arc<str>, String), PriorAnswer>,
     ) -> Outcome {
         let name = job.actor.name();
+        job.command.admits(&job.actor, &batch.state)?;
         if let Some(command_id) = &job.command_id {
             let key = (Arc::clone(&name), command_id.clone());
             let prior = match answered.get(&key) {
@@ -335,8 +366,30 @@ impl Writer {
         self.handover.push(entries, self.state.head.seq);
     }
 
+    /// Forgets sessions that have ended, and answers older than anybody may ask for again.
+    fn tidy(&mut self) {
+        let now = self.clock.now();
+        let ended = |session: &session::Model| session.revoked_at.is_some() || session.expires_at <= now;
+        let gone: Vec<_> = self.state.sessions.iter().filter(|(_, row)| ended(row)).map(|(id, _)| id.clone()).collect();
+        for id in gone {
+            self.state.sessions.remove(&id);
+        }
+        self.publish();
+        if let Err(cause) = self.store.forget_answers(now.plus_seconds(-ANSWER_SECONDS)) {
+            tracing::error!(error = format!("{cause:#}"), "old answers could not be forgotten");
+        }
+    }
+
     /// Catches up with what other processes have appended.
     fn look(&mut self) {
+        match self.store.head() {
+            Ok(head) if head.as_ref() == Some(&self.state.head) => return,
+            Ok(_) => {}
+            Err(cause) => {
+                tracing::error!(error = format!("{cause:#}"), "the end of the log could not be read");
+                return;
+            }
+        }
         if let Err(cause) = self.runtime.clone().block_on(self.catch_up()) {
             tracing::error!(error = format!("{cause:#}"), "could not catch up with the log");
         }

@@ -1,6 +1,6 @@
 //! Rate limits (GCRA), keyed by user over all their sockets and HTTP requests, or by address where nobody is known yet.
 
-use crate::clock::{Clock, Micros};
+use crate::clock::Clock;
 use crate::command::Limit;
 use crate::config::Config;
 use crate::error::Refusal;
@@ -12,7 +12,7 @@ use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub struct Limits {
     failed_logins_from: Keyed<IpAddr>,
     handshakes: Keyed<IpAddr>,
     /// Until when logins are refused unseen, by account and address, or by address alone (no account).
-    refused_logins: Mutex<HashMap<(Option<String>, IpAddr), Micros>>,
+    refused_logins: Mutex<HashMap<(Option<String>, IpAddr), Nanos>>,
     clock: Clock,
 }
 
@@ -41,6 +41,17 @@ impl std::fmt::Debug for Limits {
 fn per_minute<K: Clone + Hash + Eq>(count: u32, clock: &Clock) -> Keyed<K> {
     let count = NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
     RateLimiter::new(Quota::per_minute(count), DashMapStateStore::default(), clock.clone())
+}
+
+/// What an address counts as: whoever has one IPv6 address has the 2^64 of its network.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => IpAddr::V4(v4),
+            None => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
+        },
+    }
 }
 
 impl Limits {
@@ -59,13 +70,15 @@ impl Limits {
         }
     }
 
+    fn moment(&self) -> Nanos {
+        governor::clock::Clock::now(&self.clock)
+    }
+
     fn take<K: Clone + Hash + Eq>(&self, limiter: &Keyed<K>, key: &K, cost: u32) -> Result<(), Refusal> {
         let cost = NonZeroU32::new(cost).unwrap_or(NonZeroU32::MIN);
         match limiter.check_key_n(key, cost) {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(wait)) => {
-                Err(Refusal::RateLimit { retry_after: wait.wait_time_from(governor::clock::Clock::now(&self.clock)) })
-            }
+            Ok(Err(wait)) => Err(Refusal::RateLimit { retry_after: wait.wait_time_from(self.moment()) }),
             // More at once than the limit holds at all: no waiting helps, a minute is the honest answer.
             Err(_) => Err(Refusal::RateLimit { retry_after: Duration::from_mins(1) }),
         }
@@ -90,14 +103,14 @@ impl Limits {
     /// # Errors
     /// `RATE_LIMIT`.
     pub fn may_log_in(&self, email: &str, from: IpAddr) -> Result<(), Refusal> {
-        let now = self.clock.now();
+        let now = self.moment();
+        let from = network(from);
         let refused = self.refused_logins.lock().unwrap_or_else(PoisonError::into_inner);
         let until =
             [(Some(email.to_owned()), from), (None, from)].iter().filter_map(|key| refused.get(key)).max().copied();
         match until {
             Some(until) if until > now => {
-                let wait = u64::try_from(until.0 - now.0).unwrap_or(0);
-                Err(Refusal::RateLimit { retry_after: Duration::from_micros(wait) })
+                Err(Refusal::RateLimit { retry_after: Duration::from_nanos(until.as_u64() - now.as_u64()) })
             }
             Some(_) | None => Ok(()),
         }
@@ -109,13 +122,13 @@ impl Limits {
     /// # Errors
     /// `RATE_LIMIT`.
     pub fn failed_login(&self, email: &str, from: IpAddr) -> Result<(), Refusal> {
+        let from = network(from);
         let pair = (email.to_owned(), from);
         let by_pair = self.take(&self.failed_logins, &pair, 1);
         let by_address = self.take(&self.failed_logins_from, &from, 1);
         for (key, outcome) in [((Some(pair.0), from), &by_pair), ((None, from), &by_address)] {
             if let Err(Refusal::RateLimit { retry_after }) = outcome {
-                let wait = i64::try_from(retry_after.as_micros()).unwrap_or(i64::MAX);
-                let until = Micros(self.clock.now().0.saturating_add(wait));
+                let until = self.moment() + Nanos::from(*retry_after);
                 self.refused_logins.lock().unwrap_or_else(PoisonError::into_inner).insert(key, until);
             }
         }
@@ -127,7 +140,7 @@ impl Limits {
     /// # Errors
     /// `RATE_LIMIT`.
     pub fn anonymous_handshake(&self, from: IpAddr) -> Result<(), Refusal> {
-        self.take(&self.handshakes, &from, 1)
+        self.take(&self.handshakes, &network(from), 1)
     }
 
     /// Forgets the keys whose limit is whole again.
@@ -137,7 +150,7 @@ impl Limits {
             limiter.shrink_to_fit();
             metrics.limit_keys.with_label_values(&[name]).set(i64::try_from(limiter.len()).unwrap_or(i64::MAX));
         }
-        let now = self.clock.now();
+        let now = self.moment();
         self.refused_logins.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, until| *until > now);
         evict(&self.scores, "scores", metrics);
         evict(&self.commands, "commands", metrics);

@@ -6,7 +6,6 @@
 
 use crate::auth::role::Role;
 use crate::auth::secret::DerivedKey;
-use crate::clock::Micros;
 use crate::command::{Decide, Draft};
 use crate::db::entity::session;
 use crate::error::Refusal;
@@ -66,6 +65,9 @@ impl RefreshKey {
 pub struct OpenSession {
     /// Whose.
     pub user: UserId,
+    /// The hash the password fitted; a session is not opened on a password that was changed meanwhile. None for the
+    /// command line, which needs no password.
+    pub proof: Option<String>,
     /// What the client calls itself.
     pub user_agent: Option<String>,
     /// Makes the refresh token.
@@ -125,7 +127,8 @@ pub struct SessionGrant {
 
 impl Decide for OpenSession {
     fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
-        if draft.state.role_of(&self.user).is_none() {
+        let user = draft.state.users.get(&self.user).filter(|user| user.active).ok_or(Refusal::WrongPassword)?;
+        if self.proof.is_some() && self.proof != user.password_hash {
             return Err(Refusal::WrongPassword);
         }
         let id: SessionId = draft.new_id();
@@ -222,12 +225,6 @@ pub fn end_all(draft: &mut Draft, user: &UserId) -> Result<usize, Refusal> {
     draft.put(row);
     draft.append(Event::UserChanged(UserChanged { user_id: user.clone() }));
     Ok(open.len())
-}
-
-/// Whether a moment lies in a session's life.
-#[must_use]
-pub fn alive(session: &session::Model, now: Micros) -> bool {
-    session.revoked_at.is_none() && session.expires_at > now
 }
 
 #[cfg(test)]

@@ -54,6 +54,14 @@ struct StrictHeader {
     _kid: Option<String>,
 }
 
+impl Claims {
+    /// The session it was issued for.
+    #[must_use]
+    pub fn session(&self) -> &SessionId {
+        &self.sid
+    }
+}
+
 /// Signs and checks access tokens.
 #[derive(Clone)]
 pub struct Tokens {

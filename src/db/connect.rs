@@ -47,6 +47,13 @@ impl Target {
 pub struct FileLock(#[expect(dead_code, reason = "held open, never read: the lock lives as long as the handle")] File);
 
 impl FileLock {
+    /// Whether another process holds the lock.
+    #[must_use]
+    pub fn is_held(database: &Path) -> bool {
+        let file = File::options().write(true).open(database.with_extension("lock"));
+        file.is_ok_and(|file| matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)))
+    }
+
     /// Takes the lock beside the database file.
     ///
     /// # Errors
@@ -118,6 +125,18 @@ pub async fn migrate(target: &Target) -> anyhow::Result<()> {
             tx.commit().await?;
             pool.close().await?;
         }
+    }
+    Ok(())
+}
+
+/// Whether the schema is the one this program was built for.
+///
+/// # Errors
+/// When it is not, or the database fails.
+pub async fn check_schema(db: &DatabaseConnection) -> anyhow::Result<()> {
+    let pending = Migrator::get_pending_migrations(db).await.context("cannot compare the schema")?;
+    if !pending.is_empty() {
+        bail!("the schema of the database is not this program's; stop the server and run: scorecast migrate");
     }
     Ok(())
 }

@@ -5,8 +5,8 @@ use super::entity::{
     assignment, category, command, contest, contestant, criterion, entry, event, lane, log_entry, log_head, log_text,
     mark, race, race_participant, session, user,
 };
+use indexmap::IndexMap;
 use sea_orm::{Iden, Iterable, ModelTrait, PrimaryKeyToColumn, Value};
-use std::collections::HashMap;
 
 /// A table as the writer sees it.
 #[derive(Debug)]
@@ -104,67 +104,92 @@ pub enum Change {
     Drop(Row),
 }
 
-/// Everything a batch writes: per table the last state of each key, so that one statement never meets a key twice.
+/// What becomes of a key in a batch.
+#[derive(Debug)]
+enum Fate {
+    Put(Vec<Value>),
+    Drop,
+}
+
+impl Fate {
+    fn values(&self) -> Option<&[Value]> {
+        match self {
+            Self::Put(values) => Some(values),
+            Self::Drop => None,
+        }
+    }
+}
+
+/// Everything a batch writes: per table the last fate of each key, so that no statement meets a key twice and a row that
+/// was put and dropped is gone.
 #[derive(Debug, Default)]
 pub struct Writes {
-    puts: Vec<Vec<Vec<Value>>>,
-    places: HashMap<(usize, String), usize>,
-    drops: Vec<(usize, Vec<Value>)>,
+    fates: Vec<IndexMap<Vec<KeyPart>, Fate>>,
+}
+
+/// A value of a key, as it can be compared.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum KeyPart {
+    Text(String),
+    Number(i64),
+}
+
+impl KeyPart {
+    fn of(value: &Value) -> Self {
+        if let Value::BigInt(Some(number)) = value {
+            return Self::Number(*number);
+        }
+        if let Value::String(Some(text)) = value {
+            return Self::Text(text.clone());
+        }
+        unreachable!("the keys of our tables are texts and big integers, never null: {value:?}")
+    }
+
+    fn value(&self) -> Value {
+        match self {
+            Self::Text(text) => Value::String(Some(text.clone())),
+            Self::Number(number) => Value::BigInt(Some(*number)),
+        }
+    }
 }
 
 impl Writes {
     /// Adds a change.
     pub fn add(&mut self, tables: &[Table], change: &Change) {
-        self.puts.resize_with(tables.len(), Vec::new);
-        match change {
-            Change::Put(row) => {
-                let (number, values) = (row.table(), row.values());
-                let place = (number, key_text(&tables[number], &values));
-                if let Some(at) = self.places.get(&place) {
-                    self.puts[number][*at] = values
-                } else {
-                    self.places.insert(place, self.puts[number].len());
-                    self.puts[number].push(values);
-                }
-            }
-            Change::Drop(row) => {
-                let (number, values) = (row.table(), row.values());
-                let key = tables[number].key.iter().map(|at| values[*at].clone()).collect();
-                self.drops.push((number, key));
-            }
-        }
+        self.fates.resize_with(tables.len(), IndexMap::new);
+        let (Change::Put(row) | Change::Drop(row)) = change;
+        let (number, values) = (row.table(), row.values());
+        let key = tables[number].key.iter().map(|at| KeyPart::of(&values[*at])).collect();
+        let fate = match change {
+            Change::Put(_) => Fate::Put(values),
+            Change::Drop(_) => Fate::Drop,
+        };
+        self.fates[number].insert(key, fate);
     }
 
     /// The rows to put, per table.
-    pub fn puts(&self) -> impl Iterator<Item = (usize, &[Vec<Value>])> {
-        self.puts
-            .iter()
-            .enumerate()
-            .filter(|(_, rows)| !rows.is_empty())
-            .map(|(number, rows)| (number, rows.as_slice()))
+    pub fn puts(&self) -> impl Iterator<Item = (usize, Vec<&[Value]>)> {
+        self.fates.iter().enumerate().filter_map(|(number, fates)| {
+            let rows: Vec<&[Value]> = fates.values().filter_map(Fate::values).collect();
+            (!rows.is_empty()).then_some((number, rows))
+        })
     }
 
-    /// The keys to drop; they go before the puts.
-    #[must_use]
-    pub fn drops(&self) -> &[(usize, Vec<Value>)] {
-        &self.drops
+    /// The keys to drop.
+    pub fn drops(&self) -> impl Iterator<Item = (usize, Vec<Value>)> {
+        self.fates.iter().enumerate().flat_map(|(number, fates)| {
+            fates
+                .iter()
+                .filter(|(_, fate)| matches!(fate, Fate::Drop))
+                .map(move |(key, _)| (number, key.iter().map(KeyPart::value).collect()))
+        })
     }
 
     /// Whether there is nothing to write.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.drops.is_empty() && self.puts.iter().all(Vec::is_empty)
+        self.fates.iter().all(IndexMap::is_empty)
     }
-}
-
-fn key_text(table: &Table, values: &[Value]) -> String {
-    use std::fmt::Write;
-    let mut text = String::new();
-    for at in &table.key {
-        // `Debug` of a value quotes strings, so no two keys can read alike.
-        write!(text, "{:?};", values[*at]).expect("writing to a String cannot fail");
-    }
-    text
 }
 
 /// `INSERT … ON CONFLICT (key) DO UPDATE …` for `rows` rows, with `?` or `$n` placeholders; a plain `INSERT` into an

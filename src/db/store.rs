@@ -5,6 +5,7 @@
 
 use super::connect::BUSY_TIMEOUT;
 use super::row::{Change, Row, Table, Writes, tables, upsert_sql};
+use crate::clock::Micros;
 use crate::events::log::LogHead;
 use anyhow::Context;
 use rusqlite::types::{ToSqlOutput, Value as SqlValue, ValueRef};
@@ -14,6 +15,9 @@ use std::path::Path;
 
 /// Rows of one statement, largest first: a batch is cut into few shapes, so that each statement is prepared once.
 const STATEMENT_ROWS: [usize; 4] = [64, 16, 4, 1];
+
+/// Old answers forgotten in one go.
+const FORGET_MAX: i64 = 1_000;
 
 /// An answer given before to the same command id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +52,18 @@ pub trait Store: Send {
     /// # Errors
     /// `HeadMoved` when the log does not end at `expected`.
     fn commit(&mut self, expected: &LogHead, writes: &Writes) -> Result<(), CommitError>;
+
+    /// The log's end as it stands there.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn head(&mut self) -> anyhow::Result<Option<LogHead>>;
+
+    /// Forgets answers to command ids given before a moment, a bounded number at a time.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn forget_answers(&mut self, before: Micros) -> anyhow::Result<usize>;
 }
 
 /// `SQLite` through its own prepared statements: a hand-over to an asynchronous driver would cost more than the statement.
@@ -90,14 +106,6 @@ impl SqliteStore {
         Ok(Self { connection, tables: tables() })
     }
 
-    /// The log's end as it stands in the file.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn head(&self) -> anyhow::Result<Option<LogHead>> {
-        read_head(&self.connection).context("cannot read the end of the log")
-    }
-
     /// Writes the first row of a log, unless another process did so meanwhile.
     ///
     /// # Errors
@@ -128,7 +136,7 @@ fn read_head(connection: &Connection) -> rusqlite::Result<Option<LogHead>> {
 
 fn write_all(connection: &Connection, tables: &[Table], writes: &Writes) -> rusqlite::Result<()> {
     for (number, key) in writes.drops() {
-        let table = &tables[*number];
+        let table = &tables[number];
         let condition =
             table.key.iter().map(|at| format!("\"{}\"=?", table.columns[*at])).collect::<Vec<_>>().join(" AND ");
         connection
@@ -136,12 +144,12 @@ fn write_all(connection: &Connection, tables: &[Table], writes: &Writes) -> rusq
             .execute(rusqlite::params_from_iter(key.iter().map(Param)))?;
     }
     for (number, rows) in writes.puts() {
-        let mut rest = rows;
+        let mut rest = rows.as_slice();
         for size in STATEMENT_ROWS {
             while rest.len() >= size {
                 let (now, later) = rest.split_at(size);
                 let mut statement = connection.prepare_cached(&upsert_sql(&tables[number], size, false))?;
-                statement.execute(rusqlite::params_from_iter(now.iter().flatten().map(Param)))?;
+                statement.execute(rusqlite::params_from_iter(now.iter().copied().flatten().map(Param)))?;
                 rest = later;
             }
         }
@@ -150,6 +158,19 @@ fn write_all(connection: &Connection, tables: &[Table], writes: &Writes) -> rusq
 }
 
 impl Store for SqliteStore {
+    fn head(&mut self) -> anyhow::Result<Option<LogHead>> {
+        read_head(&self.connection).context("cannot read the end of the log")
+    }
+
+    fn forget_answers(&mut self, before: Micros) -> anyhow::Result<usize> {
+        self.connection
+            .execute(
+                "DELETE FROM command WHERE rowid IN (SELECT rowid FROM command WHERE at < ?1 LIMIT ?2)",
+                (before.0, FORGET_MAX),
+            )
+            .context("cannot forget old answers")
+    }
+
     fn prior_answer(&mut self, user: &str, command_id: &str) -> anyhow::Result<Option<PriorAnswer>> {
         self.connection
             .prepare_cached("SELECT fingerprint, answer FROM command WHERE user_id = ?1 AND command_id = ?2")

@@ -23,14 +23,18 @@ use socketioxide::SocketIo;
 use socketioxide::extract::SocketRef;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{mpsc, watch};
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 
 /// Facts waiting for the dispatcher in memory; what does not fit is read back from the log.
 const HANDOVER_MAX: usize = 16_384;
 /// Facts read back at a time.
 const REREAD_MAX: u64 = 1_000;
-/// Categories whose tally waits to be sent; a category waits once, whatever happens in it.
-const DERIVED_MAX: usize = 16_384;
+/// Facts sent in one go before others on this thread have their turn.
+const STINT: usize = 64;
+/// How long a socket may take from being admitted to being greeted, before it is taken for lost.
+const GREETING_MAX: Duration = Duration::from_secs(30);
 
 /// The way from the writer to the dispatcher.
 #[derive(Debug)]
@@ -68,6 +72,10 @@ struct Member {
     socket: SocketRef,
     session: SessionId,
     rooms: BTreeSet<Room>,
+    /// What it was last told of its rights; nothing before it was greeted.
+    told: Option<Value>,
+    admitted: Instant,
+    gone: CancellationToken,
 }
 
 /// What has been sent, and to whom the next fact goes.
@@ -89,7 +97,8 @@ pub struct Outlet {
     state: Arc<ArcSwap<State>>,
     clock: Clock,
     metrics: Arc<Metrics>,
-    changed: mpsc::Sender<CategoryId>,
+    /// Categories whose tally has changed; each waits once, whatever happens in it.
+    changed: Arc<(Mutex<BTreeSet<CategoryId>>, Notify)>,
 }
 
 impl std::fmt::Debug for Outlet {
@@ -115,64 +124,71 @@ fn kind(room: &Room) -> &'static str {
 }
 
 impl Outlet {
-    /// An outlet over an I/O that has sent nothing yet, and the categories whose tally will change.
+    /// An outlet over an I/O that has sent nothing yet.
     #[must_use]
-    pub fn new(
-        io: SocketIo,
-        state: Arc<ArcSwap<State>>,
-        clock: Clock,
-        metrics: Arc<Metrics>,
-    ) -> (Self, mpsc::Receiver<CategoryId>) {
-        let lanes = state.load().lanes.iter().map(|(lane, seq)| (lane.clone(), *seq)).collect();
-        let (changed, changes) = mpsc::channel(DERIVED_MAX);
-        let turn = Arc::new(Mutex::new(Turn {
-            sent: state.load().head.seq,
-            behind_since: None,
-            lanes,
-            members: HashMap::new(),
-        }));
-        (Self { io, turn, state, clock, metrics, changed }, changes)
+    pub fn new(io: SocketIo, state: Arc<ArcSwap<State>>, clock: Clock, metrics: Arc<Metrics>) -> Self {
+        let now = state.load();
+        let lanes = now.lanes.iter().map(|(lane, seq)| (lane.clone(), *seq)).collect();
+        let turn = Turn { sent: now.head.seq, behind_since: None, lanes, members: HashMap::new() };
+        drop(now);
+        Self { io, turn: Arc::new(Mutex::new(turn)), state, clock, metrics, changed: Arc::default() }
+    }
+
+    /// Waits until tallies have changed, and says which.
+    pub async fn changed_categories(&self) -> BTreeSet<CategoryId> {
+        let (waiting, notify) = &*self.changed;
+        loop {
+            let changed = std::mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner));
+            if !changed.is_empty() {
+                return changed;
+            }
+            notify.notified().await;
+        }
     }
 
     fn turn(&self) -> MutexGuard<'_, Turn> {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a socket into its rooms before its connection is acknowledged. Should it never come to that, the library
-    /// clears the rooms itself.
-    pub fn admit(&self, socket: &SocketRef, user: &UserId) {
-        let _turn = self.turn();
-        socket.join(names(&self.state.load().rooms_of(user)));
-    }
-
-    /// Takes a connected socket in and tells it who it is and where each of its lanes stands: every later fact comes as
-    /// a frame. What has changed since it was admitted is made up for.
-    pub fn greet(&self, socket: &SocketRef, user: &UserId, session: &SessionId, limits: &Value) {
+    /// Lets a socket into its rooms, before its connection is acknowledged. From now on it is moved with its user's
+    /// rights; `gone` says that it has left.
+    pub fn admit(&self, socket: &SocketRef, user: &UserId, session: &SessionId, gone: &CancellationToken) {
         let mut turn = self.turn();
-        let state = self.state.load();
-        let rooms = state.rooms_of(user);
-        let stale: Vec<String> = {
-            let wanted: BTreeSet<String> = names(&rooms).into_iter().collect();
-            socket.rooms().iter().map(ToString::to_string).filter(|room| !wanted.contains(room)).collect()
-        };
-        socket.leave(stale);
+        let rooms = self.state.load().rooms_of(user);
         socket.join(names(&rooms));
         self.count_rooms(&rooms, 1);
-        let member = Member { socket: socket.clone(), session: session.clone(), rooms };
+        let member = Member {
+            socket: socket.clone(),
+            session: session.clone(),
+            rooms,
+            told: None,
+            admitted: Instant::now(),
+            gone: gone.clone(),
+        };
         turn.members.entry(user.clone()).or_default().insert(socket.id.to_string(), member);
-        let ready = json!({
-            "userId": user, "role": state.role_of(user), "hats": hats(&state, user), "lanes": lanes(&state, &turn, user),
-            "serverTime": self.clock.now(), "limits": limits,
-        });
-        self.send(socket, "session:ready", &ready);
-        // Its session may have ended between the handshake and here.
-        self.move_user(&mut turn, &state, user);
-        drop(turn);
-        // A socket that left meanwhile has had its farewell already; it must not stay in the books or the rooms.
-        if !socket.connected() {
-            socket.leave_all();
+    }
+
+    /// Tells a connected socket who it is and where each of its lanes stands: every later fact comes as a frame.
+    pub fn greet(&self, socket: &SocketRef, user: &UserId, limits: &Value) {
+        let mut turn = self.turn();
+        let state = self.state.load();
+        let lanes = lanes(&state, &turn, user);
+        let member = turn.members.get_mut(user).and_then(|members| members.get_mut(socket.id.as_str()));
+        let Some(member) = member.filter(|member| !member.gone.is_cancelled()) else {
+            // Its session has ended since it was admitted, or it has left already.
+            drop(turn);
             self.forget(socket, user);
-        }
+            let _gone = socket.clone().disconnect();
+            return;
+        };
+        let rights = rights(&state, user);
+        let mut ready = rights.clone();
+        ready["userId"] = json!(user);
+        ready["lanes"] = json!(lanes);
+        ready["serverTime"] = json!(self.clock.now());
+        ready["limits"] = limits.clone();
+        member.told = Some(rights);
+        self.send(socket, "session:ready", &ready);
     }
 
     /// Forgets a socket that has gone.
@@ -180,11 +196,42 @@ impl Outlet {
         let mut turn = self.turn();
         let Some(members) = turn.members.get_mut(user) else { return };
         if let Some(member) = members.remove(socket.id.as_str()) {
+            member.socket.leave_all();
             self.count_rooms(&member.rooms, -1);
         }
         if members.is_empty() {
             turn.members.remove(user);
         }
+    }
+
+    /// Forgets sockets that were admitted and never connected: the library tells nobody of those.
+    pub fn forget_the_lost(&self) {
+        let mut turn = self.turn();
+        for members in turn.members.values_mut() {
+            members.retain(|_, member| {
+                let lost = member.told.is_none() && member.admitted.elapsed() > GREETING_MAX;
+                if lost {
+                    member.socket.leave_all();
+                    self.count_rooms(&member.rooms, -1);
+                }
+                !lost
+            });
+        }
+        turn.members.retain(|_, members| !members.is_empty());
+    }
+
+    /// Where a user's lanes stand, as far as facts have been sent.
+    #[must_use]
+    pub fn heads(&self, user: &UserId) -> Value {
+        let turn = self.turn();
+        let seq = |lane: &Lane| turn.lanes.get(lane).copied().unwrap_or(0);
+        let state = self.state.load();
+        state
+            .lanes_of(user)
+            .iter()
+            .map(|lane| (lane.to_string(), json!(seq(lane))))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     }
 
     fn count_rooms(&self, rooms: &BTreeSet<Room>, by: i64) {
@@ -250,21 +297,19 @@ impl Outlet {
 
     fn dispatch(&self, entry: &LogEntry) {
         let mut turn = self.turn();
+        let state = self.state.load();
+        // Before the lane moves on: whoever is told of their lanes here has this fact still to come.
+        self.move_members(&mut turn, &state, entry.event.moves());
         turn.lanes.insert(entry.lane.clone(), entry.lane_seq);
         turn.sent = entry.seq;
         turn.behind_since = None;
-        let state = self.state.load();
-        self.move_members(&mut turn, &state, entry.event.moves());
         self.emit_fact(&state, entry);
         drop(turn);
-        let changed = match &entry.lane {
-            Lane::Category(category) => vec![category.clone()],
-            Lane::Event(event) => state.categories_of(event).map(|category| category.row.id.clone()).collect(),
-            Lane::User(_) | Lane::Public(_) | Lane::System => vec![],
-        };
-        for category in changed {
-            // When full, the tally of this category goes out with its next fact.
-            let _full = self.changed.try_send(category);
+        let changed = entry.event.tallies(&state);
+        if !changed.is_empty() {
+            let (waiting, notify) = &*self.changed;
+            waiting.lock().unwrap_or_else(PoisonError::into_inner).extend(changed);
+            notify.notify_one();
         }
         #[expect(clippy::cast_precision_loss, reason = "a lag in microseconds is far below 2^53")]
         self.metrics.dispatch_lag.set((self.clock.now().0 - entry.at.0) as f64 / 1e6);
@@ -318,7 +363,7 @@ impl Outlet {
             Moves::Nobody => return,
             Moves::User(user) => vec![user.clone()],
             Moves::Event(event) => {
-                let wears = |user: &&UserId| state.hats_worn(user).any(|hat| hat.event_id == *event);
+                let wears = |user: &&UserId| state.hats_ever(user).any(|hat| hat.event_id == *event);
                 turn.members.keys().filter(wears).cloned().collect()
             }
         };
@@ -343,18 +388,23 @@ impl Outlet {
             }
             false
         });
+        let rights = rights(state, user);
         for member in members.values_mut() {
-            if member.rooms == rooms {
-                continue;
-            }
             member.socket.leave(names(member.rooms.difference(&rooms)));
             member.socket.join(names(rooms.difference(&member.rooms)));
             self.count_rooms(&member.rooms, -1);
             self.count_rooms(&rooms, 1);
+            let moved = member.rooms != rooms;
             member.rooms.clone_from(&rooms);
-            let role = state.role_of(user);
-            let changed = json!({ "role": role, "hats": hats(state, user), "lanes": lanes(state, turn, user) });
-            self.send(&member.socket, "session:changed", &changed);
+            // A socket that was not greeted yet will be told then.
+            if let Some(told) = &mut member.told
+                && (moved || *told != rights)
+            {
+                told.clone_from(&rights);
+                let mut changed = rights.clone();
+                changed["lanes"] = json!(lanes(state, turn, user));
+                self.send(&member.socket, "session:changed", &changed);
+            }
         }
         if !members.is_empty() {
             turn.members.insert(user.clone(), members);
@@ -368,12 +418,21 @@ pub fn hats(state: &State, user: &UserId) -> Vec<Value> {
     state
         .hats_worn(user)
         .map(|hat| {
-            json!({
-                "id": hat.id, "hat": hat.hat, "eventId": hat.event_id, "contestId": hat.contest_id,
-                "categoryId": hat.category_id, "counts": hat.counts,
-            })
+            let mut view = json!({ "id": hat.id, "hat": hat.hat, "eventId": hat.event_id, "counts": hat.counts });
+            if let Some(contest) = &hat.contest_id {
+                view["contestId"] = json!(contest);
+            }
+            if let Some(category) = &hat.category_id {
+                view["categoryId"] = json!(category);
+            }
+            view
         })
         .collect()
+}
+
+/// What a socket is told of its user's rights.
+fn rights(state: &State, user: &UserId) -> Value {
+    json!({ "role": state.role_of(user), "hats": hats(state, user) })
 }
 
 fn lanes(state: &State, turn: &Turn, user: &UserId) -> Vec<Value> {
@@ -388,7 +447,7 @@ fn lanes(state: &State, turn: &Turn, user: &UserId) -> Vec<Value> {
 /// Sends out what is committed, in order, until the writer ends.
 pub async fn run(outlet: Outlet, handover: Arc<Handover>, db: DatabaseConnection) {
     let mut head = handover.head.subscribe();
-    let mut cursor = outlet.state.load().head.seq.min(*head.borrow());
+    let mut cursor = outlet.turn().sent;
     loop {
         let end = *head.borrow_and_update();
         while cursor < end {
@@ -401,9 +460,10 @@ pub async fn run(outlet: Outlet, handover: Arc<Handover>, db: DatabaseConnection
                 match reread(&db, cursor, until).await {
                     Ok(entries) => {
                         outlet.metrics.log_reread.inc_by(entries.len() as u64);
-                        for entry in &entries {
+                        for (count, entry) in entries.iter().enumerate() {
                             outlet.dispatch(entry);
                             cursor = entry.seq;
+                            rest(count).await;
                         }
                     }
                     Err(cause) => {
@@ -412,16 +472,24 @@ pub async fn run(outlet: Outlet, handover: Arc<Handover>, db: DatabaseConnection
                     }
                 }
             }
-            for entry in waiting {
+            for (count, entry) in waiting.into_iter().enumerate() {
                 if entry.seq == cursor + 1 {
                     outlet.dispatch(&entry);
                     cursor = entry.seq;
+                    rest(count).await;
                 }
             }
         }
         if head.changed().await.is_err() {
             return;
         }
+    }
+}
+
+/// Handshakes and greetings wait for the same turn: after a while it is theirs.
+async fn rest(count: usize) {
+    if count % STINT == STINT - 1 {
+        tokio::task::yield_now().await;
     }
 }
 

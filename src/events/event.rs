@@ -14,6 +14,7 @@ use crate::db::entity::category::JudgeVisibility;
 use crate::db::entity::mark::MarkStatus;
 use crate::ids::{AssignmentId, CategoryId, ContestId, ContestantId, CriterionId, EventId, MarkId, SessionId, UserId};
 use crate::ranking::Mark;
+use crate::state::State;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Free text of a fact: the log holds its salted commitment, a row beside it the text, so that it can be erased.
@@ -85,6 +86,9 @@ pub struct ScoreUpdated {
     /// Who entered it, when it was not the judge.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub entered_by: Option<UserId>,
+    /// When the judge made it, if that was not when it came.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub made_at: Option<Micros>,
     /// What fellow judges learn of it.
     pub visibility: JudgeVisibility,
     /// First given.
@@ -246,6 +250,28 @@ impl Event {
             Self::SessionChanged(fact) if fact.ended => Moves::User(&fact.user_id),
             Self::SetupChanged(fact) => Moves::Event(&fact.event_id),
             Self::SessionChanged(_) | Self::ScoreUpdated(_) | Self::ContestantsChanged(_) => Moves::Nobody,
+        }
+    }
+
+    /// The categories whose tally it may change.
+    #[must_use]
+    pub fn tallies(&self, state: &State) -> Vec<CategoryId> {
+        match self {
+            Self::ScoreUpdated(fact) => vec![fact.category_id.clone()],
+            Self::AssignmentNew(fact) | Self::AssignmentRemoved(fact) if fact.hat.judges() => state
+                .categories_of(&fact.event_id)
+                .filter(|category| fact.contest_id.as_ref().is_none_or(|id| *id == category.row.contest_id))
+                .filter(|category| fact.category_id.as_ref().is_none_or(|id| *id == category.row.id))
+                .map(|category| category.row.id.clone())
+                .collect(),
+            Self::SetupChanged(fact) => {
+                state.categories_of(&fact.event_id).map(|category| category.row.id.clone()).collect()
+            }
+            Self::AssignmentNew(_)
+            | Self::AssignmentRemoved(_)
+            | Self::UserChanged(_)
+            | Self::SessionChanged(_)
+            | Self::ContestantsChanged(_) => vec![],
         }
     }
 

@@ -11,15 +11,15 @@ use crate::events::audience::variant_for;
 use crate::events::event::{Event, ScoreUpdated, Text};
 use crate::events::log::Receipt;
 use crate::events::room::Room;
-use crate::events::view::AnyView;
+use crate::events::view::{AnyView, OwnScore};
 use crate::ids::{CategoryId, ContestantId, CriterionId, MarkId, UserId};
-use crate::ranking::Mark;
+use crate::ranking::{DecimalError, Mark};
 use crate::state::board::Place;
 use crate::state::rights::Seat;
 use crate::state::{Category, Criterion, State, thousandths};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 /// Marks of one batch.
@@ -38,6 +38,9 @@ pub struct SubmitScore {
     pub id: Option<uuid::Uuid>,
     /// The category.
     pub category_id: CategoryId,
+    /// Whose mark it is; nobody enters a mark for somebody else.
+    #[serde(default)]
+    pub judge_id: Option<UserId>,
     /// Who is marked.
     pub contestant_id: ContestantId,
     /// What is marked; may be left out where there is only one criterion.
@@ -46,7 +49,7 @@ pub struct SubmitScore {
     /// The mark.
     #[serde(alias = "value")]
     #[schema(value_type = f64)]
-    pub score: Mark,
+    pub score: Given,
     /// A comment, at most 2,000 characters.
     #[serde(default, alias = "comments")]
     pub comment: Option<String>,
@@ -68,6 +71,30 @@ pub struct SubmitBatch {
     pub items: Vec<Value>,
 }
 
+/// A number as it was given, before it is known to be a mark: one that is too fine or too large is refused for that, not
+/// for being no number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Given {
+    /// It can be a mark.
+    Mark(Mark),
+    /// It has more than three decimals.
+    TooFine,
+    /// It is beyond every range.
+    TooLarge,
+}
+
+impl<'de> Deserialize<'de> for Given {
+    fn deserialize<D: serde::Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let text = serde_json::Number::deserialize(input)?.to_string();
+        match text.parse::<Mark>() {
+            Ok(mark) => Ok(Self::Mark(mark)),
+            Err(DecimalError::TooManyDecimals) => Ok(Self::TooFine),
+            Err(DecimalError::OutOfRange) => Ok(Self::TooLarge),
+            Err(wrong @ DecimalError::NotANumber) => Err(serde::de::Error::custom(wrong)),
+        }
+    }
+}
+
 /// The id and places a mark is decided on.
 struct Target {
     category: Arc<Category>,
@@ -84,6 +111,9 @@ impl SubmitScore {
         let category = state.categories.get(&self.category_id).ok_or(Refusal::NotAssigned)?;
         if state.seat(&judge, category) != Seat::Judge {
             return Err(Refusal::NotAssigned);
+        }
+        if self.judge_id.as_ref().is_some_and(|named| *named != judge) {
+            return Err(Refusal::Forbidden);
         }
         let entry = category
             .entries
@@ -119,21 +149,23 @@ impl SubmitScore {
 ///
 /// # Errors
 /// `OUT_OF_RANGE` or `BAD_STEP`.
-pub fn accept(criterion: &Criterion, score: Mark) -> Result<Mark, Refusal> {
+pub fn accept(criterion: &Criterion, given: Given) -> Result<Mark, Refusal> {
+    let name = || criterion.row.name.clone();
+    let out_of_range =
+        || Refusal::OutOfRange { criterion: name(), min: criterion.min.to_string(), max: criterion.max.to_string() };
+    let bad_step =
+        || Refusal::BadStep { criterion: name(), step: criterion.step.to_string(), min: criterion.min.to_string() };
+    let score = match given {
+        Given::Mark(score) => score,
+        Given::TooFine => return Err(bad_step()),
+        Given::TooLarge => return Err(out_of_range()),
+    };
     if score < criterion.min || score > criterion.max {
-        return Err(Refusal::OutOfRange {
-            criterion: criterion.row.name.clone(),
-            min: criterion.min.to_string(),
-            max: criterion.max.to_string(),
-        });
+        return Err(out_of_range());
     }
     let (above, step) = (score.thousandths() - criterion.min.thousandths(), criterion.step.thousandths());
     if step > 0 && above % step != 0 {
-        return Err(Refusal::BadStep {
-            criterion: criterion.row.name.clone(),
-            step: criterion.step.to_string(),
-            min: criterion.min.to_string(),
-        });
+        return Err(bad_step());
     }
     Ok(score)
 }
@@ -156,6 +188,7 @@ pub fn fact_of(row: &mark::Model, state: &State, category: &Category) -> ScoreUp
         status: row.status,
         version: row.version,
         entered_by: row.entered_by.clone(),
+        made_at: row.made_at,
         visibility: category.row.judge_visibility,
         created_at: row.created_at,
         updated_at: row.updated_at,
@@ -172,6 +205,27 @@ pub fn view_for(fact: ScoreUpdated, rooms: &BTreeSet<Room>) -> Option<AnyView> {
         .map(|delivery| delivery.view.clone())
 }
 
+/// Which marks of a category.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Only those of this contestant.
+    pub contestant: Option<ContestantId>,
+    /// Only those that have changed after this place in the lane.
+    pub since: Option<i64>,
+}
+
+/// The category, if the user sees anything of its marks.
+///
+/// # Errors
+/// `FORBIDDEN` for whoever has no business with them, whether it exists or not.
+pub fn may_read<'a>(state: &'a State, user: &UserId, category: &CategoryId) -> Result<&'a Category, Refusal> {
+    let category = state.categories.get(category).ok_or(Refusal::Forbidden)?;
+    match state.seat(user, category) {
+        Seat::Judge | Seat::FormerJudge | Seat::Office => Ok(category),
+        Seat::Guest | Seat::Stranger => Err(Refusal::Forbidden),
+    }
+}
+
 /// The marks of a category as a user sees them, and the head of its lane they were read at.
 ///
 /// # Errors
@@ -180,18 +234,16 @@ pub fn read(
     state: &State,
     user: &UserId,
     category: &CategoryId,
-    contestant: Option<&ContestantId>,
+    filter: &Filter,
+    changed: Option<&HashSet<MarkId>>,
 ) -> Result<(Vec<Value>, i64), Refusal> {
-    let category = state.categories.get(category).ok_or(Refusal::Forbidden)?;
-    match state.seat(user, category) {
-        Seat::Judge | Seat::FormerJudge | Seat::Office => {}
-        Seat::Guest | Seat::Stranger => return Err(Refusal::Forbidden),
-    }
+    let category = may_read(state, user, category)?;
     let board = state.boards.get(&category.row.id).ok_or(Refusal::Overloaded)?;
     let rooms = state.rooms_of(user);
     let views = board
         .marks()
-        .filter(|mark| contestant.is_none_or(|id| mark.contestant_id == *id))
+        .filter(|mark| filter.contestant.as_ref().is_none_or(|id| mark.contestant_id == *id))
+        .filter(|mark| changed.is_none_or(|changed| changed.contains(&mark.id)))
         .filter_map(|mark| view_for(fact_of(mark, state, category), &rooms))
         .map(|view| serde_json::to_value(view).map_err(|_plain_data| Refusal::Internal))
         .collect::<Result<_, _>>()?;
@@ -208,7 +260,6 @@ fn submit(score: &SubmitScore, draft: &mut Draft) -> Result<(Value, Receipt), Re
     }
     let board = draft.state.boards.get(&score.category_id).ok_or(Refusal::Overloaded)?;
     let before = board.at(&target.place).cloned();
-    let own_rooms = || draft.state.rooms_of(&target.judge);
     if let Some(before) = &before
         && before.status != MarkStatus::Submitted
     {
@@ -218,10 +269,8 @@ fn submit(score: &SubmitScore, draft: &mut Draft) -> Result<(Value, Receipt), Re
     if let Some(base) = score.base_version
         && base != version
     {
-        let current = before
-            .as_ref()
-            .and_then(|mark| view_for(fact_of(mark, &draft.state, &target.category), &own_rooms()))
-            .and_then(|view| serde_json::to_value(view).ok());
+        let current =
+            before.as_ref().map(|mark| own_view(&fact_of(mark, &draft.state, &target.category))).transpose()?;
         return Err(Refusal::ConflictVersion { version, current });
     }
     let id = match (&before, score.id) {
@@ -256,13 +305,14 @@ fn submit(score: &SubmitScore, draft: &mut Draft) -> Result<(Value, Receipt), Re
     let mut fact = fact_of(&row, &draft.state, &target.category);
     fact.comment = row.comment.as_deref().map(|body| draft.text(body));
     draft.put(row);
-    let view = view_for(fact.clone(), &own_rooms_of(draft, &target.judge)).ok_or(Refusal::Internal)?;
+    let view = own_view(&fact)?;
     let receipt = draft.append(Event::ScoreUpdated(fact));
-    Ok((serde_json::to_value(view).map_err(|_plain_data| Refusal::Internal)?, receipt))
+    Ok((view, receipt))
 }
 
-fn own_rooms_of(draft: &Draft, judge: &UserId) -> BTreeSet<Room> {
-    draft.state.rooms_of(judge)
+/// A mark as its judge sees it.
+fn own_view(fact: &ScoreUpdated) -> Result<Value, Refusal> {
+    serde_json::to_value(OwnScore::of(fact)).map_err(|_plain_data| Refusal::Internal)
 }
 
 impl Decide for SubmitScore {
@@ -311,6 +361,7 @@ impl Decide for SubmitBatch {
 
     /// A batch costs one, and one more for each ten marks begun.
     fn cost(&self) -> u32 {
-        1 + u32::try_from(self.items.len().div_ceil(10)).unwrap_or(u32::MAX - 1)
+        // One that is too large is refused for that, and costs no more than the largest.
+        1 + u32::try_from(self.items.len().min(BATCH_ITEMS_MAX).div_ceil(10)).unwrap_or(u32::MAX - 1)
     }
 }

@@ -42,6 +42,15 @@ pub struct RemoveAssignment {
     pub id: AssignmentId,
 }
 
+/// Changes whether the marks of a judge enter the tally.
+#[derive(Clone, Debug)]
+pub struct ChangeAssignment {
+    /// The assignment.
+    pub id: AssignmentId,
+    /// Whether they do.
+    pub counts: bool,
+}
+
 /// Where a hat is worn, with the wider places filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -105,6 +114,7 @@ pub fn give(
         if same.counts == counts {
             return Ok(same.as_ref().clone());
         }
+        // The same hat on the same place is one assignment, whatever it says of counting.
         let changed = assignment::Model { counts, ..same.as_ref().clone() };
         draft.put(changed.clone());
         draft.append(Event::AssignmentNew(fact_of(&changed)));
@@ -159,6 +169,22 @@ impl Decide for CreateAssignment {
         let place = self.place(draft)?;
         let row = give(draft, &self.judge_id, self.hat.unwrap_or(Hat::Judge), place, self.counts)?;
         Ok(json!({ "assignment": view_of(&row) }))
+    }
+}
+
+impl Decide for ChangeAssignment {
+    fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
+        draft.actor.must_run_installation(&draft.state)?;
+        let row = draft.state.assignments.get(&self.id).ok_or_else(|| Refusal::not_found("assignment", &self.id))?;
+        if row.status == AssignmentStatus::Removed {
+            return Err(Refusal::State("the assignment was removed; give the hat anew".into()));
+        }
+        let changed = assignment::Model { counts: self.counts, ..row.as_ref().clone() };
+        if changed != **row {
+            draft.put(changed.clone());
+            draft.append(Event::AssignmentNew(fact_of(&changed)));
+        }
+        Ok(json!({ "assignment": view_of(&changed) }))
     }
 }
 

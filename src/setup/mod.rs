@@ -10,8 +10,9 @@ pub mod spec;
 
 use crate::auth::sessions::end_all;
 use crate::command::{Decide, Draft};
+use crate::db::entity::assignment::AssignmentStatus;
 use crate::db::entity::event::EventStatus;
-use crate::db::entity::{category, contest, contestant, criterion, entry, event, user};
+use crate::db::entity::{assignment, category, contest, contestant, criterion, entry, event, user};
 use crate::error::Refusal;
 use crate::events::event::{ContestantsChanged, Event, SetupChanged, UserChanged};
 use crate::events::room::Lane;
@@ -170,9 +171,11 @@ fn put_user(
     if before.as_ref().is_some_and(|before| user::Model { updated_at: before.updated_at, ..row.clone() } == **before) {
         return Ok(id);
     }
-    let switched_off = before.is_some_and(|user| user.active) && !row.active;
+    let switched_off = before.as_ref().is_some_and(|user| user.active) && !row.active;
+    // A new password is often the answer to a lost tablet: whoever is signed in with the old one goes.
+    let new_secret = before.is_some_and(|user| user.password_hash != row.password_hash);
     draft.put(row);
-    if switched_off {
+    if switched_off || new_secret {
         end_all(draft, &id)?;
     } else {
         draft.append(Event::UserChanged(UserChanged { user_id: id.clone() }));
@@ -193,12 +196,28 @@ impl Decide for PutUser {
             }
         }
         let id = put_user(draft, &at, self.id.as_ref(), &self.spec, self.password_hash.clone())?;
-        // A new password is often the answer to a lost tablet: whoever is signed in with the old one goes.
-        if self.id.is_some() && self.password_hash.is_some() {
-            end_all(draft, &id)?;
-        }
         let user = draft.state.users.get(&id).ok_or(Refusal::Internal)?;
         Ok(user_view(user))
+    }
+}
+
+/// Switches a user off and ends their sessions.
+#[derive(Clone, Debug)]
+pub struct DisableUser {
+    /// Who.
+    pub user: UserId,
+}
+
+impl Decide for DisableUser {
+    fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
+        draft.actor.must_run_installation(&draft.state)?;
+        let row = draft.state.users.get(&self.user).ok_or_else(|| Refusal::not_found("user", &self.user))?;
+        if row.active {
+            let row = user::Model { active: false, ..row.as_ref().clone() };
+            draft.put(row);
+            end_all(draft, &self.user)?;
+        }
+        list::user(&draft.state, &self.user)
     }
 }
 
@@ -357,9 +376,10 @@ impl Decide for DeleteEvent {
         let row = row.as_ref().clone();
         let categories: Vec<_> = draft.state.categories_of(&self.event).cloned().collect();
         must_not_be_judged(&draft.state, categories.iter().map(|category| &category.row.id))?;
-        if draft.state.hats_in.get(&self.event).into_iter().flatten().any(|id| is_worn(&draft.state, id)) {
-            return Err(Refusal::State("the event has assignments; remove them first".into()));
+        if draft.state.races.values().any(|race| race.event_id == self.event) {
+            return Err(Refusal::State("the event has races".into()));
         }
+        must_not_be_staffed(&draft.state, &self.event, |_| true)?;
         for category in &categories {
             remove_category(draft, category);
         }
@@ -372,9 +392,18 @@ impl Decide for DeleteEvent {
     }
 }
 
-fn is_worn(state: &State, id: &crate::ids::AssignmentId) -> bool {
-    use crate::db::entity::assignment::AssignmentStatus;
-    state.assignments.get(id).is_some_and(|hat| hat.status == AssignmentStatus::Active)
+/// A hat must not outlive what it is worn on: it would be worn again if the id came back.
+fn must_not_be_staffed(
+    state: &State,
+    event: &EventId,
+    below: impl Fn(&assignment::Model) -> bool,
+) -> Result<(), Refusal> {
+    let hats = state.hats_in.get(event).into_iter().flatten().filter_map(|id| state.assignments.get(id));
+    let worn = |hat: &&std::sync::Arc<assignment::Model>| hat.status == AssignmentStatus::Active && below(hat);
+    match hats.into_iter().find(worn) {
+        Some(hat) => Err(Refusal::State(format!("assignment {} is on it; remove it first", hat.id))),
+        None => Ok(()),
+    }
 }
 
 /// Makes or changes a contest, without its categories.
@@ -448,6 +477,7 @@ impl Decide for DeleteContest {
         let row = row.as_ref().clone();
         let categories: Vec<_> = draft.state.categories_in(&self.contest).cloned().collect();
         must_not_be_judged(&draft.state, categories.iter().map(|category| &category.row.id))?;
+        must_not_be_staffed(&draft.state, &row.event_id, |hat| hat.contest_id.as_ref() == Some(&self.contest))?;
         for category in &categories {
             remove_category(draft, category);
         }
@@ -646,6 +676,7 @@ impl Decide for DeleteCategory {
             draft.state.categories.get(&self.category).ok_or_else(|| Refusal::not_found("category", &self.category))?;
         let category = category.as_ref().clone();
         must_not_be_judged(&draft.state, std::iter::once(&self.category))?;
+        must_not_be_staffed(&draft.state, &category.event_id, |hat| hat.category_id.as_ref() == Some(&self.category))?;
         remove_category(draft, &category);
         setup_changed(draft, &category.event_id);
         Ok(json!({ "id": self.category }))
@@ -669,7 +700,7 @@ impl Decide for PutEntries {
         let (event, known) = (category.event_id.clone(), category.entries.clone());
         let mut changed = put_entries(draft, &At::default(), &self.category, &self.entries)?;
         let kept: BTreeSet<&ContestantId> = self.entries.iter().map(|entry| &entry.contestant_id).collect();
-        let board = draft.state.boards.get(&self.category).cloned().unwrap_or_default();
+        let board = draft.state.boards.get(&self.category).cloned().ok_or(Refusal::Overloaded)?;
         for gone in known.values().filter(|entry| !kept.contains(&entry.contestant_id)) {
             if board.marks().any(|mark| mark.contestant_id == gone.contestant_id) {
                 return Err(Refusal::State(format!("contestant {} has marks; withdraw instead", gone.contestant_id)));

@@ -61,10 +61,4 @@ impl Board {
     pub fn marks(&self) -> impl Iterator<Item = &Arc<mark::Model>> {
         self.marks.values()
     }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.marks.is_empty()
-    }
 }

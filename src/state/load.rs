@@ -76,7 +76,10 @@ pub async fn reload(db: &DatabaseConnection, state: &mut State, scope: &Scope) -
         }
         Scope::User(id) => reload_user(db, state, id).await?,
         Scope::Event(id) => reload_event(db, state, id).await?,
-        Scope::Contestants => put_all!(state, db, contestant::Entity::find()),
+        Scope::Contestants => {
+            state.contestants.clear();
+            put_all!(state, db, contestant::Entity::find());
+        }
     }
     Ok(())
 }
@@ -93,16 +96,16 @@ async fn reload_user(db: &DatabaseConnection, state: &mut State, id: &UserId) ->
 }
 
 async fn reload_event(db: &DatabaseConnection, state: &mut State, id: &EventId) -> Result<(), DbErr> {
-    let stale: Vec<Change> = state
+    // What was removed is not found again: so all of it goes first. Boards go with their categories and are read when
+    // they are next needed.
+    let stale: Vec<Row> = state
         .categories_of(id)
-        .flat_map(|category| {
-            let criteria = category.criteria.values().map(|criterion| Row::from(criterion.row.clone()));
-            let entries = category.entries.values().map(|entry| Row::from(entry.as_ref().clone()));
-            criteria.chain(entries).map(Change::Drop).collect::<Vec<_>>()
-        })
+        .map(|category| Row::from(category.row.clone()))
+        .chain(state.contests_of(id).iter().map(|contest| Row::from(contest.as_ref().clone())))
+        .chain(state.events.get(id).map(|event| Row::from(event.as_ref().clone())))
         .collect();
-    for change in &stale {
-        state.apply(change);
+    for row in stale {
+        state.apply(&Change::Drop(row));
     }
     let contests = contest::Entity::find().filter(contest::Column::EventId.eq(id)).all(db).await?;
     let contest_ids: Vec<_> = contests.iter().map(|contest| contest.id.clone()).collect();

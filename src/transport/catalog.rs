@@ -120,6 +120,7 @@ fn score(visibility: JudgeVisibility) -> Event {
         status: MarkStatus::Submitted,
         version: 1,
         entered_by: None,
+        made_at: None,
         visibility,
         created_at: Micros(0),
         updated_at: Micros(0),

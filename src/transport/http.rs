@@ -22,7 +22,7 @@ use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
@@ -30,8 +30,10 @@ use utoipa_swagger_ui::SwaggerUi;
 pub const REQUEST_ID: &str = "x-request-id";
 /// Where Socket.IO answers.
 pub const SOCKET_PATH: &str = "/socket.io";
-/// Largest body, in bytes.
-pub const BODY_BYTES_MAX: usize = 10 * 1024 * 1024;
+/// Largest body, in bytes: parsed, a hostile one takes a hundred times its size.
+pub const BODY_BYTES_MAX: usize = 256 * 1024;
+/// Largest import document, in bytes; read only for those who may import.
+pub const IMPORT_BYTES_MAX: usize = 10 * 1024 * 1024;
 /// How long a request may take; polling of Socket.IO is not meant.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest request id taken from a client, in characters.
@@ -72,7 +74,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(scoring::tally))
         .routes(routes!(scoring::completeness))
         // Set-up
-        .routes(routes!(setup::import))
+        .routes(routes!(setup::import).layer(DefaultBodyLimit::max(IMPORT_BYTES_MAX)))
         .routes(routes!(setup::users, setup::create_user))
         .routes(routes!(setup::user, setup::put_user, setup::delete_user))
         .routes(routes!(setup::revoke_sessions))
@@ -144,7 +146,10 @@ async fn known_origin(State(app): State<App>, request: Request, next: Next) -> R
     });
     if request.uri().path().starts_with(SOCKET_PATH) && !known {
         let id = app.chance.id(app.clock.now()).to_string();
-        return super::problem::response(&Refusal::Forbidden, id);
+        let named = HeaderValue::from_str(&id).ok();
+        let mut response = super::problem::response(&Refusal::Forbidden, id);
+        response.headers_mut().extend(named.map(|named| (HeaderName::from_static(REQUEST_ID), named)));
+        return response;
     }
     next.run(request).await
 }

@@ -107,13 +107,17 @@ pub fn response(refusal: &Refusal, correlation_id: String) -> Response {
     response
 }
 
+fn body_bytes_max(path: &str) -> usize {
+    if path.ends_with("/import") { super::http::IMPORT_BYTES_MAX } else { super::http::BODY_BYTES_MAX }
+}
+
 /// What the libraries refuse by a bare status, in our words.
 fn of_status(status: StatusCode, path: &str) -> Option<Refusal> {
     Some(match status {
         StatusCode::NOT_FOUND => Refusal::not_found("page", path),
         StatusCode::METHOD_NOT_ALLOWED => Refusal::invalid("", "this method is not allowed here"),
         StatusCode::PAYLOAD_TOO_LARGE => {
-            Refusal::TooLarge { what: "bytes in a body", max: super::http::BODY_BYTES_MAX }
+            Refusal::TooLarge { what: "bytes in a body", max: body_bytes_max(path) }
         }
         StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY | StatusCode::UNSUPPORTED_MEDIA_TYPE => {
             Refusal::invalid("", "the request cannot be read")
@@ -142,8 +146,10 @@ pub async fn problems(request: Request, next: Next) -> Response {
     match of_status(status, &path) {
         Some(refusal) => {
             let mut after = response(&refusal, id);
-            // What the library said by its status stays: a wrong method is 405, an unreadable type 415.
-            *after.status_mut() = status;
+            if status == StatusCode::METHOD_NOT_ALLOWED {
+                // HTTP's own word for it, which no command is ever refused with.
+                *after.status_mut() = status;
+            }
             if let Some(allow) = before.headers().get(header::ALLOW) {
                 after.headers_mut().insert(header::ALLOW, allow.clone());
             }

@@ -34,7 +34,7 @@ impl FromRequestParts<App> for SignedIn {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let token = bearer(&parts.headers).ok_or(Refusal::AuthRequired)?;
-        let (actor, _) = app.tokens.admit(token, &app.state(), app.clock.now())?;
+        let actor = app.admit(token).await?;
         let user = actor.user()?.clone();
         Ok(Self { actor, user })
     }
@@ -111,6 +111,30 @@ pub struct IdempotencyKey(pub Option<String>);
 pub fn command_id(text: &str, field: &str) -> Result<String, Refusal> {
     let id = uuid::Uuid::parse_str(text).map_err(|_wrong| Refusal::invalid(field, "is not a UUID"))?;
     Ok(id.to_string())
+}
+
+/// Takes the command id out of a payload.
+///
+/// # Errors
+/// `INVALID_DATA` when it is not a UUID.
+pub fn take_command_id(payload: &mut Value) -> Result<Option<String>, Refusal> {
+    match payload.as_object_mut().and_then(|fields| fields.remove("commandId")) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(command_id(&text, "commandId")?)),
+        Some(_) => Err(Refusal::invalid("commandId", "is not a UUID")),
+    }
+}
+
+impl IdempotencyKey {
+    /// The key of the header, else the `commandId` that is taken out of the body: the same command may come over a socket
+    /// and over HTTP.
+    ///
+    /// # Errors
+    /// `INVALID_DATA` when the body's is not a UUID.
+    pub fn or_in(self, body: &mut Value) -> Result<Self, Refusal> {
+        let in_body = take_command_id(body)?;
+        Ok(Self(self.0.or(in_body)))
+    }
 }
 
 impl FromRequestParts<App> for IdempotencyKey {

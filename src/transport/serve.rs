@@ -1,7 +1,7 @@
 //! The listening socket, and how serving ends.
 
 use super::{http, socket};
-use crate::app::{App, Running};
+use crate::app::{App, Emitters, Running};
 use anyhow::Context;
 use socketioxide::SocketIo;
 use std::net::SocketAddr;
@@ -21,6 +21,7 @@ pub struct Server {
     running: Running,
     io: SocketIo,
     serving: JoinHandle<std::io::Result<()>>,
+    emitters: Emitters,
 }
 
 /// Starts to serve.
@@ -32,14 +33,14 @@ pub async fn start(app: App, running: Running) -> anyhow::Result<Server> {
         TcpListener::bind(app.config.bind).await.with_context(|| format!("cannot listen on {}", app.config.bind))?;
     let address = listener.local_addr()?;
     let (layer, io) = socket::layer(&app.config);
-    let outlet = app.start_tasks(io.clone());
+    let (outlet, emitters) = app.start_tasks(io.clone());
     socket::open(&app, &io, outlet.clone());
     let router = http::guard_sockets(&app, http::router(&app, outlet).layer(layer));
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let stopping = app.stopping.clone();
     let serve = axum::serve(listener, service).with_graceful_shutdown(async move { stopping.cancelled().await });
     let serving = app.tasks.spawn(async move { serve.await });
-    Ok(Server { address, app, running, io, serving })
+    Ok(Server { address, app, running, io, serving, emitters })
 }
 
 impl Server {
@@ -55,8 +56,9 @@ impl Server {
     /// When the writer died.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.app.refuse_newcomers();
-        // The dispatcher first: emitting after the sockets are closed is a fault of the library's.
         self.app.stopping.cancel();
+        // These first: emitting to sockets that are closed panics in the library.
+        self.emitters.ended().await;
         if tokio::time::timeout(DRAIN, self.io.close()).await.is_err() {
             tracing::warn!("some sockets did not close in time");
         }

@@ -4,13 +4,14 @@
 //! is missed; the events of a socket are carried out one after the other, in their order; every event is answered.
 
 use super::catalog::CLIENT_EVENTS;
-use super::request::{bearer, client_address, command_id, peer};
+use super::request::{bearer, client_address, peer, take_command_id};
+use super::rest::scoring::read_marks;
 use crate::app::App;
 use crate::auth::actor::Actor;
 use crate::command::{Limit, parse};
 use crate::commands::Command;
 use crate::config::{Config, Transport};
-use crate::error::{ErrorView, Refusal};
+use crate::error::{AppError, ErrorView, Refusal};
 use crate::events::dispatcher::Outlet;
 use crate::ids::{CategoryId, ContestantId, SessionId, UserId};
 use crate::scores::{self, BATCH_ITEMS_MAX, SubmitBatch, SubmitScore};
@@ -28,9 +29,11 @@ use std::convert::Infallible;
 use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
+/// Bytes of the commands that may wait for one socket.
+const QUEUED_BYTES_MAX: usize = 1 << 20;
 /// How long a transport may take to say which namespace it wants.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -65,6 +68,8 @@ struct ScoresRequest {
     category_id: CategoryId,
     #[serde(default)]
     contestant_id: Option<ContestantId>,
+    #[serde(default)]
+    since_seq: Option<i64>,
 }
 
 impl ScoresRequest {
@@ -100,8 +105,8 @@ pub fn open(app: &App, io: &SocketIo, outlet: Outlet) {
     let door = Door { app: app.clone(), outlet };
     let at_door = door.clone();
     let admit = move |socket: SocketRef, TryData(auth): TryData<Auth>| {
-        // All of it happens at once, in this call: nothing is awaited between the check and the rooms.
-        ready(at_door.admit(&socket, auth.unwrap_or_default()))
+        let door = at_door.clone();
+        async move { door.admit(&socket, auth.unwrap_or_default()).await }
     };
     let greet = move |socket: SocketRef| {
         door.greet(&socket);
@@ -140,15 +145,34 @@ impl Drop for Counted {
     }
 }
 
-/// An event on its way to the socket's worker.
+/// An event on its way to the socket's worker. It waits as text: parsed, a hostile one takes a hundred times its size.
 struct Incoming {
+    event: String,
+    payload: String,
+    answer: Answer,
+    _room: OwnedSemaphorePermit,
+}
+
+/// Puts an event into the socket's queue, or gives it back when there is no room, in events or in bytes.
+fn enqueue(
+    queue: &mpsc::Sender<Incoming>,
+    room: &Arc<Semaphore>,
     event: String,
     payload: Option<Value>,
     answer: Answer,
+) -> Result<(), (String, Answer)> {
+    let payload = payload.unwrap_or(Value::Null).to_string();
+    let bytes = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    let Ok(_room) = Arc::clone(room).try_acquire_many_owned(bytes) else { return Err((event, answer)) };
+    queue.try_send(Incoming { event, payload, answer, _room }).map_err(|full| {
+        let (mpsc::error::TrySendError::Full(incoming) | mpsc::error::TrySendError::Closed(incoming)) = full;
+        (incoming.event, incoming.answer)
+    })
 }
 
 /// Where the answer to an event goes: to its ack, or, without one, out as an event.
 struct Answer {
+    socket: SocketRef,
     ack: AckSender,
     wanted: bool,
 }
@@ -175,16 +199,17 @@ struct Door {
 }
 
 impl Door {
-    fn admit(&self, socket: &SocketRef, auth: Auth) -> Result<(), Refusal> {
+    async fn admit(&self, socket: &SocketRef, auth: Auth) -> Result<(), Refusal> {
         let count = |outcome| self.app.metrics.connections_total.with_label_values(&["scoring", outcome]).inc();
-        match self.identify(socket, auth) {
+        match self.identify(socket, auth).await {
             Ok(visitor) => {
                 count("accepted");
                 let gauge = self.app.metrics.connections_active.with_label_values(&["scoring"]);
                 socket.extensions.insert(Counted::one(gauge));
                 socket.extensions.insert(visitor.clone());
-                self.attend(socket, &visitor);
-                self.outlet.admit(socket, &visitor.user);
+                let gone = CancellationToken::new();
+                self.attend(socket, &visitor, &gone);
+                self.outlet.admit(socket, &visitor.user, &visitor.session, &gone);
                 Ok(())
             }
             Err(refusal) => {
@@ -194,16 +219,16 @@ impl Door {
         }
     }
 
-    fn identify(&self, socket: &SocketRef, auth: Auth) -> Result<Visitor, Refusal> {
+    async fn identify(&self, socket: &SocketRef, auth: Auth) -> Result<Visitor, Refusal> {
         let parts = socket.req_parts();
         let token = auth.token.filter(|token| !token.is_empty());
         let known = match token.as_deref().or_else(|| bearer(&parts.headers)) {
             None => Err(Refusal::AuthRequired),
-            Some(token) => self.app.tokens.admit(token, &self.app.state(), self.app.clock.now()),
+            Some(token) => self.app.admit(token).await,
         };
         match known {
-            Ok((Actor::User { id, session }, _)) => Ok(Visitor { user: id, session }),
-            Ok((Actor::Operator, _)) => Err(Refusal::InvalidToken),
+            Ok(Actor::User { id, session }) => Ok(Visitor { user: id, session }),
+            Ok(Actor::Operator) => Err(Refusal::InvalidToken),
             Err(refusal) => {
                 self.app.limits.anonymous_handshake(client_address(&self.app, peer(parts), &parts.headers))?;
                 Err(refusal)
@@ -211,67 +236,67 @@ impl Door {
         }
     }
 
-    /// Registers what listens to the socket, and starts its one worker.
-    fn attend(&self, socket: &SocketRef, visitor: &Visitor) {
+    /// Registers what listens to the socket, and starts its one worker. The worker holds no socket of its own: when the
+    /// last one is gone, its queue ends and so does it.
+    fn attend(&self, socket: &SocketRef, visitor: &Visitor, gone: &CancellationToken) {
         let (queue, waiting) = mpsc::channel(self.app.config.socket_queue_max.max(1));
-        let gone = CancellationToken::new();
+        let room = Arc::new(Semaphore::new(QUEUED_BYTES_MAX));
         let door = self.clone();
         socket.on_fallback(
-            move |from: SocketRef,
+            move |socket: SocketRef,
                   Event(event): Event,
                   TryData(payload): TryData<Value>,
                   Wanted(wanted): Wanted,
                   ack: AckSender| {
                 // In this call, not in the future it returns: the library starts those in any order.
-                let incoming = Incoming { event, payload: payload.ok(), answer: Answer { ack, wanted } };
-                if let Err(full) = queue.try_send(incoming) {
-                    let (mpsc::error::TrySendError::Full(incoming) | mpsc::error::TrySendError::Closed(incoming)) =
-                        full;
-                    door.refuse(&from, incoming.answer, &incoming.event, &Refusal::Overloaded);
+                let answer = Answer { socket, ack, wanted };
+                if let Err((event, answer)) = enqueue(&queue, &room, event, payload.ok(), answer) {
+                    door.refuse(answer, &event, &Refusal::Overloaded);
                 }
                 ready(())
             },
         );
         let (outlet, leaving, user) = (self.outlet.clone(), gone.clone(), visitor.user.clone());
-        // In the future, not in the call: the dispatcher disconnects sockets while it holds the books.
-        socket.on_disconnect(move |socket: SocketRef| async move {
+        socket.on_disconnect(move |socket: SocketRef| {
             leaving.cancel();
-            outlet.forget(&socket, &user);
+            let (outlet, user) = (outlet.clone(), user.clone());
+            // In the future, not in the call: the dispatcher disconnects sockets while it holds the books.
+            async move { outlet.forget(&socket, &user) }
         });
-        let (door, socket, visitor) = (self.clone(), socket.clone(), visitor.clone());
+        let (door, visitor, gone) = (self.clone(), visitor.clone(), gone.clone());
         let stopping = self.app.stopping.clone();
         self.app.tasks.spawn(async move {
             tokio::select! {
                 () = gone.cancelled() => {}
                 () = stopping.cancelled() => {}
-                () = door.work(socket, visitor, waiting) => {}
+                () = door.work(visitor, waiting) => {}
             }
         });
     }
 
     fn greet(&self, socket: &SocketRef) {
-        if let Some(Visitor { user, session }) = socket.extensions.get::<Visitor>() {
-            self.outlet.greet(socket, &user, &session, &limits(&self.app.config));
+        if let Some(Visitor { user, .. }) = socket.extensions.get::<Visitor>() {
+            self.outlet.greet(socket, &user, &limits(&self.app.config));
         }
     }
 
-    async fn work(self, socket: SocketRef, visitor: Visitor, mut waiting: mpsc::Receiver<Incoming>) {
-        while let Some(Incoming { event, payload, answer }) = waiting.recv().await {
-            match self.carry_out(&visitor, &event, payload).await {
+    async fn work(self, visitor: Visitor, mut waiting: mpsc::Receiver<Incoming>) {
+        while let Some(Incoming { event, payload, answer, _room }) = waiting.recv().await {
+            match self.carry_out(&visitor, &event, &payload).await {
                 Ok(data) => {
                     self.count(&event, "ok");
                     if answer.wanted {
                         let _gone = answer.ack.send(&json!({ "ok": true, "data": data }));
                     } else if event == "scores:request" {
-                        self.outlet.send(&socket, "scores:data", &data["scores"]);
+                        self.outlet.send(&answer.socket, "scores:data", &data["scores"]);
                     }
                 }
-                Err(refusal) => self.refuse(&socket, answer, &event, &refusal),
+                Err(refusal) => self.refuse(answer, &event, &refusal),
             }
         }
     }
 
-    fn refuse(&self, socket: &SocketRef, answer: Answer, event: &str, refusal: &Refusal) {
+    fn refuse(&self, answer: Answer, event: &str, refusal: &Refusal) {
         self.count(event, "refused");
         let correlation = self.app.chance.id(self.app.clock.now()).to_string();
         tracing::debug!(event, code = refusal.code().as_str(), correlation, "an event was refused");
@@ -279,7 +304,7 @@ impl Door {
         if answer.wanted {
             let _gone = answer.ack.send(&json!({ "ok": false, "error": error }));
         } else {
-            self.outlet.send(socket, "error", &error);
+            self.outlet.send(&answer.socket, "error", &error);
         }
     }
 
@@ -288,15 +313,14 @@ impl Door {
         self.app.metrics.socket_events.with_label_values(&[event, "in", outcome]).inc();
     }
 
-    async fn carry_out(&self, visitor: &Visitor, event: &str, payload: Option<Value>) -> Result<Value, Refusal> {
+    async fn carry_out(&self, visitor: &Visitor, event: &str, payload: &str) -> Result<Value, Refusal> {
         let actor = Actor::User { id: visitor.user.clone(), session: visitor.session.clone() };
-        let mut payload = payload.unwrap_or(Value::Null);
-        let id = match payload.as_object_mut().and_then(|fields| fields.remove("commandId")) {
-            None | Some(Value::Null) => None,
-            Some(Value::String(text)) => Some(command_id(&text, "commandId")?),
-            Some(_) => return Err(Refusal::invalid("commandId", "is not a UUID")),
-        };
-        let wish = read(event, payload.clone()).map_err(|refusal| {
+        let asked = serde_json::from_str(payload).map_err(|wrong| Refusal::invalid("", wrong));
+        let asked = asked.and_then(|mut payload| {
+            let id = take_command_id(&mut payload)?;
+            Ok((read(event, payload.clone())?, id, payload))
+        });
+        let (wish, id, payload) = asked.map_err(|refusal| {
             // Nonsense costs too, or it would be the cheapest way to keep a server busy.
             self.app.limit(&actor, Limit::Commands, 1, "malformed").err().unwrap_or(refusal)
         })?;
@@ -304,20 +328,15 @@ impl Door {
             Wish::Carry(command) => self.app.carry_out(actor, *command, id, &payload).await,
             Wish::Scores(request) => {
                 self.app.limit_reading(&actor, "scores:request")?;
-                let state = self.app.state_with(&request.category_id).await?;
-                actor.must_be_signed_in(&state)?;
-                let (scores, seq) =
-                    scores::read(&state, &visitor.user, &request.category_id, request.contestant_id.as_ref())?;
-                Ok(json!({ "scores": scores, "seq": seq }))
+                let ScoresRequest { category_id, contestant_id, since_seq } = request;
+                let filter = scores::Filter { contestant: contestant_id, since: since_seq };
+                read_marks(&self.app, &actor, &category_id, &filter).await.map_err(AppError::into_refusal)
             }
             Wish::Active => {
                 self.app.limit_reading(&actor, "user:active")?;
                 let state = self.app.state();
-                let heads: serde_json::Map<String, Value> = state
-                    .lanes_of(&visitor.user)
-                    .into_iter()
-                    .map(|lane| (lane.to_string(), json!(state.lane_seq(&lane))))
-                    .collect();
+                actor.must_be_signed_in(&state)?;
+                let heads = self.outlet.heads(&visitor.user);
                 Ok(json!({ "serverTime": self.app.clock.now(), "epoch": state.head.epoch, "heads": heads }))
             }
         }

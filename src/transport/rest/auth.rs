@@ -80,16 +80,20 @@ pub async fn login(
         refusal
     };
     app.limits.may_log_in(&email, from).map_err(limited)?;
+    let turn = password::turn().await?;
+    // Again: whoever waited beside many others must not have them all let in on the first look.
+    app.limits.may_log_in(&email, from).map_err(limited)?;
     let state = app.state();
     let user = state.emails.get(&email).and_then(|id| state.users.get(id)).cloned();
     let hash = user.as_ref().and_then(|user| user.password_hash.clone());
-    let right = password::fits(password, hash).await?;
+    let right = password::fits(&turn, password, hash.clone()).await?;
     let Some(user) = user.filter(|user| right && user.active) else {
         app.limits.failed_login(&email, from).map_err(limited)?;
         return Err(Refusal::WrongPassword.into());
     };
+    drop(turn);
     let user_agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).map(str::to_owned);
-    let open = OpenSession { user: user.id.clone(), user_agent, key: Arc::clone(&app.refresh_key) };
+    let open = OpenSession { user: user.id.clone(), proof: hash, user_agent, key: Arc::clone(&app.refresh_key) };
     // Nobody is signed in yet: the session is opened in the name of the user whose password was right.
     let actor = Actor::User { id: user.id.clone(), session: app.chance.id(app.clock.now()).into() };
     tokens(&app, app.carry_out(actor, open.into(), None, &Value::Null).await?)

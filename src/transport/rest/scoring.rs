@@ -2,8 +2,9 @@
 
 use super::{Answer, carry_out};
 use crate::app::App;
+use crate::auth::actor::Actor;
 use crate::command::parse;
-use crate::error::Refusal;
+use crate::error::{AppError, Refusal};
 use crate::ids::{CategoryId, ContestantId};
 use crate::scores::{self, SubmitBatch, SubmitScore};
 use crate::tally::{self, CompletenessView};
@@ -21,6 +22,8 @@ use serde_json::{Value, json};
 pub struct ScoresQuery {
     /// Only those of this contestant.
     contestant_id: Option<ContestantId>,
+    /// Only those that have changed after this place in the category's lane.
+    since_seq: Option<i64>,
 }
 
 /// The marks of a category, as the one who asks may see them, and the head of its lane they were read at.
@@ -33,9 +36,31 @@ pub async fn list(
     Query(query): Query<ScoresQuery>,
 ) -> Answer {
     app.limit_reading(&by.actor, "scores:request")?;
-    let state = app.state_with(&category).await?;
-    let (scores, seq) = scores::read(&state, &by.user, &category, query.contestant_id.as_ref())?;
-    Ok(Json(json!({ "scores": scores, "seq": seq })))
+    let filter = scores::Filter { contestant: query.contestant_id, since: query.since_seq };
+    Ok(Json(read_marks(&app, &by.actor, &category, &filter).await?))
+}
+
+/// `{scores, seq}` of a category, as the actor may see them.
+///
+/// # Errors
+/// `FORBIDDEN`, or when the marks cannot be read.
+pub async fn read_marks(
+    app: &App,
+    actor: &Actor,
+    category: &CategoryId,
+    filter: &scores::Filter,
+) -> Result<Value, AppError> {
+    // Asked before anything is loaded: a stranger's question costs nothing.
+    let state = app.state();
+    actor.must_be_signed_in(&state)?;
+    scores::may_read(&state, actor.user()?, category)?;
+    let changed = match filter.since {
+        Some(seq) => Some(app.marks_changed_since(category, seq).await?),
+        None => None,
+    };
+    let state = app.state_with(category).await?;
+    let (scores, seq) = scores::read(&state, actor.user()?, category, filter, changed.as_ref())?;
+    Ok(json!({ "scores": scores, "seq": seq }))
 }
 
 /// Puts the category of the path into a mark that is sent to it; another category there is an error.
@@ -55,8 +80,9 @@ pub async fn submit(
     by: SignedIn,
     key: IdempotencyKey,
     Path(category): Path<CategoryId>,
-    Body(body): Body,
+    Body(mut body): Body,
 ) -> Answer {
+    let key = key.or_in(&mut body)?;
     let payload = into_category(body, &category)?;
     let command: SubmitScore = parse(payload.clone())?;
     carry_out(&app, by, key, command, &payload).await
@@ -74,9 +100,11 @@ pub async fn submit_batch(
     Path(category): Path<CategoryId>,
     Body(mut body): Body,
 ) -> Answer {
+    let key = key.or_in(&mut body)?;
     for item in body.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten() {
-        if item.is_object() {
-            *item = into_category(item.take(), &category)?;
+        // Only what is missing is put in: an item that names another category is decided, or refused, alone.
+        if let Some(fields) = item.as_object_mut() {
+            fields.entry("categoryId").or_insert_with(|| json!(category));
         }
     }
     let command: SubmitBatch = parse(body.clone())?;
@@ -89,9 +117,8 @@ pub async fn submit_batch(
         (status = 403, body = Problem)))]
 pub async fn tally(State(app): State<App>, by: SignedIn, Path(category): Path<CategoryId>) -> Answer {
     app.limit_reading(&by.actor, "tally")?;
-    let state = app.state_with(&category).await?;
-    let view = tally::tally(&state, tally::for_office(&state, &by.user, &category)?)?;
-    Ok(Json(serde_json::to_value(view).map_err(anyhow::Error::from)?))
+    tally::for_office(&app.state(), &by.user, &category)?;
+    Ok(Json(serde_json::to_value(app.tally(&category).await?).map_err(anyhow::Error::from)?))
 }
 
 /// How much of a category's marks is there; for its office only.
@@ -103,6 +130,7 @@ pub async fn completeness(
     Path(category): Path<CategoryId>,
 ) -> Result<Json<CompletenessView>, ApiError> {
     app.limit_reading(&by.actor, "completeness")?;
+    tally::for_office(&app.state(), &by.user, &category)?;
     let state = app.state_with(&category).await?;
     Ok(Json(tally::completeness(&state, tally::for_office(&state, &by.user, &category)?)?))
 }

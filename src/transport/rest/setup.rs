@@ -5,16 +5,15 @@ use crate::app::App;
 use crate::auth::password;
 use crate::auth::sessions::RevokeSessions;
 use crate::command::parse;
-use crate::db::entity::assignment::AssignmentStatus;
-use crate::error::Refusal;
+use crate::error::{AppError, Refusal};
 use crate::ids::{AssignmentId, CategoryId, ContestId, ContestantId, EventId, UserId};
-use crate::setup::assignments::{CreateAssignment, RemoveAssignment};
+use crate::setup::assignments::{ChangeAssignment, CreateAssignment, RemoveAssignment};
 use crate::setup::import::{self, ImportDocument};
 use crate::setup::list::{self, PageQuery};
 use crate::setup::spec::{CategorySpec, ContestSpec, ContestantSpec, Document, EntrySpec, EventSpec, UserSpec};
 use crate::setup::{
-    DeleteCategory, DeleteContest, DeleteContestant, DeleteEvent, Mode, PutCategory, PutContest, PutContestant,
-    PutEntries, PutEvent, PutUser, SetEventStatus,
+    DeleteCategory, DeleteContest, DeleteContestant, DeleteEvent, DisableUser, Mode, PutCategory, PutContest,
+    PutContestant, PutEntries, PutEvent, PutUser, SetEventStatus,
 };
 use crate::state::State as Snapshot;
 use crate::transport::problem::{ApiError, Problem};
@@ -22,6 +21,7 @@ use crate::transport::request::{IdempotencyKey, Json as Body, SignedIn};
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use futures_util::future::try_join_all;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -85,21 +85,28 @@ fn with_id(mut body: Value, id: &str) -> Result<Value, Refusal> {
     if named == id { Ok(body) } else { Err(Refusal::invalid("id", "is not the one of the path")) }
 }
 
-/// Hashes the passwords of a document, off the writer's thread. A password that is too short names its place.
+/// Hashes the passwords of a document, off the writer's thread. One that the user has already is left, so that the same
+/// document changes nothing a second time; one that is too short names its place.
 ///
 /// # Errors
 /// `INVALID_DATA`.
-pub async fn hashed(document: Document) -> Result<ImportDocument, crate::error::AppError> {
+pub async fn hashed(app: &App, document: Document) -> Result<ImportDocument, AppError> {
+    let state = app.state();
     let mut hashing = Vec::new();
     for (index, user) in document.users.iter().enumerate() {
-        if let Some(password) = &user.password {
-            check_password(&format!("users[{index}].password"), password)?;
-            let hash = password::hash(password.clone());
-            hashing.push(async move { hash.await.map(|hash| (index, hash)) });
-        }
+        let Some(password) = user.password.clone() else { continue };
+        check_password(&format!("users[{index}].password"), &password)?;
+        let known = state.emails.get(&user.email.trim().to_lowercase()).and_then(|id| state.users.get(id));
+        let before = known.and_then(|user| user.password_hash.clone());
+        hashing.push(async move {
+            if before.is_some() && password::fits(&password::place().await?, password.clone(), before).await? {
+                return Ok(None);
+            }
+            password::hash(password).await.map(|hash| Some((index, hash)))
+        });
     }
-    let hashes = futures_util::future::try_join_all(hashing).await?.into_iter().collect();
-    Ok(ImportDocument { document, hashes })
+    let hashes: Vec<_> = try_join_all(hashing).await?;
+    Ok(ImportDocument { document, hashes: hashes.into_iter().flatten().collect() })
 }
 
 /// Whether a password is long enough, and not endless.
@@ -136,7 +143,7 @@ async fn user_command(id: Option<UserId>, body: Value) -> Result<PutUser, ApiErr
 pub async fn import(State(app): State<App>, by: SignedIn, key: IdempotencyKey, source: String) -> Answer {
     // Nobody makes the server hash passwords who may not import.
     by.actor.must_run_installation(&app.state())?;
-    let command = hashed(import::read(&source)?).await?;
+    let command = hashed(&app, import::read(&source)?).await?;
     carry_out(&app, by, key, command, &Value::String(source)).await
 }
 
@@ -182,18 +189,8 @@ pub async fn delete_user(
     key: IdempotencyKey,
     Path(id): Path<UserId>,
 ) -> Result<StatusCode, ApiError> {
-    let state = app.state();
-    by.actor.must_run_installation(&state)?;
-    let row = state.users.get(&id).ok_or_else(|| Refusal::not_found("user", &id))?;
-    let spec = UserSpec {
-        email: row.email.clone(),
-        name: row.name.clone(),
-        role: row.role,
-        password: None,
-        active: Some(false),
-    };
-    let command = PutUser { id: Some(id.clone()), spec, password_hash: None };
-    removed(carry_out(&app, by, key, command, &json!({ "disable": id })).await)
+    let payload = json!({ "id": id });
+    removed(carry_out(&app, by, key, DisableUser { user: id }, &payload).await)
 }
 
 /// Ends every session of a user.
@@ -437,7 +434,13 @@ pub async fn assignments(State(app): State<App>, by: SignedIn, Query(query): Que
 
 /// Gives a hat on a category, a contest or an event.
 #[utoipa::path(post, path = "/api/v1/admin/assignments", tag = "set-up", request_body = CreateAssignment, responses((status = 201, description = "{assignment}", body = Object)))]
-pub async fn create_assignment(State(app): State<App>, by: SignedIn, key: IdempotencyKey, Body(body): Body) -> Created {
+pub async fn create_assignment(
+    State(app): State<App>,
+    by: SignedIn,
+    key: IdempotencyKey,
+    Body(mut body): Body,
+) -> Created {
+    let key = key.or_in(&mut body)?;
     let command: CreateAssignment = parse(body.clone())?;
     created(carry_out(&app, by, key, command, &body).await)
 }
@@ -462,28 +465,8 @@ pub async fn put_assignment(
         counts: bool,
     }
     let Change { counts } = parse(body.clone())?;
-    let row = desk(&app, &by, "admin:assignments")?
-        .assignments
-        .get(&id)
-        .cloned()
-        .ok_or_else(|| Refusal::not_found("assignment", &id))?;
-    if row.status == AssignmentStatus::Removed {
-        return Err(Refusal::State("the assignment was removed; give the hat anew".into()).into());
-    }
-    let (category_id, contest_id, event_id) = match (&row.category_id, &row.contest_id) {
-        (Some(category), _) => (Some(category.clone()), None, None),
-        (None, Some(contest)) => (None, Some(contest.clone()), None),
-        (None, None) => (None, None, Some(row.event_id.clone())),
-    };
-    let command = CreateAssignment {
-        judge_id: row.user_id.clone(),
-        hat: Some(row.hat),
-        category_id,
-        contest_id,
-        event_id,
-        counts: Some(counts),
-    };
-    carry_out(&app, by, key, command, &json!({ "id": id, "change": body })).await
+    let payload = json!({ "id": id, "change": body });
+    carry_out(&app, by, key, ChangeAssignment { id, counts }, &payload).await
 }
 
 /// Takes a hat away; that it was worn stays known.

@@ -12,6 +12,7 @@ import { promisify } from 'node:util';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const START_MS_MAX = 30_000;
+const ANSWER_MS_MAX = 15_000;
 const STOP_MS_MAX = 20_000;
 
 /** The binary under test: SCORECAST_BIN, or the debug build. */
@@ -95,6 +96,7 @@ class Server {
         ...headers,
       },
       body: body === undefined ? undefined : JSON.stringify(body),
+      signal: AbortSignal.timeout(ANSWER_MS_MAX),
     });
     const text = await response.text();
     const type = response.headers.get('content-type') ?? '';

@@ -12,6 +12,7 @@ use scorecast::auth::actor::Actor;
 use scorecast::cli::access_token;
 use scorecast::clock::{Chance, Clock, Micros};
 use scorecast::config::Config;
+use scorecast::db::connect::{self, Target};
 use scorecast::setup::import;
 use scorecast::transport::rest::setup::hashed;
 use scorecast::transport::serve::{self, Server};
@@ -73,6 +74,8 @@ impl TestApp {
     }
 
     async fn serve(folder: TempDir, config: Config, clock: Clock) -> Self {
+        let target = Target::parse(&config.database_url).expect("our own url");
+        connect::migrate(&target).await.expect("the schema is made");
         let setting = Setting { config, clock: clock.clone(), chance: Chance::from_system() };
         let (app, running) = App::start(setting).await.expect("the application starts");
         let server = serve::start(app, running).await.expect("the server listens");
@@ -96,7 +99,7 @@ impl TestApp {
     /// Imports a document as the operator does.
     pub async fn import(&self, document: Value) {
         let read = import::read(&document.to_string()).expect("a well-formed document");
-        let command = hashed(read).await.expect("hashed passwords");
+        let command = hashed(&self.app, read).await.expect("hashed passwords");
         self.app.carry_out(Actor::Operator, command.into(), None, &Value::Null).await.expect("the document is taken");
     }
 
@@ -155,5 +158,36 @@ impl TestApp {
     pub async fn send(&self, method: Method, path: &str, email: &str, body: Value) -> Reply {
         let token = self.token(email).await;
         self.request(method, path, Some(&token), Some(body)).await
+    }
+}
+
+impl TestApp {
+    /// A request with any headers and any body.
+    pub async fn raw_request(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<reqwest::Body>,
+    ) -> Reply {
+        let mut request = self.http.request(method, format!("http://{}{path}", self.address)).body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send().await.expect("an answer");
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.text().await.expect("a body");
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Reply { status, headers, body }
+    }
+
+    /// Where the log ends: as long as it stays, nothing happened.
+    pub fn log_end(&self) -> i64 {
+        self.app.state().head.seq
+    }
+
+    /// The folder of the database.
+    pub fn database_folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 }
