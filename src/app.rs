@@ -28,7 +28,7 @@ use arc_swap::ArcSwap;
 use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter};
 use serde_json::Value;
 use socketioxide::SocketIo;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -280,7 +280,7 @@ impl App {
     ///
     /// # Errors
     /// When the log cannot be read.
-    pub async fn marks_changed_since(&self, category: &CategoryId, seq: i64) -> Result<HashSet<MarkId>, AppError> {
+    pub async fn marks_changed_since(&self, category: &CategoryId, seq: i64) -> Result<BTreeSet<MarkId>, AppError> {
         let rows = log_entry::Entity::find()
             .filter(log_entry::Column::Lane.eq(Lane::Category(category.clone()).to_string()))
             .filter(log_entry::Column::LaneSeq.gt(seq))

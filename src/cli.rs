@@ -57,7 +57,7 @@ enum Action {
         /// The user's email.
         email: String,
     },
-    /// Print the description of the HTTP interface (`OpenAPI` 3.1).
+    /// Print the description of the HTTP interface (OpenAPI 3.1).
     Openapi,
     /// Print completions for a shell.
     Completions {
@@ -156,6 +156,8 @@ async fn run(config: Config, action: Action) -> anyhow::Result<()> {
             if config.jwt_secret.is_empty() {
                 bail!("JWT_SECRET is not set; make one with: openssl rand -hex 32");
             }
+            // Before anything is made on the disk.
+            token::Tokens::new(&config.jwt_secret)?;
             serve_until_told(config, |_| {}).await
         }
         Action::Demo { folder } => {

@@ -54,9 +54,22 @@ pub trait Decide {
 /// # Errors
 /// `INVALID_DATA`.
 pub fn parse<T: DeserializeOwned>(payload: Value) -> Result<T, Refusal> {
+    // serde would take a list for a struct, field by field.
+    if payload.is_array() {
+        return Err(Refusal::invalid("", "expected an object, not a list"));
+    }
     serde_path_to_error::deserialize(payload).map_err(|error| {
         let place = error.path().to_string();
-        Refusal::invalid(if place == "." { String::new() } else { place }, error.inner())
+        let message = error.inner().to_string();
+        let place = if place == "." { String::new() } else { place };
+        // A field that is missing has no place of its own; its name stands in the message only.
+        let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+        let place = match missing {
+            Some(field) if place.is_empty() => field.to_owned(),
+            Some(field) => format!("{place}.{field}"),
+            None => place,
+        };
+        Refusal::invalid(place, message)
     })
 }
 

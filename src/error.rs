@@ -171,8 +171,8 @@ pub enum Refusal {
     Locked(String),
     #[error("{0}")]
     State(String),
-    #[error("from {current} an event can only go to {}", .valid.join(", "))]
-    BadTransition { current: &'static str, requested: &'static str, valid: Vec<&'static str> },
+    #[error("from {current} an event goes {}", if .valid.is_empty() { "nowhere".to_owned() } else { format!("only to {}", .valid.join(" or ")) })]
+    BadTransition { field: String, current: &'static str, requested: &'static str, valid: Vec<&'static str> },
     #[error("this command id was used before with other content")]
     IdempotencyMismatch,
     #[error("Rate limit exceeded")]
@@ -242,7 +242,7 @@ impl Refusal {
         [(Code::OutOfRange, "score"), (Code::BadStep, "score"), (Code::ConflictVersion, "baseVersion")]
             .into_iter()
             .find_map(|(code, field)| (self.code() == code).then_some(field))
-            .or_else(|| matches!(self, Self::BadTransition { .. }).then_some("status"))
+            .or_else(|| if let Self::BadTransition { field, .. } = self { Some(field) } else { None })
     }
 
     /// How long to wait before trying again.
@@ -293,6 +293,12 @@ impl AppError {
     }
 }
 
+/// Whole milliseconds, never less than the wait and never none: whoever waits so long is let through.
+#[must_use]
+pub fn millis(wait: Duration) -> u64 {
+    u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX).max(1)
+}
+
 /// The error object of acks and of the `error` event.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -326,7 +332,7 @@ impl ErrorView {
             message: refusal.to_string(),
             event: event.map(str::to_owned),
             field: refusal.field().map(str::to_owned),
-            retry_after_ms: refusal.retry_after().map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+            retry_after_ms: refusal.retry_after().map(millis),
             current: refusal.current().cloned(),
             correlation_id,
         }

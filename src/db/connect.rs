@@ -1,4 +1,4 @@
-//! Opens the database: migrations, the pool for reads, the lock that keeps a second server out of a `SQLite` file.
+//! Opens the database: migrations, the pool for reads, the lock that keeps a second server out of a SQLite file.
 
 use anyhow::{Context, bail};
 use migration::{Migrator, MigratorTrait};
@@ -16,9 +16,9 @@ pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Which database a `DATABASE_URL` means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// A `SQLite` file.
+    /// A SQLite file.
     Sqlite(PathBuf),
-    /// A `PostgreSQL` database.
+    /// A PostgreSQL database.
     Postgres(String),
 }
 
@@ -26,7 +26,7 @@ impl Target {
     /// Reads a `DATABASE_URL`: `sqlite://path?mode=rwc` or `postgres://…`.
     ///
     /// # Errors
-    /// When it is neither, or asks for a `SQLite` database that is not a file.
+    /// When it is neither, or asks for a SQLite database that is not a file.
     pub fn parse(url: &str) -> anyhow::Result<Self> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             return Ok(Self::Postgres(url.to_owned()));
@@ -42,7 +42,7 @@ impl Target {
     }
 }
 
-/// Holds the `SQLite` file for one server; released when dropped, also by a crash.
+/// Holds the SQLite file for one server; released when dropped, also by a crash.
 #[derive(Debug)]
 pub struct FileLock(#[expect(dead_code, reason = "held open, never read: the lock lives as long as the handle")] File);
 
@@ -141,7 +141,7 @@ pub async fn check_schema(db: &DatabaseConnection) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The pool for reads; on `SQLite` it cannot write.
+/// The pool for reads; on SQLite it cannot write.
 ///
 /// # Errors
 /// When the database cannot be opened.

@@ -66,7 +66,7 @@ pub trait Store: Send {
     fn forget_answers(&mut self, before: Micros) -> anyhow::Result<usize>;
 }
 
-/// `SQLite` through its own prepared statements: a hand-over to an asynchronous driver would cost more than the statement.
+/// SQLite through its own prepared statements: a hand-over to an asynchronous driver would cost more than the statement.
 pub struct SqliteStore {
     connection: Connection,
     tables: Vec<Table>,

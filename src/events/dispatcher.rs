@@ -303,7 +303,7 @@ impl Outlet {
         turn.lanes.insert(entry.lane.clone(), entry.lane_seq);
         turn.sent = entry.seq;
         turn.behind_since = None;
-        self.emit_fact(&state, entry);
+        self.emit_fact(&turn, &state, entry);
         drop(turn);
         let changed = entry.event.tallies(&state);
         if !changed.is_empty() {
@@ -315,7 +315,7 @@ impl Outlet {
         self.metrics.dispatch_lag.set((self.clock.now().0 - entry.at.0) as f64 / 1e6);
     }
 
-    fn emit_fact(&self, state: &State, entry: &LogEntry) {
+    fn emit_fact(&self, turn: &Turn, state: &State, entry: &LogEntry) {
         let deliveries = entry.event.deliveries();
         let lane = entry.lane.to_string();
         let meta = |command_id| Meta {
@@ -329,7 +329,7 @@ impl Outlet {
         let mut served = Vec::new();
         // The author of the command alone learns its id; their variant is chosen as everybody's is.
         if let Ok(actor) = entry.actor.parse::<UserId>()
-            && let Some(own) = variant_for(&deliveries, &entry.lane, &state.rooms_of(&actor))
+            && let Some(own) = variant_for(&deliveries, &entry.lane, &standing(turn, state, &actor))
         {
             let room = [Room::User(actor)];
             self.emit_delivery(&room, &[], own, &meta(Some(&entry.command_id)));
@@ -338,7 +338,7 @@ impl Outlet {
         for delivery in &deliveries {
             // A room of one person is no proof that they are a member of the lane: an author may have left it.
             if let ([Room::User(user)], false) = (delivery.rooms.as_slice(), matches!(entry.lane, Lane::User(_)))
-                && variant_for(&deliveries, &entry.lane, &state.rooms_of(user)).is_none()
+                && variant_for(&deliveries, &entry.lane, &standing(turn, state, user)).is_none()
             {
                 continue;
             }
@@ -410,6 +410,13 @@ impl Outlet {
             turn.members.insert(user.clone(), members);
         }
     }
+}
+
+/// The rooms a user's sockets stand in. The state may be ahead of the fact that is being sent: rights that a later fact
+/// takes are left until it is their turn.
+fn standing(turn: &Turn, state: &State, user: &UserId) -> BTreeSet<Room> {
+    let sockets = turn.members.get(user).and_then(|members| members.values().next());
+    sockets.map_or_else(|| state.rooms_of(user), |member| member.rooms.clone())
 }
 
 /// The hats a user wears, as sessions and `GET /me` tell them.

@@ -19,7 +19,7 @@ use crate::state::rights::Seat;
 use crate::state::{Category, Criterion, State, thousandths};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Marks of one batch.
@@ -210,8 +210,8 @@ pub fn view_for(fact: ScoreUpdated, rooms: &BTreeSet<Room>) -> Option<AnyView> {
 pub struct Filter {
     /// Only those of this contestant.
     pub contestant: Option<ContestantId>,
-    /// Only those that have changed after this place in the lane.
-    pub since: Option<i64>,
+    /// Only these.
+    pub among: Option<BTreeSet<MarkId>>,
 }
 
 /// The category, if the user sees anything of its marks.
@@ -235,7 +235,6 @@ pub fn read(
     user: &UserId,
     category: &CategoryId,
     filter: &Filter,
-    changed: Option<&HashSet<MarkId>>,
 ) -> Result<(Vec<Value>, i64), Refusal> {
     let category = may_read(state, user, category)?;
     let board = state.boards.get(&category.row.id).ok_or(Refusal::Overloaded)?;
@@ -243,7 +242,7 @@ pub fn read(
     let views = board
         .marks()
         .filter(|mark| filter.contestant.as_ref().is_none_or(|id| mark.contestant_id == *id))
-        .filter(|mark| changed.is_none_or(|changed| changed.contains(&mark.id)))
+        .filter(|mark| filter.among.as_ref().is_none_or(|ids| ids.contains(&mark.id)))
         .filter_map(|mark| view_for(fact_of(mark, state, category), &rooms))
         .map(|view| serde_json::to_value(view).map_err(|_plain_data| Refusal::Internal))
         .collect::<Result<_, _>>()?;

@@ -2,7 +2,8 @@
 
 use super::spec::{AssignmentSpec, Document, RaceSpec};
 use super::{
-    At, Mode, put_category, put_contest, put_contestant, put_event, put_user, setup_changed, text, user_by_email,
+    At, Mode, optional_text, put_category, put_contest, put_contestant, put_event, put_user, setup_changed, text,
+    user_by_email,
 };
 use crate::command::{Decide, Draft};
 use crate::db::entity::{race, race_participant};
@@ -52,6 +53,9 @@ pub(super) fn put_hats(draft: &mut Draft, at: &At, place: &Place, hats: &[Assign
     for (index, hat) in hats.iter().enumerate() {
         let at = at.item("assignments", index);
         let user = user_by_email(&draft.state, &at, "email", &hat.email)?;
+        if draft.state.role_of(&user).is_none() {
+            return Err(at.wrong("email", format!("{} is switched off", hat.email)));
+        }
         give(draft, &user, hat.hat, place.clone(), hat.counts)?;
     }
     Ok(draft.state.head.seq > before)
@@ -100,16 +104,24 @@ fn put_race(draft: &mut Draft, at: &At, event: &EventId, spec: &RaceSpec) -> Res
         Some(number) => number,
         None => draft.state.races.values().map(|race| race.number).max().unwrap_or(0) + 1,
     };
+    if number < 1 {
+        return Err(at.wrong("number", "must be more than zero"));
+    }
     let row = race::Model {
         id: spec.id.clone(),
         number,
         event_id: event.clone(),
         race_type: text(at, "raceType", &spec.race_type)?,
-        name: spec.name.clone(),
-        class_id: spec.class_id.clone(),
-        start_time: spec.start_time.clone(),
-        meta: spec.meta.clone().unwrap_or_else(|| json!({})).to_string(),
+        name: optional_text(at, "name", spec.name.as_ref())?,
+        class_id: optional_text(at, "classId", spec.class_id.as_ref())?,
+        start_time: moment(at, "startTime", spec.start_time.as_ref())?,
+        meta: serde_json::to_string(&spec.meta).map_err(|wrong| at.wrong("meta", wrong))?,
     };
+    let known = draft.state.starters.get(&spec.id).cloned().unwrap_or_default();
+    let mut changed = before.is_none_or(|before| *before != row);
+    if changed {
+        draft.put(row);
+    }
     let mut seen = BTreeSet::new();
     for (index, participant) in spec.participants.iter().enumerate() {
         let at = at.item("participants", index);
@@ -118,11 +130,21 @@ fn put_race(draft: &mut Draft, at: &At, event: &EventId, spec: &RaceSpec) -> Res
             return Err(at.wrong("id", format!("participant {id} is there twice")));
         }
         let detail = serde_json::to_string(participant).map_err(|wrong| at.wrong("", wrong))?;
-        draft.put(race_participant::Model { race_id: spec.id.clone(), id, bib: participant.bib, detail });
+        let row = race_participant::Model { race_id: spec.id.clone(), id, bib: participant.bib, detail };
+        if known.get(&row.id).is_none_or(|before| **before != row) {
+            draft.put(row);
+            changed = true;
+        }
     }
-    let changed = before.is_none_or(|before| *before != row) || !spec.participants.is_empty();
-    draft.put(row);
     Ok(changed)
+}
+
+/// A moment as it was written: the offset of the venue is kept.
+fn moment(at: &At, field: &str, value: Option<&String>) -> Result<Option<String>, Refusal> {
+    let Some(value) = optional_text(at, field, value)? else { return Ok(None) };
+    time::OffsetDateTime::parse(&value, &time::format_description::well_known::Rfc3339)
+        .map_err(|_wrong| at.wrong(field, "is not a moment like 2026-05-01T19:30:00+12:00"))?;
+    Ok(Some(value))
 }
 
 impl Decide for ImportDocument {
@@ -135,7 +157,11 @@ impl Decide for ImportDocument {
         changed |= self.put_contests(draft, &root, event)?;
         let whole = Place { event: event.clone(), contest: None, category: None };
         put_hats(draft, &root, &whole, &self.document.assignments)?;
+        let mut seen = BTreeSet::new();
         for (index, race) in self.document.races.iter().enumerate() {
+            if !seen.insert(&race.id) {
+                return Err(root.item("races", index).wrong("id", format!("race {} is there twice", race.id)));
+            }
             changed |= put_race(draft, &root.item("races", index), event, race)?;
         }
         if changed {

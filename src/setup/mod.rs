@@ -246,11 +246,12 @@ impl EventStatus {
         }
     }
 
-    fn to(self, requested: Self) -> Result<Self, Refusal> {
+    fn to(self, requested: Self, at: &At) -> Result<Self, Refusal> {
         if requested == self || self.next().contains(&requested) {
             return Ok(requested);
         }
         Err(Refusal::BadTransition {
+            field: at.field("status").0,
             current: self.as_str(),
             requested: requested.as_str(),
             valid: self.next().iter().map(|status| status.as_str()).collect(),
@@ -276,7 +277,7 @@ fn put_event(draft: &mut Draft, at: &At, mode: Mode, spec: &EventSpec) -> Result
     let before = draft.state.events.get(&spec.id).cloned();
     mode.check(before.is_some(), "event", &spec.id)?;
     let status = match (&before, spec.status) {
-        (Some(before), Some(requested)) => before.status.to(requested)?,
+        (Some(before), Some(requested)) => before.status.to(requested, at)?,
         (Some(before), None) => before.status,
         (None, requested) => requested.unwrap_or_default(),
     };
@@ -330,7 +331,7 @@ impl Decide for SetEventStatus {
     fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
         draft.actor.must_run_installation(&draft.state)?;
         let before = draft.state.events.get(&self.event).ok_or_else(|| Refusal::not_found("event", &self.event))?;
-        let status = before.status.to(self.status)?;
+        let status = before.status.to(self.status, &At::default())?;
         if status != before.status {
             let row = event::Model { status, updated_at: draft.now, ..before.as_ref().clone() };
             draft.put(row);
@@ -376,15 +377,19 @@ impl Decide for DeleteEvent {
         let row = row.as_ref().clone();
         let categories: Vec<_> = draft.state.categories_of(&self.event).cloned().collect();
         must_not_be_judged(&draft.state, categories.iter().map(|category| &category.row.id))?;
-        if draft.state.races.values().any(|race| race.event_id == self.event) {
-            return Err(Refusal::State("the event has races".into()));
-        }
         must_not_be_staffed(&draft.state, &self.event, |_| true)?;
         for category in &categories {
             remove_category(draft, category);
         }
         for contest in draft.state.contests_of(&self.event) {
             draft.remove(contest.as_ref().clone());
+        }
+        let races: Vec<_> = draft.state.races.values().filter(|race| race.event_id == self.event).cloned().collect();
+        for race in races {
+            for starter in draft.state.starters.get(&race.id).cloned().unwrap_or_default().values() {
+                draft.remove(starter.as_ref().clone());
+            }
+            draft.remove(race.as_ref().clone());
         }
         draft.remove(row);
         setup_changed(draft, &self.event);

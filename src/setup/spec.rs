@@ -215,10 +215,34 @@ pub struct RaceSpec {
     #[serde(default)]
     pub start_time: Option<String>,
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
-    pub meta: Option<Value>,
+    pub meta: RaceMeta,
     #[serde(default)]
     pub participants: Vec<ParticipantSpec>,
+}
+
+/// What a race feed tells of a race.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct RaceMeta {
+    #[serde(default, deserialize_with = "text_or_number", skip_serializing_if = "Option::is_none")]
+    pub meeting_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub race_number: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distance_m: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_type: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gait: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weather: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub track_condition: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub venue: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meeting_date: Option<String>,
 }
 
 /// Who starts in a race; what it holds beside id and bib is kept as it is given.

@@ -4,7 +4,8 @@ use super::State;
 use super::board::Board;
 use crate::clock::Micros;
 use crate::db::entity::{
-    assignment, category, contest, contestant, criterion, entry, event, lane, log_head, mark, race, session, user,
+    assignment, category, contest, contestant, criterion, entry, event, lane, log_head, mark, race, race_participant,
+    session, user,
 };
 use crate::db::row::{Change, Row};
 use crate::events::event::Scope;
@@ -51,6 +52,7 @@ pub async fn whole(db: &DatabaseConnection, now: Micros) -> Result<State, DbErr>
         entry::Entity::find(),
         assignment::Entity::find(),
         race::Entity::find(),
+        race_participant::Entity::find(),
     );
     Ok(state)
 }
@@ -102,6 +104,7 @@ async fn reload_event(db: &DatabaseConnection, state: &mut State, id: &EventId) 
         .categories_of(id)
         .map(|category| Row::from(category.row.clone()))
         .chain(state.contests_of(id).iter().map(|contest| Row::from(contest.as_ref().clone())))
+        .chain(state.races.values().filter(|race| race.event_id == *id).map(|race| Row::from(race.as_ref().clone())))
         .chain(state.events.get(id).map(|event| Row::from(event.as_ref().clone())))
         .collect();
     for row in stale {
@@ -115,13 +118,19 @@ async fn reload_event(db: &DatabaseConnection, state: &mut State, id: &EventId) 
     for row in contests.into_iter().map(Row::from).chain(categories.into_iter().map(Row::from)) {
         state.put(&row);
     }
+    let races = race::Entity::find().filter(race::Column::EventId.eq(id)).all(db).await?;
+    let race_ids: Vec<_> = races.iter().map(|race| race.id.clone()).collect();
+    for race in races {
+        state.starters.remove(&race.id);
+        state.put(&Row::from(race));
+    }
     put_all!(
         state,
         db,
+        race_participant::Entity::find().filter(race_participant::Column::RaceId.is_in(race_ids)),
         criterion::Entity::find().filter(criterion::Column::CategoryId.is_in(category_ids.clone())),
         entry::Entity::find().filter(entry::Column::CategoryId.is_in(category_ids)),
         assignment::Entity::find().filter(assignment::Column::EventId.eq(id)),
-        race::Entity::find().filter(race::Column::EventId.eq(id)),
     );
     Ok(())
 }

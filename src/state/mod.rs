@@ -8,7 +8,7 @@ pub mod load;
 pub mod rights;
 
 use crate::db::entity::{
-    assignment, category, contest, contestant, criterion, entry, event, mark, race, session, user,
+    assignment, category, contest, contestant, criterion, entry, event, mark, race, race_participant, session, user,
 };
 use crate::db::row::{Change, Row};
 use crate::events::log::LogHead;
@@ -88,6 +88,8 @@ pub struct State {
     pub hats_in: HashMap<EventId, OrdSet<AssignmentId>>,
     /// Races.
     pub races: OrdMap<RaceId, Arc<race::Model>>,
+    /// Who starts in them.
+    pub starters: OrdMap<RaceId, OrdMap<String, Arc<race_participant::Model>>>,
     /// The marks of the categories in use.
     pub boards: HashMap<CategoryId, Board>,
 }
@@ -116,6 +118,7 @@ impl State {
             hats_of: HashMap::new(),
             hats_in: HashMap::new(),
             races: OrdMap::new(),
+            starters: OrdMap::new(),
             boards: HashMap::new(),
         }
     }
@@ -187,7 +190,11 @@ impl State {
                 self.head =
                     LogHead { seq: head.seq, hash: head.hash.as_str().into(), epoch: head.epoch.as_str().into() };
             }
-            Row::Command(_) | Row::LogEntry(_) | Row::LogText(_) | Row::RaceParticipant(_) => {}
+            Row::RaceParticipant(starter) => {
+                let starters = self.starters.entry(starter.race_id.clone()).or_default();
+                starters.insert(starter.id.clone(), Arc::new(starter.clone()));
+            }
+            Row::Command(_) | Row::LogEntry(_) | Row::LogText(_) => {}
         }
     }
 
@@ -240,6 +247,11 @@ impl State {
             Row::Race(race) => {
                 self.races.remove(&race.id);
             }
+            Row::RaceParticipant(starter) => {
+                if let Some(starters) = self.starters.get_mut(&starter.race_id) {
+                    starters.remove(&starter.id);
+                }
+            }
             // Nothing else is ever removed.
             Row::Assignment(_)
             | Row::Command(_)
@@ -248,7 +260,6 @@ impl State {
             | Row::LogHead(_)
             | Row::LogText(_)
             | Row::Mark(_)
-            | Row::RaceParticipant(_)
             | Row::Session(_)
             | Row::User(_) => {}
         }

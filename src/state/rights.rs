@@ -216,7 +216,7 @@ impl State {
     /// Whether a user may read names and schedules of an event: runs the installation, or has a hat on it or below it.
     #[must_use]
     pub fn is_staff_of(&self, user: &UserId, event: &crate::ids::EventId) -> bool {
-        self.role_of(user).is_some_and(Role::runs_installation)
-            || self.hats_worn(user).any(|hat| hat.event_id == *event)
+        self.role_of(user)
+            .is_some_and(|role| role.runs_installation() || self.hats_worn(user).any(|hat| hat.event_id == *event))
     }
 }

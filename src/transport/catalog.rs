@@ -49,7 +49,7 @@ pub const CLIENT_EVENTS: [ClientEvent; 7] = [
     ClientEvent {
         name: "scores:request",
         who: "who judges or judged the category, and its office",
-        payload: "`\"categoryId\"` or `{categoryId, contestantId?}`",
+        payload: "`\"categoryId\"` or `{categoryId, contestantId?, sinceSeq?}`",
         answer: "`{scores, seq}`; without an ack, `scores:data` with the list",
     },
     ClientEvent {

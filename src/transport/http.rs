@@ -97,7 +97,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(operation::metrics))
 }
 
-/// The description of the interface, `OpenAPI` 3.1 as JSON.
+/// The description of the interface, OpenAPI 3.1 as JSON.
 ///
 /// # Errors
 /// When it cannot be written.
@@ -108,14 +108,6 @@ pub fn openapi() -> anyhow::Result<String> {
 /// Everything that answers HTTP, but for Socket.IO.
 pub fn router(app: &App, outlet: Outlet) -> Router {
     let (router, description) = routes().split_for_parts();
-    let origins: Vec<HeaderValue> =
-        app.config.allowed_origins.iter().filter_map(|origin| HeaderValue::from_str(origin.trim()).ok()).collect();
-    let cors = CorsLayer::new()
-        .allow_origin(AllowOrigin::list(origins))
-        .allow_credentials(true)
-        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, HeaderName::from_static("idempotency-key")])
-        .expose_headers([HeaderName::from_static(REQUEST_ID), header::RETRY_AFTER]);
     let id = HeaderName::from_static(REQUEST_ID);
     router
         .merge(SwaggerUi::new("/api-docs").url("/api-docs/openapi.json", description))
@@ -127,16 +119,24 @@ pub fn router(app: &App, outlet: Outlet) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(problems))
         .layer(TraceLayer::new_for_http().make_span_with(span))
-        .layer(cors)
         .layer(PropagateRequestIdLayer::new(id.clone()))
         .layer(SetRequestIdLayer::new(id, MakeRequestUuid))
         .layer(from_fn(safe_request_id))
         .with_state(app.clone())
 }
 
-/// Refuses pages of foreign origins at the sockets' door, polling and upgrade alike.
-pub fn guard_sockets(app: &App, router: Router) -> Router {
-    router.layer(from_fn_with_state(app.clone(), known_origin))
+/// What Socket.IO and everything else pass alike: pages of foreign origins are refused at the sockets' door, polling and
+/// upgrade, and told nothing anywhere.
+pub fn guard(app: &App, router: Router) -> Router {
+    let origins: Vec<HeaderValue> =
+        app.config.allowed_origins.iter().filter_map(|origin| HeaderValue::from_str(origin.trim()).ok()).collect();
+    let cors = CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_credentials(true)
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, HeaderName::from_static("idempotency-key")])
+        .expose_headers([HeaderName::from_static(REQUEST_ID), header::RETRY_AFTER]);
+    router.layer(from_fn_with_state(app.clone(), known_origin)).layer(cors)
 }
 
 async fn known_origin(State(app): State<App>, request: Request, next: Next) -> Response {
@@ -157,7 +157,7 @@ async fn known_origin(State(app): State<App>, request: Request, next: Next) -> R
 /// A request id of a client is kept if it is short and plain; it goes into the log and back into the answer.
 async fn safe_request_id(mut request: Request, next: Next) -> Response {
     let safe = |value: &HeaderValue| {
-        value.len() <= REQUEST_ID_CHARS_MAX
+        (1..=REQUEST_ID_CHARS_MAX).contains(&value.len())
             && value.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
     };
     if request.headers().get(REQUEST_ID).is_some_and(|value| !safe(value)) {

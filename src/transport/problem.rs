@@ -1,6 +1,6 @@
 //! Errors over HTTP: `application/problem+json` (RFC 9457), whoever they come from.
 
-use crate::error::{AppError, Code, FieldError, Refusal};
+use crate::error::{AppError, Code, FieldError, Refusal, millis};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -57,12 +57,12 @@ pub struct Problem {
 fn extra(refusal: &Refusal) -> Map<String, Value> {
     let mut extra = Map::new();
     if let Some(wait) = refusal.retry_after() {
-        extra.insert("retryAfterMs".into(), json!(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)));
+        extra.insert("retryAfterMs".into(), json!(millis(wait)));
     }
     if let Some(current) = refusal.current() {
         extra.insert("current".into(), current.clone());
     }
-    if let Refusal::BadTransition { current, requested, valid } = refusal {
+    if let Refusal::BadTransition { current, requested, valid, .. } = refusal {
         extra.insert("currentStatus".into(), json!(current));
         extra.insert("requestedStatus".into(), json!(requested));
         extra.insert("validTransitions".into(), json!(valid));
@@ -81,8 +81,11 @@ fn errors(refusal: &Refusal) -> Vec<FieldError> {
 /// The response of a refusal.
 #[must_use]
 pub fn response(refusal: &Refusal, correlation_id: String) -> Response {
+    response_as(refusal, refusal.code().status(), correlation_id)
+}
+
+fn response_as(refusal: &Refusal, status: StatusCode, correlation_id: String) -> Response {
     let code = refusal.code();
-    let status = code.status();
     let problem = Problem {
         kind: format!("urn:scorecast:error:{}", code.as_str()),
         title: status.canonical_reason().unwrap_or("Error").to_owned(),
@@ -99,7 +102,7 @@ pub fn response(refusal: &Refusal, correlation_id: String) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     if let Some(wait) = refusal.retry_after() {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(millis(wait).div_ceil(1000)));
     }
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -116,9 +119,7 @@ fn of_status(status: StatusCode, path: &str) -> Option<Refusal> {
     Some(match status {
         StatusCode::NOT_FOUND => Refusal::not_found("page", path),
         StatusCode::METHOD_NOT_ALLOWED => Refusal::invalid("", "this method is not allowed here"),
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            Refusal::TooLarge { what: "bytes in a body", max: body_bytes_max(path) }
-        }
+        StatusCode::PAYLOAD_TOO_LARGE => Refusal::TooLarge { what: "bytes in a body", max: body_bytes_max(path) },
         StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY | StatusCode::UNSUPPORTED_MEDIA_TYPE => {
             Refusal::invalid("", "the request cannot be read")
         }
@@ -145,11 +146,9 @@ pub async fn problems(request: Request, next: Next) -> Response {
     }
     match of_status(status, &path) {
         Some(refusal) => {
-            let mut after = response(&refusal, id);
-            if status == StatusCode::METHOD_NOT_ALLOWED {
-                // HTTP's own word for it, which no command is ever refused with.
-                *after.status_mut() = status;
-            }
+            // 405 is HTTP's own word, which no command is ever refused with.
+            let own = status == StatusCode::METHOD_NOT_ALLOWED;
+            let mut after = response_as(&refusal, if own { status } else { refusal.code().status() }, id);
             if let Some(allow) = before.headers().get(header::ALLOW) {
                 after.headers_mut().insert(header::ALLOW, allow.clone());
             }

@@ -35,7 +35,7 @@ pub async fn start(app: App, running: Running) -> anyhow::Result<Server> {
     let (layer, io) = socket::layer(&app.config);
     let (outlet, emitters) = app.start_tasks(io.clone());
     socket::open(&app, &io, outlet.clone());
-    let router = http::guard_sockets(&app, http::router(&app, outlet).layer(layer));
+    let router = http::guard(&app, http::router(&app, outlet).layer(layer));
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let stopping = app.stopping.clone();
     let serve = axum::serve(listener, service).with_graceful_shutdown(async move { stopping.cancelled().await });

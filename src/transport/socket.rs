@@ -5,7 +5,7 @@
 
 use super::catalog::CLIENT_EVENTS;
 use super::request::{bearer, client_address, peer, take_command_id};
-use super::rest::scoring::read_marks;
+use super::rest::scoring::{ScoresQuery, read_marks};
 use crate::app::App;
 use crate::auth::actor::Actor;
 use crate::command::{Limit, parse};
@@ -14,10 +14,11 @@ use crate::config::{Config, Transport};
 use crate::error::{AppError, ErrorView, Refusal};
 use crate::events::dispatcher::Outlet;
 use crate::ids::{CategoryId, ContestantId, SessionId, UserId};
-use crate::scores::{self, BATCH_ITEMS_MAX, SubmitBatch, SubmitScore};
+use crate::scores::{BATCH_ITEMS_MAX, SubmitBatch, SubmitScore};
 use crate::setup::assignments::{CreateAssignment, RemoveAssignment};
 use prometheus::IntGauge;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use socketioxide::adapter::LocalAdapter;
 use socketioxide::extract::{AckSender, Event, SocketRef, TryData};
@@ -150,7 +151,7 @@ struct Incoming {
     event: String,
     payload: String,
     answer: Answer,
-    _room: OwnedSemaphorePermit,
+    _held: OwnedSemaphorePermit,
 }
 
 /// Puts an event into the socket's queue, or gives it back when there is no room, in events or in bytes.
@@ -158,13 +159,12 @@ fn enqueue(
     queue: &mpsc::Sender<Incoming>,
     room: &Arc<Semaphore>,
     event: String,
-    payload: Option<Value>,
+    payload: String,
     answer: Answer,
 ) -> Result<(), (String, Answer)> {
-    let payload = payload.unwrap_or(Value::Null).to_string();
     let bytes = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-    let Ok(_room) = Arc::clone(room).try_acquire_many_owned(bytes) else { return Err((event, answer)) };
-    queue.try_send(Incoming { event, payload, answer, _room }).map_err(|full| {
+    let Ok(held) = Arc::clone(room).try_acquire_many_owned(bytes) else { return Err((event, answer)) };
+    queue.try_send(Incoming { event, payload, answer, _held: held }).map_err(|full| {
         let (mpsc::error::TrySendError::Full(incoming) | mpsc::error::TrySendError::Closed(incoming)) = full;
         (incoming.event, incoming.answer)
     })
@@ -175,6 +175,23 @@ struct Answer {
     socket: SocketRef,
     ack: AckSender,
     wanted: bool,
+}
+
+/// The first argument of an event, as the text the client sent; `null` where there is none.
+struct Payload(String);
+
+impl FromMessageParts<LocalAdapter> for Payload {
+    type Error = Infallible;
+
+    fn from_message_parts(
+        _: &Arc<Socket<LocalAdapter>>,
+        packet: &mut socketioxide_core::Value,
+        _: &Option<i64>,
+    ) -> Result<Self, Infallible> {
+        let socketioxide_core::Value::Str(text, _) = packet else { return Ok(Self("null".into())) };
+        let arguments: Vec<&RawValue> = serde_json::from_str(text).unwrap_or_default();
+        Ok(Self(arguments.get(1).map_or_else(|| "null".to_owned(), |payload| payload.get().to_owned())))
+    }
 }
 
 /// Whether the client waits for an ack; the library's sender does not tell.
@@ -245,12 +262,12 @@ impl Door {
         socket.on_fallback(
             move |socket: SocketRef,
                   Event(event): Event,
-                  TryData(payload): TryData<Value>,
+                  Payload(payload): Payload,
                   Wanted(wanted): Wanted,
                   ack: AckSender| {
                 // In this call, not in the future it returns: the library starts those in any order.
                 let answer = Answer { socket, ack, wanted };
-                if let Err((event, answer)) = enqueue(&queue, &room, event, payload.ok(), answer) {
+                if let Err((event, answer)) = enqueue(&queue, &room, event, payload, answer) {
                     door.refuse(answer, &event, &Refusal::Overloaded);
                 }
                 ready(())
@@ -281,7 +298,7 @@ impl Door {
     }
 
     async fn work(self, visitor: Visitor, mut waiting: mpsc::Receiver<Incoming>) {
-        while let Some(Incoming { event, payload, answer, _room }) = waiting.recv().await {
+        while let Some(Incoming { event, payload, answer, _held }) = waiting.recv().await {
             match self.carry_out(&visitor, &event, &payload).await {
                 Ok(data) => {
                     self.count(&event, "ok");
@@ -329,8 +346,8 @@ impl Door {
             Wish::Scores(request) => {
                 self.app.limit_reading(&actor, "scores:request")?;
                 let ScoresRequest { category_id, contestant_id, since_seq } = request;
-                let filter = scores::Filter { contestant: contestant_id, since: since_seq };
-                read_marks(&self.app, &actor, &category_id, &filter).await.map_err(AppError::into_refusal)
+                let query = ScoresQuery { contestant_id, since_seq };
+                read_marks(&self.app, &actor, &category_id, query).await.map_err(AppError::into_refusal)
             }
             Wish::Active => {
                 self.app.limit_reading(&actor, "user:active")?;

@@ -91,13 +91,11 @@ impl Judge {
         let Ok(client) = Client::connect(address, json!({ "token": self.token })).await else { return self };
         loop {
             let (command, thousandths) = self.next();
-            match client.call_later("scores:submit", command.clone()).await {
-                Some(answer) => self.note(&command, thousandths, &answer),
-                None => {
-                    self.open = Some((command, thousandths));
-                    return self;
-                }
-            }
+            let Some(answer) = client.call_later("scores:submit", command.clone()).await else {
+                self.open = Some((command, thousandths));
+                return self;
+            };
+            self.note(&command, thousandths, &answer);
         }
     }
 }
@@ -134,8 +132,10 @@ async fn check(url: &str, judges: &[Judge]) {
             assert_eq!(hashes.get(receipt.0), Some(receipt.1), "the receipt {receipt:?} is honoured");
         }
     }
+    // A command whose answer got lost may have been carried out or not: until it is sent again nobody knows.
     let promised: usize = judges.iter().map(|judge| judge.promised.len()).sum();
-    assert_eq!(found.len(), promised, "there is no mark nobody gave");
+    let open = judges.iter().filter(|judge| judge.open.is_some()).count();
+    assert!((promised..=promised + open).contains(&found.len()), "{} marks of {promised} and {open} open", found.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]

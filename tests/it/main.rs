@@ -1,10 +1,17 @@
 //! One integration binary: the real application, a port of its own, a clock that is moved by hand.
 
-#![allow(missing_docs, reason = "tests are named after what people see")]
+#![allow(missing_docs, clippy::missing_errors_doc, reason = "tests are named after what people see")]
 
+mod auth;
+mod bad_input;
+mod golden;
 mod gpf2017;
 mod kill;
+mod limits;
 mod masking;
+mod operation;
 mod postgres;
+mod rights;
+mod setup;
 pub mod support;
 mod tidy;

@@ -1,6 +1,6 @@
 //! What machines can check of the house's order.
 
-use crate::support::golden::assert_text;
+use crate::golden::assert_kept;
 use clap::Args;
 use scorecast::config::Config;
 use std::collections::{BTreeMap, BTreeSet};
@@ -100,7 +100,7 @@ fn the_example_settings_are_the_settings() {
 #[test]
 fn the_page_of_events_is_what_the_code_does() {
     let page = scorecast::transport::catalog::markdown().expect("the page can be made");
-    assert_text(&root().join("docs/events.md"), &page);
+    assert_kept("docs/events.md", &page);
 }
 
 #[test]

@@ -16,14 +16,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// Which marks of a category.
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ScoresQuery {
     /// Only those of this contestant.
-    contestant_id: Option<ContestantId>,
+    pub contestant_id: Option<ContestantId>,
     /// Only those that have changed after this place in the category's lane.
-    since_seq: Option<i64>,
+    pub since_seq: Option<i64>,
 }
 
 /// The marks of a category, as the one who asks may see them, and the head of its lane they were read at.
@@ -36,8 +36,7 @@ pub async fn list(
     Query(query): Query<ScoresQuery>,
 ) -> Answer {
     app.limit_reading(&by.actor, "scores:request")?;
-    let filter = scores::Filter { contestant: query.contestant_id, since: query.since_seq };
-    Ok(Json(read_marks(&app, &by.actor, &category, &filter).await?))
+    Ok(Json(read_marks(&app, &by.actor, &category, query).await?))
 }
 
 /// `{scores, seq}` of a category, as the actor may see them.
@@ -48,18 +47,19 @@ pub async fn read_marks(
     app: &App,
     actor: &Actor,
     category: &CategoryId,
-    filter: &scores::Filter,
+    query: ScoresQuery,
 ) -> Result<Value, AppError> {
     // Asked before anything is loaded: a stranger's question costs nothing.
     let state = app.state();
     actor.must_be_signed_in(&state)?;
     scores::may_read(&state, actor.user()?, category)?;
-    let changed = match filter.since {
+    let among = match query.since_seq {
         Some(seq) => Some(app.marks_changed_since(category, seq).await?),
         None => None,
     };
     let state = app.state_with(category).await?;
-    let (scores, seq) = scores::read(&state, actor.user()?, category, filter, changed.as_ref())?;
+    let filter = scores::Filter { contestant: query.contestant_id, among };
+    let (scores, seq) = scores::read(&state, actor.user()?, category, &filter)?;
     Ok(json!({ "scores": scores, "seq": seq }))
 }
 

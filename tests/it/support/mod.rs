@@ -1,7 +1,6 @@
 //! The real application on a port of its own, with people who sign in, submit and look.
 
 pub mod client;
-pub mod golden;
 pub mod people;
 pub mod process;
 

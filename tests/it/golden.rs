@@ -1,0 +1,663 @@
+//! Tables for review, computed from the pure functions alone: where everybody stands, who sees what of every fact, who
+//! may do what. They are kept in `tests/golden/` and rewritten by `UPDATE_GOLDEN=1`; a change of them is a change of
+//! rights, to be read line by line.
+//!
+//! Invariant: an event or a command that is not in its table does not compile or fails here.
+
+use crate::support::START;
+use crate::support::people::{self, PEOPLE, email, mark};
+use scorecast::auth::actor::Actor;
+use scorecast::auth::role::Hat;
+use scorecast::auth::sessions::{EndSession, OpenSession, RefreshKey, RevokeSessions, RotateSession, SessionGrant};
+use scorecast::clock::Chance;
+use scorecast::command::{Draft, parse};
+use scorecast::commands::Command;
+use scorecast::db::entity::assignment::AssignmentStatus;
+use scorecast::db::entity::category::JudgeVisibility;
+use scorecast::db::entity::event::EventStatus;
+use scorecast::db::entity::mark::MarkStatus;
+use scorecast::error::Refusal;
+use scorecast::events::audience::{Delivery, Office, variant_for};
+use scorecast::events::event::{
+    ContestantsChanged, Event, ScoreUpdated, SessionChanged, SetupChanged, Text, UserChanged,
+};
+use scorecast::events::log::{GENESIS, LogHead};
+use scorecast::events::room::Lane;
+use scorecast::events::view::{AnyView, TallyUpdated};
+use scorecast::ids::{CategoryId, UserId};
+use scorecast::scores::{self, SubmitBatch, SubmitScore};
+use scorecast::setup::assignments::{ChangeAssignment, CreateAssignment, RemoveAssignment, fact_of};
+use scorecast::setup::import::{self, ImportDocument};
+use scorecast::setup::list::{self, PageQuery};
+use scorecast::setup::{
+    DeleteCategory, DeleteContest, DeleteContestant, DeleteEvent, DisableUser, Mode, PutCategory, PutContest,
+    PutContestant, PutEntries, PutEvent, PutUser, SetEventStatus,
+};
+use scorecast::state::State;
+use scorecast::state::board::Board;
+use scorecast::tally;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// Differing lines a failure shows.
+const SHOWN_LINES_MAX: usize = 12;
+
+/// Compares a text with the one kept under `tests/golden/`.
+#[track_caller]
+fn assert_golden(name: &str, text: &str) {
+    assert_kept(&format!("tests/golden/{name}"), text);
+}
+
+/// Compares a text with the one kept in a file of the project.
+#[track_caller]
+pub fn assert_kept(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    #[expect(clippy::disallowed_methods, reason = "a switch of the test run, not a setting of the server")]
+    let update = std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1");
+    if update {
+        std::fs::write(&path, text).unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
+        return;
+    }
+    let kept = std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("cannot read {}: {error}; UPDATE_GOLDEN=1 writes it", path.display()));
+    if let Some(difference) = difference(&kept, text) {
+        panic!("{name} is not what it was; if that is meant, run with UPDATE_GOLDEN=1 and review it\n{difference}");
+    }
+}
+
+/// The first lines in which two texts differ, each with the place where they part.
+fn difference(kept: &str, now: &str) -> Option<String> {
+    if kept == now {
+        return None;
+    }
+    let (kept, now): (Vec<_>, Vec<_>) = (kept.split('\n').collect(), now.split('\n').collect());
+    let mut report = String::new();
+    let mut differing = 0;
+    for at in 0..kept.len().max(now.len()) {
+        let (before, after) = (kept.get(at), now.get(at));
+        if before == after {
+            continue;
+        }
+        differing += 1;
+        if differing > SHOWN_LINES_MAX {
+            continue;
+        }
+        let (before, after) = (before.unwrap_or(&"(no line)"), after.unwrap_or(&"(no line)"));
+        let parting = before.chars().zip(after.chars()).take_while(|(before, after)| before == after).count();
+        let line = at + 1;
+        write!(report, "line {line}\n  kept {before}\n  now  {after}\n       {:parting$}^\n", "")
+            .expect("writing to a String cannot fail");
+    }
+    if differing > SHOWN_LINES_MAX {
+        write!(report, "and {} more", differing - SHOWN_LINES_MAX).expect("writing to a String cannot fail");
+    }
+    Some(report)
+}
+
+#[test]
+fn a_changed_table_shows_its_first_differing_lines_and_where_they_part() {
+    assert_eq!(difference("a\nb\n", "a\nb\n"), None);
+    let report = difference("a  full\nb  own\n", "a  full\nb  tick\nc\n").expect("they differ");
+    assert_eq!(
+        report,
+        "line 2\n  kept b  own\n  now  b  tick\n          ^\nline 3\n  kept \n  now  c\n       ^\nline 4\n  kept (no line)\n  now  \n       ^\n"
+    );
+}
+
+/// Whoever the document of the other tests lacks: what became of people who once judged, and those with wide hats.
+const HISTORY: [(&str, &str); 7] = [
+    ("wide", "JUDGE"),    // judges the whole event
+    ("extally", "JUDGE"), // judged the vault, is its tally master by hat now
+    ("exjudge", "JUDGE"), // judged the vault, wears no hat now
+    ("exadmin", "ADMIN"), // judged the vault, is an admin
+    ("left", "JUDGE"),    // marked the vault, wears no hat now
+    ("turned", "JUDGE"),  // marked the vault, is its tally master by hat now
+    ("off", "JUDGE"),     // wears a hat on the vault and marked it, is switched off
+];
+
+/// Everybody, in the order of the columns.
+fn everybody() -> Vec<&'static str> {
+    PEOPLE.iter().chain(&HISTORY).map(|(name, _)| *name).collect()
+}
+
+fn id<T: FromStr>(text: &str) -> T
+where
+    T::Err: std::fmt::Debug,
+{
+    text.parse().expect("a well-formed id")
+}
+
+fn read<T: DeserializeOwned>(payload: Value) -> T {
+    parse(payload).expect("a well-formed payload")
+}
+
+fn push(list: &mut Value, items: impl IntoIterator<Item = Value>) {
+    list.as_array_mut().expect("a list").extend(items);
+}
+
+fn document() -> Value {
+    let mut document = people::document();
+    let hat = |name: &str| json!({"email": email(name), "hat": "JUDGE"});
+    push(&mut document["users"], HISTORY.map(|(name, role)| json!({"email": email(name), "name": name, "role": role})));
+    push(
+        &mut document["contests"][0]["categories"][0]["assignments"],
+        ["extally", "exjudge", "exadmin", "left", "turned", "off"].map(hat),
+    );
+    push(&mut document["assignments"], [hat("wide")]);
+    document
+}
+
+/// The competition of the other tests with marks and a history, folded from real decisions.
+struct World {
+    state: State,
+    chance: Chance,
+    key: Arc<RefreshKey>,
+    actors: BTreeMap<&'static str, Actor>,
+    refresh_tokens: BTreeMap<&'static str, String>,
+}
+
+impl World {
+    fn new() -> Self {
+        let head = LogHead { seq: 0, hash: GENESIS.into(), epoch: "epoch".into() };
+        let mut world = Self {
+            state: State::empty(head),
+            chance: Chance::seeded(7),
+            key: Arc::new(RefreshKey::new("it-0123456789abcdef0123456789abcdef")),
+            actors: BTreeMap::from([("operator", Actor::Operator)]),
+            refresh_tokens: BTreeMap::new(),
+        };
+        world.operate(&import_of(&document()));
+        world.operate(&import_of(&json!({"event": {"id": "other", "mainTitle": "Another Cup"}})));
+        for category in ["vault", "beam", "rings"] {
+            world.state.boards.insert(id(category), Board::default());
+        }
+        for name in everybody() {
+            world.sign_in(name);
+        }
+        for (number, judge) in ["ada", "ben", "head", "both", "wide", "extally", "exadmin", "left", "turned", "off"]
+            .into_iter()
+            .enumerate()
+        {
+            let number = f64::from(u32::try_from(number).expect("a short list"));
+            world.carry(judge, &read::<SubmitScore>(mark("x", "form", 0.25 + number)).into());
+        }
+        let by_wide = json!({"categoryId": "rings", "contestantId": "x", "criterionId": "form", "score": 4.25});
+        world.carry("wide", &read::<SubmitScore>(by_wide).into());
+        let by_beam = json!({"categoryId": "beam", "contestantId": "x", "criterionId": "form", "score": 4.75});
+        world.carry("beam", &read::<SubmitScore>(by_beam).into());
+        for name in ["extally", "exjudge", "exadmin", "left", "turned"] {
+            world.operate(&RemoveAssignment { id: world.hat_of(name) }.into());
+        }
+        for name in ["extally", "turned"] {
+            let hat = json!({"judgeId": world.user(name), "hat": "TALLY_MASTER", "categoryId": "vault"});
+            world.operate(&read::<CreateAssignment>(hat).into());
+        }
+        world.operate(&world.put_user("off", "JUDGE", Some(false)));
+        world
+    }
+
+    fn decide(&self, actor: &Actor, command: &Command) -> Result<(Value, State), Refusal> {
+        let command_id: Arc<str> = "00000000-0000-4000-8000-000000000000".into();
+        let mut draft = Draft::new(self.state.clone(), actor.clone(), command_id, START, self.chance.clone());
+        let answer = command.decide(&mut draft)?;
+        Ok((answer, draft.finish().state))
+    }
+
+    fn carry(&mut self, name: &'static str, command: &Command) -> Value {
+        let (answer, state) = self.decide(&self.actors[name], command).expect("the set-up of the table is allowed");
+        self.state = state;
+        answer
+    }
+
+    fn operate(&mut self, command: &Command) -> Value {
+        self.carry("operator", command)
+    }
+
+    fn sign_in(&mut self, name: &'static str) {
+        let user = self.user(name);
+        let open = OpenSession { user: user.clone(), user_agent: None, proof: None, key: Arc::clone(&self.key) };
+        let grant: SessionGrant = read(self.operate(&open.into()));
+        self.actors.insert(name, Actor::User { id: user, session: grant.session_id });
+        self.refresh_tokens.insert(name, grant.refresh_token);
+    }
+
+    fn user(&self, name: &str) -> UserId {
+        self.state.emails.get(&email(name)).cloned().expect("the document has everybody")
+    }
+
+    fn hat_of(&self, name: &str) -> scorecast::ids::AssignmentId {
+        let user = self.user(name);
+        self.state.hats_worn(&user).next().map(|hat| hat.id.clone()).expect("they wear a hat")
+    }
+
+    fn put_user(&self, name: &str, role: &str, active: Option<bool>) -> Command {
+        let spec = read(json!({"email": email(name), "name": name, "role": role, "active": active}));
+        PutUser { id: Some(self.user(name)), spec, password_hash: None }.into()
+    }
+
+    /// The first mark of a judge, without a comment.
+    fn mark_by(&self, judge: &str, category: &str) -> ScoreUpdated {
+        let (judge, category): (_, CategoryId) = (self.user(judge), id(category));
+        let row = self.state.boards[&category].marks().find(|mark| mark.judge_id == judge).expect("they marked");
+        scores::fact_of(row, &self.state, &self.state.categories[&category])
+    }
+}
+
+fn import_of(document: &Value) -> Command {
+    let document = import::read(&document.to_string()).expect("a well-formed document");
+    ImportDocument { document, hashes: BTreeMap::new() }.into()
+}
+
+/// A table: a label, a second column, and a cell for everybody.
+fn table(corner: [&str; 2], columns: &[&str], rows: &[(String, String, Vec<String>)]) -> String {
+    let mut lines =
+        vec![(corner[0].to_owned(), corner[1].to_owned(), columns.iter().map(ToString::to_string).collect())];
+    lines.extend_from_slice(rows);
+    let widest = |texts: &mut dyn Iterator<Item = &String>| texts.map(|text| text.chars().count()).max().unwrap_or(0);
+    let label = widest(&mut lines.iter().map(|line| &line.0));
+    let second = widest(&mut lines.iter().map(|line| &line.1));
+    let widths: Vec<usize> =
+        (0..columns.len()).map(|at| widest(&mut lines.iter().map(|line: &(_, _, Vec<String>)| &line.2[at]))).collect();
+    let mut text = String::new();
+    for (first, then, cells) in &lines {
+        let mut line = format!("{first:label$}  {then:second$}");
+        for (cell, width) in cells.iter().zip(&widths) {
+            write!(line, "  {cell:width$}").expect("writing to a String cannot fail");
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+// Where everybody stands.
+
+#[test]
+fn where_everybody_stands() {
+    let world = World::new();
+    let mut text = String::from(
+        "Where everybody stands: seats, rooms and lanes. ada, ben, cleo judge the vault, head presides, both is an ADMIN\n\
+         who judges it, beam judges the beam, wide the whole event; the office wears its hats on the event. extally,\n\
+         exjudge, exadmin judged the vault, left and turned marked it too; extally and turned are its tally masters now,\n\
+         exadmin is an ADMIN, off is switched off.\n",
+    );
+    let names: BTreeMap<String, &str> =
+        everybody().into_iter().map(|name| (world.user(name).to_string(), name)).collect();
+    let named = |text: String| {
+        let (kind, user) = text.split_once(':').unwrap_or((&text, ""));
+        names.get(user).map_or_else(|| text.clone(), |name| format!("{kind}:{name}"))
+    };
+    for name in everybody() {
+        let user = world.user(name);
+        let list = |items: Vec<String>| items.into_iter().map(named).collect::<Vec<_>>().join(" ");
+        let seats = world.state.categories.values().map(|category| {
+            let seat = world.state.seat(&user, category);
+            format!("{}={seat:?}", category.row.id)
+        });
+        let rooms = world.state.rooms_of(&user).iter().map(ToString::to_string).collect();
+        let lanes = world.state.lanes_of(&user).iter().map(ToString::to_string).collect();
+        write!(text, "\n{name}\n  seats {}\n  rooms {}\n  lanes {}\n", list(seats.collect()), list(rooms), list(lanes))
+            .expect("writing to a String cannot fail");
+    }
+    assert_golden("where_everybody_stands.txt", &text);
+}
+
+// Who sees what.
+
+/// The variant, with `+c` or `+b` where a comment or who entered it shows.
+fn cell(view: &AnyView) -> String {
+    let mut cell = match view {
+        AnyView::FullScore(_)
+        | AnyView::AssignmentNew(_)
+        | AnyView::AssignmentRemoved(_)
+        | AnyView::TallyUpdated(_) => "full".to_owned(),
+        AnyView::OwnScore(_) => "own".to_owned(),
+        AnyView::MaskedScore(_) => "masked".to_owned(),
+        AnyView::Tick(_) => "tick".to_owned(),
+    };
+    let shown = serde_json::to_value(view).expect("a view is plain data");
+    for (field, sign) in [("comment", "+c"), ("enteredBy", "+b")] {
+        if shown.get(field).is_some() {
+            cell.push_str(sign);
+        }
+    }
+    cell
+}
+
+/// Fails to compile when an event is added, so that somebody puts it into the table.
+fn number(event: &Event) -> usize {
+    match event {
+        Event::ScoreUpdated(_) => 0,
+        Event::AssignmentNew(_) => 1,
+        Event::AssignmentRemoved(_) => 2,
+        Event::UserChanged(_) => 3,
+        Event::SessionChanged(_) => 4,
+        Event::SetupChanged(_) => 5,
+        Event::ContestantsChanged(_) => 6,
+    }
+}
+
+const EVENTS: usize = 7;
+
+fn marks(world: &World) -> Vec<(String, Event)> {
+    let comment = || Some(Text::Known { body: "well landed".into(), salt: "00".into() });
+    let plain = |judge: &str, category: &str| world.mark_by(judge, category);
+    let by_ada = || plain("ada", "vault");
+    let own_only = |fact: ScoreUpdated| ScoreUpdated { visibility: JudgeVisibility::Own, ..fact };
+    let cases = [
+        ("a mark of ada", by_ada()),
+        ("… with a comment", ScoreUpdated { comment: comment(), ..by_ada() }),
+        ("… with an erased comment", ScoreUpdated { comment: Some(Text::Erased("00".into())), ..by_ada() }),
+        ("… entered by tally", ScoreUpdated { entered_by: Some(world.user("tally")), ..by_ada() }),
+        ("… certified", ScoreUpdated { status: MarkStatus::Certified, comment: comment(), ..by_ada() }),
+        ("… judgeVisibility own", own_only(ScoreUpdated { comment: comment(), ..by_ada() })),
+        ("a mark of head", plain("head", "vault")),
+        ("a mark of both", plain("both", "vault")),
+        ("… judgeVisibility own", own_only(plain("both", "vault"))),
+        ("a mark of wide", plain("wide", "vault")),
+        ("a mark of extally, then judge", plain("extally", "vault")),
+        ("a mark of exadmin, then judge", plain("exadmin", "vault")),
+        ("a mark of left, then judge", plain("left", "vault")),
+        ("a mark of turned, then judge", plain("turned", "vault")),
+        ("… judgeVisibility own", own_only(plain("turned", "vault"))),
+        ("a mark of off", plain("off", "vault")),
+        ("a mark of beam on the beam", plain("beam", "beam")),
+        ("a mark of wide on the rings", plain("wide", "rings")),
+    ];
+    cases.map(|(label, fact)| (label.to_owned(), Event::ScoreUpdated(fact))).to_vec()
+}
+
+fn other_facts(world: &World) -> Vec<(String, Event)> {
+    let hat = |name: &str| fact_of(&world.state.assignments[&world.hat_of(name)]);
+    let removed = |name: &str| {
+        let user = world.user(name);
+        let gone = world.state.hats_ever(&user).find(|hat| hat.status == AssignmentStatus::Removed);
+        fact_of(gone.expect("they laid a hat down"))
+    };
+    let changed = |name: &str| Event::UserChanged(UserChanged { user_id: world.user(name) });
+    let session = |name: &'static str, ended| match &world.actors[name] {
+        Actor::User { id, session } => {
+            Event::SessionChanged(SessionChanged { user_id: id.clone(), session_id: session.clone(), ended })
+        }
+        Actor::Operator => unreachable!("the operator has no session"),
+    };
+    let setup = |event: &str| Event::SetupChanged(SetupChanged { event_id: id(event) });
+    let cases = [
+        ("ada gets a hat", Event::AssignmentNew(hat("ada"))),
+        ("tally gets a hat on the event", Event::AssignmentNew(hat("tally"))),
+        ("off gets a hat", Event::AssignmentNew(hat("off"))),
+        ("exjudge lays a hat down", Event::AssignmentRemoved(removed("exjudge"))),
+        ("exadmin lays a hat down", Event::AssignmentRemoved(removed("exadmin"))),
+        ("ada is changed", changed("ada")),
+        ("gymnast is changed", changed("gymnast")),
+        ("off is changed", changed("off")),
+        ("ada signs in", session("ada", false)),
+        ("ada signs out", session("ada", true)),
+        ("the cup is changed", setup("cup")),
+        ("another cup is changed", setup("other")),
+        ("contestants are changed", Event::ContestantsChanged(ContestantsChanged { contestant_ids: vec![id("x")] })),
+    ];
+    cases.map(|(label, event)| (label.to_owned(), event)).to_vec()
+}
+
+/// What everybody gets of a fact: which event it comes as, then the variant of each.
+fn row(world: &World, label: &str, event: &Event) -> (String, String, Vec<String>) {
+    let deliveries = event.deliveries();
+    let names: BTreeSet<&str> =
+        deliveries.iter().filter(|delivery| !delivery.is_tick()).map(|delivery| delivery.event).collect();
+    let name = if names.is_empty() { "sync:tick".to_owned() } else { names.into_iter().collect::<Vec<_>>().join(" ") };
+    let cells = everybody().into_iter().map(|name| {
+        let rooms = world.state.rooms_of(&world.user(name));
+        variant_for(&deliveries, &event.lane(), &rooms).map_or("-".to_owned(), |delivery| cell(&delivery.view))
+    });
+    (label.to_owned(), name, cells.collect())
+}
+
+#[test]
+fn who_sees_what() {
+    let world = World::new();
+    let mut rows = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (label, event) in marks(&world).iter().chain(&other_facts(&world)) {
+        seen.insert(number(event));
+        rows.push(row(&world, label, event));
+    }
+    assert_eq!(seen, (0..EVENTS).collect(), "every event stands in the table");
+    for category in ["vault", "beam", "rings"] {
+        let category_id = id(category);
+        let delivery = Delivery::of(&Office(&category_id), TallyUpdated(Value::Null));
+        let cells = everybody().into_iter().map(|name| {
+            let reached = delivery.reaches(&world.state.rooms_of(&world.user(name)));
+            if reached { cell(&delivery.view) } else { "-".to_owned() }
+        });
+        rows.push((format!("the tally of the {category}"), delivery.event.to_owned(), cells.collect()));
+    }
+    let legend = "Who sees what of every fact: the event and the variant; a tick says only that the lane went on, `-` is \
+        nothing at all.\n`+c`: with the comment, `+b`: with who entered it. The people are those of \
+        where_everybody_stands.txt;\nmarks are on the vault unless said otherwise. The tally is derived, no fact.\n\n";
+    let text = table(["what happened", "event"], &everybody(), &rows);
+    assert_golden("who_sees_what.txt", &format!("{legend}{text}"));
+}
+
+// Who may do what.
+
+/// What somebody would do.
+enum Deed {
+    Carry(Box<Command>),
+    Read(fn(&World, &UserId) -> Result<String, Refusal>),
+}
+
+fn user_of(actor: &Actor) -> Option<&UserId> {
+    match actor {
+        Actor::User { id, .. } => Some(id),
+        Actor::Operator => None,
+    }
+}
+
+/// The deeds of one person; some of them concern themselves.
+fn deeds(world: &World, name: &str, actor: &Actor) -> Vec<(&'static str, Deed)> {
+    let mut deeds = scoring(world);
+    deeds.extend(hats(world, actor));
+    deeds.extend(setting_up(world, name));
+    deeds.extend(signing_in(world, name, actor));
+    deeds.into_iter().map(|(label, command)| (label, Deed::Carry(Box::new(command)))).chain(reads()).collect()
+}
+
+fn scoring(world: &World) -> Vec<(&'static str, Command)> {
+    let submit = |label, payload: Value| (label, Command::from(read::<SubmitScore>(payload)));
+    let on = |category: &str| json!({"categoryId": category, "contestantId": "z", "criterionId": "form", "score": 5});
+    let with = |field: &str, value: Value| {
+        let mut payload = on("vault");
+        payload[field] = value;
+        payload
+    };
+    let batch = json!({"items": [on("vault"), on("beam")]});
+    vec![
+        submit("mark on the vault", on("vault")),
+        submit("mark on the beam", on("beam")),
+        submit("mark on the rings", on("rings")),
+        submit("mark on no category", on("nowhere")),
+        submit("mark out of range", with("score", json!(11))),
+        submit("mark in the name of ada", with("judgeId", json!(world.user("ada")))),
+        submit("mark under the id of ada's", with("id", json!(world.mark_by("ada", "vault").id))),
+        ("batch: vault, beam", read::<SubmitBatch>(batch).into()),
+    ]
+}
+
+fn hats(world: &World, actor: &Actor) -> Vec<(&'static str, Command)> {
+    let idle = world.user("idle");
+    let myself = user_of(actor).unwrap_or(&idle);
+    let give = |label, payload: Value| (label, Command::from(read::<CreateAssignment>(payload)));
+    vec![
+        give("judge's hat to idle", json!({"judgeId": idle, "categoryId": "vault"})),
+        give("tally hat to idle", json!({"judgeId": idle, "hat": "TALLY_MASTER", "eventId": "cup"})),
+        give("judge's hat to oneself", json!({"judgeId": myself, "categoryId": "rings"})),
+        give("board hat to oneself", json!({"judgeId": myself, "hat": "BOARD", "contestId": "women"})),
+        ("ben counts no more", ChangeAssignment { id: world.hat_of("ben"), counts: false }.into()),
+        ("take ben's hat", RemoveAssignment { id: world.hat_of("ben") }.into()),
+    ]
+}
+
+fn category_spec(id: &str) -> Value {
+    let criteria = json!([{"id": "form", "name": "Form", "min": 0, "max": 10, "step": 1, "weight": 1}]);
+    json!({"id": id, "name": "A category", "rules": {"method": "mean"}, "criteria": criteria})
+}
+
+fn setting_up(world: &World, name: &str) -> Vec<(&'static str, Command)> {
+    let event = |id: &str| read(json!({"id": id, "mainTitle": "A Cup"}));
+    let contestant = |id: &str| read(json!({"id": id, "name": "Somebody"}));
+    let contest = |id: &str| read(json!({"id": id, "name": "A contest"}));
+    let newcomer = read(json!({"email": email("new"), "name": "new", "role": "JUDGE"}));
+    let myself = if name == "operator" { "idle" } else { name };
+    let entries = |ids: &[&str]| ids.iter().map(|id| read(json!({"contestantId": id}))).collect();
+    vec![
+        ("import an event", import_of(&json!({"event": {"id": "third", "mainTitle": "A Third Cup"}}))),
+        ("make a user", PutUser { id: None, spec: newcomer, password_hash: None }.into()),
+        ("make oneself an ADMIN", world.put_user(myself, "ADMIN", None)),
+        ("switch ada off", DisableUser { user: world.user("ada") }.into()),
+        ("… by changing her", world.put_user("ada", "JUDGE", Some(false))),
+        ("revoke ada's sessions", RevokeSessions { user: world.user("ada") }.into()),
+        ("make an event", PutEvent { mode: Mode::Create, spec: event("third") }.into()),
+        ("change the cup", PutEvent { mode: Mode::Update, spec: event("cup") }.into()),
+        ("finish the cup", SetEventStatus { event: id("cup"), status: EventStatus::Finished }.into()),
+        ("delete the cup (judged)", DeleteEvent { event: id("cup") }.into()),
+        ("delete another cup", DeleteEvent { event: id("other") }.into()),
+        ("make a contest", PutContest { mode: Mode::Create, event: id("cup"), spec: contest("mixed") }.into()),
+        ("delete a judged contest", DeleteContest { contest: id("women") }.into()),
+        (
+            "make a category",
+            PutCategory { mode: Mode::Create, contest: id("men"), spec: read(category_spec("floor")) }.into(),
+        ),
+        (
+            "re-range the vault (judged)",
+            PutCategory { mode: Mode::Update, contest: id("women"), spec: read(category_spec("vault")) }.into(),
+        ),
+        ("delete the vault (judged)", DeleteCategory { category: id("vault") }.into()),
+        ("reorder the vault", PutEntries { category: id("vault"), entries: entries(&["z", "y", "x"]) }.into()),
+        ("strike x (marked)", PutEntries { category: id("vault"), entries: entries(&["y", "z"]) }.into()),
+        ("make a contestant", PutContestant { mode: Mode::Create, spec: contestant("w") }.into()),
+        ("delete x (entered)", DeleteContestant { contestant: id("x") }.into()),
+    ]
+}
+
+fn signing_in(world: &World, name: &str, actor: &Actor) -> Vec<(&'static str, Command)> {
+    let user = user_of(actor).cloned().unwrap_or_else(|| world.user("idle"));
+    let refresh_token = world.refresh_tokens.get(name).cloned().unwrap_or_default();
+    vec![
+        ("sign in", OpenSession { user, user_agent: None, proof: None, key: Arc::clone(&world.key) }.into()),
+        ("refresh one's token", RotateSession { refresh_token, key: Arc::clone(&world.key) }.into()),
+        ("sign out", EndSession.into()),
+    ]
+}
+
+/// How many marks are told, and of how many the number shows.
+fn marks_read(world: &World, user: &UserId, category: &str) -> Result<String, Refusal> {
+    let (views, _) = scores::read(&world.state, user, &id(category), &scores::Filter::default())?;
+    let open = views.iter().filter(|view| view["score"].is_number()).count();
+    Ok(format!("{open}/{}", views.len()))
+}
+
+fn tally_read(world: &World, user: &UserId, category: &str) -> Result<String, Refusal> {
+    tally::tally(&world.state, tally::for_office(&world.state, user, &id(category))?).map(|_| "ok".to_owned())
+}
+
+fn completeness_read(world: &World, user: &UserId, category: &str) -> Result<String, Refusal> {
+    tally::completeness(&world.state, tally::for_office(&world.state, user, &id(category))?).map(|_| "ok".to_owned())
+}
+
+/// What the desk of the organisers asks before each of its lists.
+fn desk(world: &World, user: &UserId) -> Result<String, Refusal> {
+    let session = id("none");
+    Actor::User { id: user.clone(), session }.must_run_installation(&world.state)?;
+    list::users(&world.state, &PageQuery::default()).map(|_| "ok".to_owned())
+}
+
+fn reads() -> Vec<(&'static str, Deed)> {
+    vec![
+        ("read marks of the vault", Deed::Read(|world, user| marks_read(world, user, "vault"))),
+        ("read marks of the beam", Deed::Read(|world, user| marks_read(world, user, "beam"))),
+        ("read marks of the rings", Deed::Read(|world, user| marks_read(world, user, "rings"))),
+        ("read marks of no category", Deed::Read(|world, user| marks_read(world, user, "nowhere"))),
+        ("tally of the vault", Deed::Read(|world, user| tally_read(world, user, "vault"))),
+        ("tally of the rings", Deed::Read(|world, user| tally_read(world, user, "rings"))),
+        ("completeness of the vault", Deed::Read(|world, user| completeness_read(world, user, "vault"))),
+        ("completeness of the beam", Deed::Read(|world, user| completeness_read(world, user, "beam"))),
+        ("admin lists", Deed::Read(desk)),
+    ]
+}
+
+/// The initials of a code's words, so that a cell stays narrow.
+fn initials(code: &str) -> String {
+    code.split('_').filter_map(|word| word.chars().next()).collect()
+}
+
+/// The outcome, and which codes it names. A batch is always taken; the outcomes of its items follow.
+fn outcome(world: &World, actor: &Actor, deed: &Deed, codes: &mut BTreeMap<String, String>) -> String {
+    let mut short = |code: &str| {
+        let short = initials(code);
+        let known = codes.insert(short.clone(), code.to_owned());
+        assert!(known.is_none_or(|known| known == code), "two codes have the initials {short}");
+        short
+    };
+    let done = match deed {
+        Deed::Carry(command) => world.decide(actor, command).map(|(answer, _)| match answer["results"].as_array() {
+            None => "ok".to_owned(),
+            Some(items) => {
+                let of = |item: &Value| item["error"]["code"].as_str().map_or("ok".to_owned(), &mut short);
+                items.iter().map(of).collect::<Vec<_>>().join("+")
+            }
+        }),
+        Deed::Read(read) => user_of(actor).map_or(Ok(".".to_owned()), |user| read(world, user)),
+    };
+    done.unwrap_or_else(|refusal| short(refusal.code().as_str()))
+}
+
+#[test]
+fn who_may_do_what() {
+    let world = World::new();
+    let columns: Vec<&str> = std::iter::once("operator").chain(everybody()).collect();
+    let mut rows: Vec<(String, String, Vec<String>)> = Vec::new();
+    let mut codes = BTreeMap::new();
+    let mut named = BTreeSet::new();
+    for name in &columns {
+        let actor = &world.actors[name];
+        for (at, (label, deed)) in deeds(&world, name, actor).iter().enumerate() {
+            let command = match deed {
+                Deed::Carry(command) => command.name(),
+                Deed::Read(_) => "(read)",
+            };
+            named.insert(command);
+            if rows.len() == at {
+                rows.push(((*label).to_owned(), command.to_owned(), Vec::new()));
+            }
+            rows[at].2.push(outcome(&world, actor, deed, &mut codes));
+        }
+    }
+    named.remove("(read)");
+    assert_eq!(named, Command::NAMES.iter().copied().collect(), "every command stands in the table");
+    let codes: Vec<String> = codes.iter().map(|(short, code)| format!("{short} {code}")).collect();
+    let legend = format!(
+        "Who may do what: `ok`, or the initials of the refusal. Marks read are `open/told`: of how many the number shows.\n\
+         The people are those of where_everybody_stands.txt; `.` is not asked over the command line.\n{}\n\n",
+        codes.join(", ")
+    );
+    assert_golden("who_may_do_what.txt", &format!("{legend}{}", table(["deed", "command"], &columns, &rows)));
+}
+
+// What the tables rely on.
+
+#[test]
+fn the_world_of_the_tables_is_what_its_columns_say() {
+    let world = World::new();
+    let wears = |name: &str| world.state.hats_worn(&world.user(name)).map(|hat| hat.hat).collect::<Vec<_>>();
+    assert_eq!((wears("exjudge"), wears("exadmin"), wears("left")), (vec![], vec![], vec![]));
+    assert_eq!((wears("extally"), wears("turned")), (vec![Hat::TallyMaster], vec![Hat::TallyMaster]));
+    assert_eq!((wears("off"), world.state.role_of(&world.user("off"))), (vec![Hat::Judge], None));
+    let lane = Lane::Category(id("vault"));
+    assert_eq!(world.state.lane_seq(&lane), 10, "ten people have marked the vault");
+}
