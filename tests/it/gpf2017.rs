@@ -1,7 +1,7 @@
 //! The Grand Prix Final 2017 through the sockets: 72 judges, 4,320 marks, 96 official totals.
 
 use crate::support::TestApp;
-use crate::support::client::Client;
+use crate::support::client::{Client, Frame};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +30,26 @@ async fn judge(client: &Client, marks: &[Value]) {
     }
 }
 
+/// Who reads every mark of the event.
+const OFFICE: [&str; 5] = ["admin", "organizer", "tally", "auditor", "board"];
+
+/// Waits for all marks, and checks that each came in full, once, and that no place of a lane is missing.
+async fn sees_everything_once(officer: &Client) {
+    let marks = |frames: &[Frame]| frames.iter().filter(|frame| frame.event == "scores:updated").count();
+    officer.wait_until(|frames| marks(frames) >= 4320).await;
+    let mut lanes: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+    for frame in officer.transcript().iter().filter(|frame| frame.event == "scores:updated") {
+        assert!(frame.data()["score"].is_number() && frame.data()["masked"] == false, "{frame}");
+        let meta = frame.meta().expect("a fact says where it stands");
+        let lane = meta["lane"].as_str().expect("a lane").to_owned();
+        lanes.entry(lane).or_default().push(meta["seq"].as_i64().expect("a place"));
+    }
+    assert_eq!(lanes.len(), 16);
+    for (lane, seqs) in lanes {
+        assert_eq!(seqs, (1..=270).collect::<Vec<_>>(), "{lane} comes in order and without a gap");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn all_official_totals_come_out_of_the_marks_and_no_judge_sees_a_foreign_one() {
     let app = TestApp::start().await;
@@ -42,7 +62,11 @@ async fn all_official_totals_come_out_of_the_marks_and_no_judge_sees_a_foreign_o
     assert_eq!(by_judge.len(), 72);
     let clients: BTreeMap<&String, Client> =
         join_all(by_judge.keys().map(async |email| (email, app.connect(email).await))).await.into_iter().collect();
+    let office = join_all(OFFICE.map(async |name| app.connect(&format!("{name}@gpf2017.example")).await)).await;
     join_all(by_judge.iter().map(|(email, marks)| judge(&clients[email], marks))).await;
+    for officer in &office {
+        sees_everything_once(officer).await;
+    }
 
     let admin = app.token("admin@gpf2017.example").await;
     let mut reader = csv::Reader::from_reader(OFFICIAL.as_bytes());
