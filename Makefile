@@ -4,10 +4,11 @@ SHELL := /bin/sh
 .SHELLFLAGS := -eu -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test fmt clean fmt-check lint test-rust test-e2e deny build-tools test-tools
+.PHONY: help run test docs fmt clean fmt-check lint test-rust test-e2e deny build-tools test-tools
 
 TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
 E2E := tests/e2e
+LOCAL_POSTGRES := postgres://postgres@127.0.0.1:5432/postgres
 
 # On a build machine nothing is debugged and nothing is built twice: smaller, and sooner done.
 ifeq ($(CI),true)
@@ -25,6 +26,7 @@ endif
 help:
 	@echo 'make run    build it, make the demo database, and serve it (more options: ARGS="...")'
 	@echo 'make test   everything: format, lints, tests, end to end with the Socket.IO client, dependencies'
+	@echo 'make docs   docs/events.md and the golden tables, from the code'
 	@echo 'make fmt    format the code'
 	@echo 'make clean  remove what was built'
 	@echo
@@ -44,11 +46,19 @@ fmt: build-tools
 fmt-check: build-tools
 	cargo fmt --all --check
 
+docs: build-tools
+	UPDATE_GOLDEN=1 cargo test --locked --test it -- golden tidy
+
 lint: build-tools
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
+# The schema is tried on PostgreSQL too: on the server of TEST_POSTGRES, else on one of this machine that lets us in.
 test-rust: build-tools
-	cargo test --workspace --locked
+	@if [ -z "$$TEST_POSTGRES" ] && psql -qtAc 'select 1' '$(LOCAL_POSTGRES)' >/dev/null 2>&1; then \
+		TEST_POSTGRES='$(LOCAL_POSTGRES)'; export TEST_POSTGRES; \
+	fi; \
+	[ -n "$$TEST_POSTGRES" ] || echo 'skipped: the schema on PostgreSQL; TEST_POSTGRES=postgres://… names a server'; \
+	set -x; cargo test --workspace --locked
 
 # The debug binary comes with the build of the tests: a build of its own would compile the dependencies once more.
 test-e2e: test-tools $(E2E)/node_modules/.package-lock.json

@@ -125,18 +125,6 @@ pub fn take_command_id(payload: &mut Value) -> Result<Option<String>, Refusal> {
     }
 }
 
-impl IdempotencyKey {
-    /// The key of the header, else the `commandId` that is taken out of the body: the same command may come over a socket
-    /// and over HTTP.
-    ///
-    /// # Errors
-    /// `INVALID_DATA` when the body's is not a UUID.
-    pub fn or_in(self, body: &mut Value) -> Result<Self, Refusal> {
-        let in_body = take_command_id(body)?;
-        Ok(Self(self.0.or(in_body)))
-    }
-}
-
 impl FromRequestParts<App> for IdempotencyKey {
     type Rejection = ApiError;
 

@@ -8,22 +8,63 @@ pub mod scoring;
 pub mod setup;
 
 use super::problem::ApiError;
-use super::request::{IdempotencyKey, SignedIn};
+use super::request::{IdempotencyKey, SignedIn, take_command_id};
 use crate::app::App;
+use crate::auth::actor::Actor;
 use crate::commands::Command;
+use crate::ids::UserId;
+use crate::state::State;
 use axum::Json;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// What every handler answers.
 pub type Answer = Result<Json<Value>, ApiError>;
 
-/// Carries out what somebody signed in asks for.
-pub(super) async fn carry_out(
-    app: &App,
-    by: SignedIn,
+/// Somebody signed in, at a door of the application.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The application.
+    pub app: App,
+    /// Who, by which session.
+    pub actor: Actor,
+    /// Who.
+    pub user: UserId,
     key: IdempotencyKey,
-    command: impl Into<Command>,
-    payload: &Value,
-) -> Answer {
-    Ok(Json(app.carry_out(by.actor, command.into(), key.0, payload).await?))
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let SignedIn { actor, user } = SignedIn::from_request_parts(parts, app).await?;
+        let key = IdempotencyKey::from_request_parts(parts, app).await?;
+        Ok(Self { app: app.clone(), actor, user, key })
+    }
+}
+
+impl Caller {
+    /// Carries out a command that was read from `payload`. Its id is the `Idempotency-Key`, else the `commandId` of the
+    /// body: the same command may come over a socket and over HTTP.
+    pub(super) async fn carry_out(self, command: impl Into<Command>, payload: &Value) -> Answer {
+        let mut payload = payload.clone();
+        let in_body = take_command_id(&mut payload)?;
+        let id = self.key.0.or(in_body);
+        Ok(Json(self.app.carry_out(self.actor, command.into(), id, &payload).await?))
+    }
+
+    /// Passes those who run the installation.
+    pub(super) fn must_run_installation(&self) -> Result<(), ApiError> {
+        Ok(self.actor.must_run_installation(&self.app.state())?)
+    }
+
+    /// The state, for those who run the installation.
+    pub(super) fn desk(&self, name: &'static str) -> Result<Arc<State>, ApiError> {
+        let state = self.app.state();
+        self.actor.must_run_installation(&state)?;
+        self.app.limit_reading(&self.actor, name)?;
+        Ok(state)
+    }
 }

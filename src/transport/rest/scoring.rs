@@ -1,6 +1,6 @@
 //! Marks and what they come to.
 
-use super::{Answer, carry_out};
+use super::{Answer, Caller};
 use crate::app::App;
 use crate::auth::actor::Actor;
 use crate::command::parse;
@@ -9,9 +9,9 @@ use crate::ids::{CategoryId, ContestantId};
 use crate::scores::{self, SubmitBatch, SubmitScore};
 use crate::tally::{self, CompletenessView};
 use crate::transport::problem::{ApiError, Problem};
-use crate::transport::request::{IdempotencyKey, Json as Body, SignedIn};
+use crate::transport::request::Json as Body;
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -29,14 +29,9 @@ pub struct ScoresQuery {
 /// The marks of a category, as the one who asks may see them, and the head of its lane they were read at.
 #[utoipa::path(get, path = "/api/v1/categories/{id}/scores", tag = "scoring", params(("id" = CategoryId, Path), ScoresQuery),
     responses((status = 200, description = "{scores, seq}", body = Object), (status = 403, body = Problem)))]
-pub async fn list(
-    State(app): State<App>,
-    by: SignedIn,
-    Path(category): Path<CategoryId>,
-    Query(query): Query<ScoresQuery>,
-) -> Answer {
-    app.limit_reading(&by.actor, "scores:request")?;
-    Ok(Json(read_marks(&app, &by.actor, &category, query).await?))
+pub async fn list(caller: Caller, Path(category): Path<CategoryId>, Query(query): Query<ScoresQuery>) -> Answer {
+    caller.app.limit_reading(&caller.actor, "scores:request")?;
+    Ok(Json(read_marks(&caller.app, &caller.actor, &category, query).await?))
 }
 
 /// `{scores, seq}` of a category, as the actor may see them.
@@ -75,17 +70,10 @@ fn into_category(mut body: Value, category: &CategoryId) -> Result<Value, Refusa
     request_body = SubmitScore,
     responses((status = 200, description = "{score, receipt}", body = Object), (status = 403, body = Problem),
         (status = 409, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem)))]
-pub async fn submit(
-    State(app): State<App>,
-    by: SignedIn,
-    key: IdempotencyKey,
-    Path(category): Path<CategoryId>,
-    Body(mut body): Body,
-) -> Answer {
-    let key = key.or_in(&mut body)?;
+pub async fn submit(caller: Caller, Path(category): Path<CategoryId>, Body(body): Body) -> Answer {
     let payload = into_category(body, &category)?;
     let command: SubmitScore = parse(payload.clone())?;
-    carry_out(&app, by, key, command, &payload).await
+    caller.carry_out(command, &payload).await
 }
 
 /// Gives or changes up to 200 marks in one transaction.
@@ -93,14 +81,7 @@ pub async fn submit(
     request_body = SubmitBatch,
     responses((status = 200, description = "{results, receipt}", body = Object), (status = 413, body = Problem),
         (status = 429, body = Problem)))]
-pub async fn submit_batch(
-    State(app): State<App>,
-    by: SignedIn,
-    key: IdempotencyKey,
-    Path(category): Path<CategoryId>,
-    Body(mut body): Body,
-) -> Answer {
-    let key = key.or_in(&mut body)?;
+pub async fn submit_batch(caller: Caller, Path(category): Path<CategoryId>, Body(mut body): Body) -> Answer {
     for item in body.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten() {
         // Only what is missing is put in: an item that names another category is decided, or refused, alone.
         if let Some(fields) = item.as_object_mut() {
@@ -108,29 +89,28 @@ pub async fn submit_batch(
         }
     }
     let command: SubmitBatch = parse(body.clone())?;
-    carry_out(&app, by, key, command, &body).await
+    caller.carry_out(command, &body).await
 }
 
 /// What the marks of a category come to; for its office only.
 #[utoipa::path(get, path = "/api/v1/categories/{id}/tally", tag = "scoring", params(("id" = CategoryId, Path)),
     responses((status = 200, description = "{categoryId, stage, tallyHash, complete, missing, ranking, warnings}", body = Object),
         (status = 403, body = Problem)))]
-pub async fn tally(State(app): State<App>, by: SignedIn, Path(category): Path<CategoryId>) -> Answer {
-    app.limit_reading(&by.actor, "tally")?;
-    tally::for_office(&app.state(), &by.user, &category)?;
-    Ok(Json(serde_json::to_value(app.tally(&category).await?).map_err(anyhow::Error::from)?))
+pub async fn tally(caller: Caller, Path(category): Path<CategoryId>) -> Answer {
+    caller.app.limit_reading(&caller.actor, "tally")?;
+    tally::for_office(&caller.app.state(), &caller.user, &category)?;
+    Ok(Json(serde_json::to_value(caller.app.tally(&category).await?).map_err(anyhow::Error::from)?))
 }
 
 /// How much of a category's marks is there; for its office only.
 #[utoipa::path(get, path = "/api/v1/categories/{id}/completeness", tag = "scoring", params(("id" = CategoryId, Path)),
     responses((status = 200, body = CompletenessView), (status = 403, body = Problem)))]
 pub async fn completeness(
-    State(app): State<App>,
-    by: SignedIn,
+    caller: Caller,
     Path(category): Path<CategoryId>,
 ) -> Result<Json<CompletenessView>, ApiError> {
-    app.limit_reading(&by.actor, "completeness")?;
-    tally::for_office(&app.state(), &by.user, &category)?;
-    let state = app.state_with(&category).await?;
-    Ok(Json(tally::completeness(&state, tally::for_office(&state, &by.user, &category)?)?))
+    caller.app.limit_reading(&caller.actor, "completeness")?;
+    tally::for_office(&caller.app.state(), &caller.user, &category)?;
+    let state = caller.app.state_with(&category).await?;
+    Ok(Json(tally::completeness(&state, tally::for_office(&state, &caller.user, &category)?)?))
 }

@@ -1,6 +1,6 @@
 //! The organiser's desk: the import document, and each part of it alone.
 
-use super::{Answer, carry_out};
+use super::{Answer, Caller};
 use crate::app::App;
 use crate::auth::password;
 use crate::auth::sessions::RevokeSessions;
@@ -15,16 +15,14 @@ use crate::setup::{
     DeleteCategory, DeleteContest, DeleteContestant, DeleteEvent, DisableUser, Mode, PutCategory, PutContest,
     PutContestant, PutEntries, PutEvent, PutUser, SetEventStatus,
 };
-use crate::state::State as Snapshot;
 use crate::transport::problem::{ApiError, Problem};
-use crate::transport::request::{IdempotencyKey, Json as Body, SignedIn};
+use crate::transport::request::Json as Body;
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use futures_util::future::try_join_all;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::sync::Arc;
 
 /// A part of an event says which event or contest it belongs to.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -61,14 +59,6 @@ fn created(answer: Answer) -> Created {
 
 fn removed(answer: Answer) -> Result<StatusCode, ApiError> {
     answer.map(|_| StatusCode::NO_CONTENT)
-}
-
-/// The state, for those who run the installation.
-fn desk(app: &App, by: &SignedIn, name: &'static str) -> Result<Arc<Snapshot>, ApiError> {
-    let state = app.state();
-    by.actor.must_run_installation(&state)?;
-    app.limit_reading(&by.actor, name)?;
-    Ok(state)
 }
 
 /// Takes a field out of a body, for what it belongs to.
@@ -140,135 +130,102 @@ async fn user_command(id: Option<UserId>, body: Value) -> Result<PutUser, ApiErr
 /// Takes an event with all that belongs to it, whole or not at all; JSON, or YAML as `application/yaml`.
 #[utoipa::path(post, path = "/api/v1/admin/import", tag = "set-up", request_body = Document,
     responses((status = 200, description = "what was taken, counted", body = Object), (status = 400, body = Problem), (status = 403, body = Problem)))]
-pub async fn import(State(app): State<App>, by: SignedIn, key: IdempotencyKey, source: String) -> Answer {
+pub async fn import(caller: Caller, source: String) -> Answer {
     // Nobody makes the server hash passwords who may not import.
-    by.actor.must_run_installation(&app.state())?;
-    let command = hashed(&app, import::read(&source)?).await?;
-    carry_out(&app, by, key, command, &Value::String(source)).await
+    caller.must_run_installation()?;
+    let command = hashed(&caller.app, import::read(&source)?).await?;
+    caller.carry_out(command, &Value::String(source)).await
 }
 
 /// Lists users.
 #[utoipa::path(get, path = "/api/v1/admin/users", tag = "set-up", params(PageQuery), responses((status = 200, description = "{items, nextCursor?}", body = Object)))]
-pub async fn users(State(app): State<App>, by: SignedIn, Query(query): Query<PageQuery>) -> Answer {
-    Ok(Json(list::users(&*desk(&app, &by, "admin:users")?, &query)?))
+pub async fn users(caller: Caller, Query(query): Query<PageQuery>) -> Answer {
+    Ok(Json(list::users(&*caller.desk("admin:users")?, &query)?))
 }
 
 /// Makes a user.
 #[utoipa::path(post, path = "/api/v1/admin/users", tag = "set-up", request_body = UserSpec, responses((status = 201, body = Object), (status = 409, body = Problem)))]
-pub async fn create_user(State(app): State<App>, by: SignedIn, key: IdempotencyKey, Body(body): Body) -> Created {
-    by.actor.must_run_installation(&app.state())?;
+pub async fn create_user(caller: Caller, Body(body): Body) -> Created {
+    caller.must_run_installation()?;
     let command = user_command(None, body.clone()).await?;
-    created(carry_out(&app, by, key, command, &body).await)
+    created(caller.carry_out(command, &body).await)
 }
 
 /// One user.
 #[utoipa::path(get, path = "/api/v1/admin/users/{id}", tag = "set-up", params(("id" = UserId, Path)), responses((status = 200, body = Object), (status = 404, body = Problem)))]
-pub async fn user(State(app): State<App>, by: SignedIn, Path(id): Path<UserId>) -> Answer {
-    Ok(Json(list::user(&*desk(&app, &by, "admin:users")?, &id)?))
+pub async fn user(caller: Caller, Path(id): Path<UserId>) -> Answer {
+    Ok(Json(list::user(&*caller.desk("admin:users")?, &id)?))
 }
 
 /// Changes a user; a new password or `active: false` ends their sessions.
 #[utoipa::path(put, path = "/api/v1/admin/users/{id}", tag = "set-up", params(("id" = UserId, Path)), request_body = UserSpec, responses((status = 200, body = Object)))]
-pub async fn put_user(
-    State(app): State<App>,
-    by: SignedIn,
-    key: IdempotencyKey,
-    Path(id): Path<UserId>,
-    Body(body): Body,
-) -> Answer {
-    by.actor.must_run_installation(&app.state())?;
+pub async fn put_user(caller: Caller, Path(id): Path<UserId>, Body(body): Body) -> Answer {
+    caller.must_run_installation()?;
     let command = user_command(Some(id.clone()), body.clone()).await?;
-    carry_out(&app, by, key, command, &json!({ "id": id, "user": body })).await
+    caller.carry_out(command, &json!({ "id": id, "user": body })).await
 }
 
 /// Switches a user off. Users are never removed: what they marked and signed keeps its author.
 #[utoipa::path(delete, path = "/api/v1/admin/users/{id}", tag = "set-up", params(("id" = UserId, Path)), responses((status = 204)))]
-pub async fn delete_user(
-    State(app): State<App>,
-    by: SignedIn,
-    key: IdempotencyKey,
-    Path(id): Path<UserId>,
-) -> Result<StatusCode, ApiError> {
+pub async fn delete_user(caller: Caller, Path(id): Path<UserId>) -> Result<StatusCode, ApiError> {
     let payload = json!({ "id": id });
-    removed(carry_out(&app, by, key, DisableUser { user: id }, &payload).await)
+    removed(caller.carry_out(DisableUser { user: id }, &payload).await)
 }
 
 /// Ends every session of a user.
 #[utoipa::path(post, path = "/api/v1/admin/users/{id}/revoke-sessions", tag = "set-up", params(("id" = UserId, Path)), responses((status = 200, description = "{userId, revoked}", body = Object)))]
-pub async fn revoke_sessions(
-    State(app): State<App>,
-    by: SignedIn,
-    key: IdempotencyKey,
-    Path(id): Path<UserId>,
-) -> Answer {
+pub async fn revoke_sessions(caller: Caller, Path(id): Path<UserId>) -> Answer {
     let payload = json!({ "id": id });
-    carry_out(&app, by, key, RevokeSessions { user: id }, &payload).await
+    caller.carry_out(RevokeSessions { user: id }, &payload).await
 }
 
 /// Lists events.
 #[utoipa::path(get, path = "/api/v1/admin/events", tag = "set-up", params(PageQuery), responses((status = 200, description = "{items, nextCursor?}", body = Object)))]
-pub async fn events(State(app): State<App>, by: SignedIn, Query(query): Query<PageQuery>) -> Answer {
-    Ok(Json(list::events(&*desk(&app, &by, "admin:events")?, &query)?))
+pub async fn events(caller: Caller, Query(query): Query<PageQuery>) -> Answer {
+    Ok(Json(list::events(&*caller.desk("admin:events")?, &query)?))
 }
 
 /// Makes an event.
 #[utoipa::path(post, path = "/api/v1/admin/events", tag = "set-up", request_body = EventSpec, responses((status = 201, body = Object), (status = 409, body = Problem)))]
-pub async fn create_event(State(app): State<App>, by: SignedIn, key: IdempotencyKey, Body(body): Body) -> Created {
+pub async fn create_event(caller: Caller, Body(body): Body) -> Created {
     let command = PutEvent { mode: Mode::Create, spec: parse(body.clone())? };
-    created(carry_out(&app, by, key, command, &body).await)
+    created(caller.carry_out(command, &body).await)
 }
 
 /// One event.
 #[utoipa::path(get, path = "/api/v1/admin/events/{id}", tag = "set-up", params(("id" = EventId, Path)), responses((status = 200, body = Object), (status = 404, body = Problem)))]
-pub async fn event(State(app): State<App>, by: SignedIn, Path(id): Path<EventId>) -> Answer {
-    Ok(Json(list::event_view(&*desk(&app, &by, "admin:events")?, &id)?))
+pub async fn event(caller: Caller, Path(id): Path<EventId>) -> Answer {
+    Ok(Json(list::event_view(&*caller.desk("admin:events")?, &id)?))
 }
 
 /// Changes an event.
 #[utoipa::path(put, path = "/api/v1/admin/events/{id}", tag = "set-up", params(("id" = EventId, Path)), request_body = EventSpec, responses((status = 200, body = Object)))]
-pub async fn put_event(
-    State(app): State<App>,
-    by: SignedIn,
-    key: IdempotencyKey,
-    Path(id): Path<EventId>,
-    Body(body): Body,
-) -> Answer {
+pub async fn put_event(caller: Caller, Path(id): Path<EventId>, Body(body): Body) -> Answer {
     let body = with_id(body, id.as_str())?;
     let command = PutEvent { mode: Mode::Update, spec: parse(body.clone())? };
-    carry_out(&app, by, key, command, &body).await
+    caller.carry_out(command, &body).await
 }
 
 /// Removes an event nothing was judged in.
 #[utoipa::path(delete, path = "/api/v1/admin/events/{id}", tag = "set-up", params(("id" = EventId, Path)), responses((status = 204), (status = 409, body = Problem)))]
-pub async fn delete_event(
-    State(app): State<App>,
-    by: SignedIn,
-    key: IdempotencyKey,
-    Path(id): Path<EventId>,
-) -> Result<StatusCode, ApiError> {
+pub async fn delete_event(caller: Caller, Path(id): Path<EventId>) -> Result<StatusCode, ApiError> {
     let payload = json!({ "id": id });
-    removed(carry_out(&app, by, key, DeleteEvent { event: id }, &payload).await)
+    removed(caller.carry_out(DeleteEvent { event: id }, &payload).await)
 }
 
 /// Moves an event on: draft, startlist, running, finished, official; back from startlist to draft and from finished to running.
 #[utoipa::path(patch, path = "/api/v1/admin/events/{id}/status", tag = "set-up", params(("id" = EventId, Path)), request_body = NewStatus,
     responses((status = 200, body = Object), (status = 400, description = "with currentStatus, requestedStatus, validTransitions", body = Problem)))]
-pub async fn event_status(
-    State(app): State<App>,
-    by: SignedIn,
-    key: IdempotencyKey,
-    Path(id): Path<EventId>,
-    Body(body): Body,
-) -> Answer {
+pub async fn event_status(caller: Caller, Path(id): Path<EventId>, Body(body): Body) -> Answer {
     let NewStatus { status } = parse(body.clone())?;
     let payload = json!({ "id": id, "to": body });
-    carry_out(&app, by, key, SetEventStatus { event: id, status }, &payload).await
+    caller.carry_out(SetEventStatus { event: id, status }, &payload).await
 }
 
 /// Lists contests.
 #[utoipa::path(get, path = "/api/v1/admin/contests", tag = "set-up", params(PageQuery), responses((status = 200, description = "{items, nextCursor?}", body = Object)))]
-pub async fn contests(State(app): State<App>, by: SignedIn, Query(query): Query<PageQuery>) -> Answer {
-    Ok(Json(list::contests(&*desk(&app, &by, "admin:contests")?, &query)?))
+pub async fn contests(caller: Caller, Query(query): Query<PageQuery>) -> Answer {
+    Ok(Json(list::contests(&*caller.desk("admin:contests")?, &query)?))
 }
 
 fn contest_command(mode: Mode, body: &Value) -> Result<PutContest, Refusal> {
@@ -283,45 +240,34 @@ fn contest_command(mode: Mode, body: &Value) -> Result<PutContest, Refusal> {
 
 /// Makes a contest: `{eventId, id, name, standings?}`.
 #[utoipa::path(post, path = "/api/v1/admin/contests", tag = "set-up", request_body = ContestSpec, responses((status = 201, body = Object), (status = 409, body = Problem)))]
-pub async fn create_contest(State(app): State<App>, by: SignedIn, key: IdempotencyKey, Body(body): Body) -> Created {
-    created(carry_out(&app, by, key, contest_command(Mode::Create, &body)?, &body).await)
+pub async fn create_contest(caller: Caller, Body(body): Body) -> Created {
+    created(caller.carry_out(contest_command(Mode::Create, &body)?, &body).await)
 }
 
 /// One contest.
 #[utoipa::path(get, path = "/api/v1/admin/contests/{id}", tag = "set-up", params(("id" = ContestId, Path)), responses((status = 200, body = Object), (status = 404, body = Problem)))]
-pub async fn contest(State(app): State<App>, by: SignedIn, Path(id): Path<ContestId>) -> Answer {
-    Ok(Json(list::contest_view(&*desk(&app, &by, "admin:contests")?, &id)?))
+pub async fn contest(caller: Caller, Path(id): Path<ContestId>) -> Answer {
+    Ok(Json(list::contest_view(&*caller.desk("admin:contests")?, &id)?))
 }
 
 /// Changes a contest.
 #[utoipa::path(put, path = "/api/v1/admin/contests/{id}", tag = "set-up", params(("id" = ContestId, Path)), request_body = ContestSpec, responses((status = 200, body = Object)))]
-pub async fn put_contest(
-    State(app): State<App>,
-    by: SignedIn,
-    key: IdempotencyKey,
-    Path(id): Path<ContestId>,
-    Body(body): Body,
-) -> Answer {
+pub async fn put_contest(caller: Caller, Path(id): Path<ContestId>, Body(body): Body) -> Answer {
     let body = with_id(body, id.as_str())?;
-    carry_out(&app, by, key, contest_command(Mode::Update, &body)?, &body).await
+    caller.carry_out(contest_command(Mode::Update, &body)?, &body).await
 }
 
 /// Removes a contest nothing was judged in.
 #[utoipa::path(delete, path = "/api/v1/admin/contests/{id}", tag = "set-up", params(("id" = ContestId, Path)), responses((status = 204), (status = 409, body = Problem)))]
-pub async fn delete_contest(
-    State(app): State<App>,
-    by: SignedIn,
-    key: IdempotencyKey,
-    Path(id): Path<ContestId>,
-) -> Result<StatusCode, ApiError> {
+pub async fn delete_contest(caller: Caller, Path(id): Path<ContestId>) -> Result<StatusCode, ApiError> {
     let payload = json!({ "id": id });
-    removed(carry_out(&app, by, key, DeleteContest { contest: id }, &payload).await)
+    removed(caller.carry_out(DeleteContest { contest: id }, &payload).await)
 }
 
 /// Lists categories.
 #[utoipa::path(get, path = "/api/v1/admin/categories", tag = "set-up", params(PageQuery), responses((status = 200, description = "{items, nextCursor?}", body = Object)))]
-pub async fn categories(State(app): State<App>, by: SignedIn, Query(query): Query<PageQuery>) -> Answer {
-    Ok(Json(list::categories(&*desk(&app, &by, "admin:categories")?, &query)?))
+pub async fn categories(caller: Caller, Query(query): Query<PageQuery>) -> Answer {
+    Ok(Json(list::categories(&*caller.desk("admin:categories")?, &query)?))
 }
 
 fn category_command(mode: Mode, body: &Value) -> Result<PutCategory, Refusal> {
@@ -332,151 +278,106 @@ fn category_command(mode: Mode, body: &Value) -> Result<PutCategory, Refusal> {
 
 /// Makes a category: `{contestId, id, name, rules, criteria, …}`.
 #[utoipa::path(post, path = "/api/v1/admin/categories", tag = "set-up", request_body = CategorySpec, responses((status = 201, body = Object), (status = 409, body = Problem)))]
-pub async fn create_category(State(app): State<App>, by: SignedIn, key: IdempotencyKey, Body(body): Body) -> Created {
-    created(carry_out(&app, by, key, category_command(Mode::Create, &body)?, &body).await)
+pub async fn create_category(caller: Caller, Body(body): Body) -> Created {
+    created(caller.carry_out(category_command(Mode::Create, &body)?, &body).await)
 }
 
 /// One category, with its criteria and entries.
 #[utoipa::path(get, path = "/api/v1/admin/categories/{id}", tag = "set-up", params(("id" = CategoryId, Path)), responses((status = 200, body = Object), (status = 404, body = Problem)))]
-pub async fn category(State(app): State<App>, by: SignedIn, Path(id): Path<CategoryId>) -> Answer {
-    Ok(Json(list::category_view(&*desk(&app, &by, "admin:categories")?, &id)?))
+pub async fn category(caller: Caller, Path(id): Path<CategoryId>) -> Answer {
+    Ok(Json(list::category_view(&*caller.desk("admin:categories")?, &id)?))
 }
 
 /// Changes a category; the ranges of criteria stay once there are marks.
 #[utoipa::path(put, path = "/api/v1/admin/categories/{id}", tag = "set-up", params(("id" = CategoryId, Path)), request_body = CategorySpec, responses((status = 200, body = Object)))]
-pub async fn put_category(
-    State(app): State<App>,
-    by: SignedIn,
-    key: IdempotencyKey,
-    Path(id): Path<CategoryId>,
-    Body(body): Body,
-) -> Answer {
+pub async fn put_category(caller: Caller, Path(id): Path<CategoryId>, Body(body): Body) -> Answer {
     let body = with_id(body, id.as_str())?;
-    carry_out(&app, by, key, category_command(Mode::Update, &body)?, &body).await
+    caller.carry_out(category_command(Mode::Update, &body)?, &body).await
 }
 
 /// Removes a category nothing was judged in.
 #[utoipa::path(delete, path = "/api/v1/admin/categories/{id}", tag = "set-up", params(("id" = CategoryId, Path)), responses((status = 204), (status = 409, body = Problem)))]
-pub async fn delete_category(
-    State(app): State<App>,
-    by: SignedIn,
-    key: IdempotencyKey,
-    Path(id): Path<CategoryId>,
-) -> Result<StatusCode, ApiError> {
+pub async fn delete_category(caller: Caller, Path(id): Path<CategoryId>) -> Result<StatusCode, ApiError> {
     let payload = json!({ "id": id });
-    removed(carry_out(&app, by, key, DeleteCategory { category: id }, &payload).await)
+    removed(caller.carry_out(DeleteCategory { category: id }, &payload).await)
 }
 
 /// Replaces the start list of a category.
 #[utoipa::path(put, path = "/api/v1/admin/categories/{id}/entries", tag = "set-up", params(("id" = CategoryId, Path)), request_body = Entries, responses((status = 200, body = Object)))]
-pub async fn put_entries(
-    State(app): State<App>,
-    by: SignedIn,
-    key: IdempotencyKey,
-    Path(id): Path<CategoryId>,
-    Body(body): Body,
-) -> Answer {
+pub async fn put_entries(caller: Caller, Path(id): Path<CategoryId>, Body(body): Body) -> Answer {
     let Entries { entries } = parse(body.clone())?;
     let payload = json!({ "id": id, "list": body });
-    carry_out(&app, by, key, PutEntries { category: id, entries }, &payload).await
+    caller.carry_out(PutEntries { category: id, entries }, &payload).await
 }
 
 /// Lists contestants.
 #[utoipa::path(get, path = "/api/v1/admin/contestants", tag = "set-up", params(PageQuery), responses((status = 200, description = "{items, nextCursor?}", body = Object)))]
-pub async fn contestants(State(app): State<App>, by: SignedIn, Query(query): Query<PageQuery>) -> Answer {
-    Ok(Json(list::contestants(&*desk(&app, &by, "admin:contestants")?, &query)?))
+pub async fn contestants(caller: Caller, Query(query): Query<PageQuery>) -> Answer {
+    Ok(Json(list::contestants(&*caller.desk("admin:contestants")?, &query)?))
 }
 
 /// Makes a contestant.
 #[utoipa::path(post, path = "/api/v1/admin/contestants", tag = "set-up", request_body = ContestantSpec, responses((status = 201, body = Object), (status = 409, body = Problem)))]
-pub async fn create_contestant(State(app): State<App>, by: SignedIn, key: IdempotencyKey, Body(body): Body) -> Created {
+pub async fn create_contestant(caller: Caller, Body(body): Body) -> Created {
     let command = PutContestant { mode: Mode::Create, spec: parse(body.clone())? };
-    created(carry_out(&app, by, key, command, &body).await)
+    created(caller.carry_out(command, &body).await)
 }
 
 /// One contestant.
 #[utoipa::path(get, path = "/api/v1/admin/contestants/{id}", tag = "set-up", params(("id" = ContestantId, Path)), responses((status = 200, body = Object), (status = 404, body = Problem)))]
-pub async fn contestant(State(app): State<App>, by: SignedIn, Path(id): Path<ContestantId>) -> Answer {
-    Ok(Json(list::contestant_view(&*desk(&app, &by, "admin:contestants")?, &id)?))
+pub async fn contestant(caller: Caller, Path(id): Path<ContestantId>) -> Answer {
+    Ok(Json(list::contestant_view(&*caller.desk("admin:contestants")?, &id)?))
 }
 
 /// Changes a contestant.
 #[utoipa::path(put, path = "/api/v1/admin/contestants/{id}", tag = "set-up", params(("id" = ContestantId, Path)), request_body = ContestantSpec, responses((status = 200, body = Object)))]
-pub async fn put_contestant(
-    State(app): State<App>,
-    by: SignedIn,
-    key: IdempotencyKey,
-    Path(id): Path<ContestantId>,
-    Body(body): Body,
-) -> Answer {
+pub async fn put_contestant(caller: Caller, Path(id): Path<ContestantId>, Body(body): Body) -> Answer {
     let body = with_id(body, id.as_str())?;
     let command = PutContestant { mode: Mode::Update, spec: parse(body.clone())? };
-    carry_out(&app, by, key, command, &body).await
+    caller.carry_out(command, &body).await
 }
 
 /// Removes a contestant who is entered nowhere.
 #[utoipa::path(delete, path = "/api/v1/admin/contestants/{id}", tag = "set-up", params(("id" = ContestantId, Path)), responses((status = 204), (status = 409, body = Problem)))]
-pub async fn delete_contestant(
-    State(app): State<App>,
-    by: SignedIn,
-    key: IdempotencyKey,
-    Path(id): Path<ContestantId>,
-) -> Result<StatusCode, ApiError> {
+pub async fn delete_contestant(caller: Caller, Path(id): Path<ContestantId>) -> Result<StatusCode, ApiError> {
     let payload = json!({ "id": id });
-    removed(carry_out(&app, by, key, DeleteContestant { contestant: id }, &payload).await)
+    removed(caller.carry_out(DeleteContestant { contestant: id }, &payload).await)
 }
 
 /// Lists assignments, the removed ones included.
 #[utoipa::path(get, path = "/api/v1/admin/assignments", tag = "set-up", params(PageQuery), responses((status = 200, description = "{items, nextCursor?}", body = Object)))]
-pub async fn assignments(State(app): State<App>, by: SignedIn, Query(query): Query<PageQuery>) -> Answer {
-    Ok(Json(list::assignments(&*desk(&app, &by, "admin:assignments")?, &query)?))
+pub async fn assignments(caller: Caller, Query(query): Query<PageQuery>) -> Answer {
+    Ok(Json(list::assignments(&*caller.desk("admin:assignments")?, &query)?))
 }
 
 /// Gives a hat on a category, a contest or an event.
 #[utoipa::path(post, path = "/api/v1/admin/assignments", tag = "set-up", request_body = CreateAssignment, responses((status = 201, description = "{assignment}", body = Object)))]
-pub async fn create_assignment(
-    State(app): State<App>,
-    by: SignedIn,
-    key: IdempotencyKey,
-    Body(mut body): Body,
-) -> Created {
-    let key = key.or_in(&mut body)?;
+pub async fn create_assignment(caller: Caller, Body(body): Body) -> Created {
     let command: CreateAssignment = parse(body.clone())?;
-    created(carry_out(&app, by, key, command, &body).await)
+    created(caller.carry_out(command, &body).await)
 }
 
 /// One assignment.
 #[utoipa::path(get, path = "/api/v1/admin/assignments/{id}", tag = "set-up", params(("id" = AssignmentId, Path)), responses((status = 200, body = Object), (status = 404, body = Problem)))]
-pub async fn assignment(State(app): State<App>, by: SignedIn, Path(id): Path<AssignmentId>) -> Answer {
-    Ok(Json(list::assignment(&*desk(&app, &by, "admin:assignments")?, &id)?))
+pub async fn assignment(caller: Caller, Path(id): Path<AssignmentId>) -> Answer {
+    Ok(Json(list::assignment(&*caller.desk("admin:assignments")?, &id)?))
 }
 
 /// Changes whether the marks of a judge enter the tally: `{counts}`. Everything else of a hat is given anew.
 #[utoipa::path(put, path = "/api/v1/admin/assignments/{id}", tag = "set-up", params(("id" = AssignmentId, Path)), request_body = Object, responses((status = 200, description = "{assignment}", body = Object)))]
-pub async fn put_assignment(
-    State(app): State<App>,
-    by: SignedIn,
-    key: IdempotencyKey,
-    Path(id): Path<AssignmentId>,
-    Body(body): Body,
-) -> Answer {
+pub async fn put_assignment(caller: Caller, Path(id): Path<AssignmentId>, Body(body): Body) -> Answer {
     #[derive(Deserialize)]
     struct Change {
         counts: bool,
     }
     let Change { counts } = parse(body.clone())?;
     let payload = json!({ "id": id, "change": body });
-    carry_out(&app, by, key, ChangeAssignment { id, counts }, &payload).await
+    caller.carry_out(ChangeAssignment { id, counts }, &payload).await
 }
 
 /// Takes a hat away; that it was worn stays known.
 #[utoipa::path(delete, path = "/api/v1/admin/assignments/{id}", tag = "set-up", params(("id" = AssignmentId, Path)), responses((status = 204), (status = 409, body = Problem)))]
-pub async fn delete_assignment(
-    State(app): State<App>,
-    by: SignedIn,
-    key: IdempotencyKey,
-    Path(id): Path<AssignmentId>,
-) -> Result<StatusCode, ApiError> {
+pub async fn delete_assignment(caller: Caller, Path(id): Path<AssignmentId>) -> Result<StatusCode, ApiError> {
     let payload = json!({ "id": id });
-    removed(carry_out(&app, by, key, RemoveAssignment { id }, &payload).await)
+    removed(caller.carry_out(RemoveAssignment { id }, &payload).await)
 }
