@@ -54,10 +54,10 @@ lint: build-tools
 
 # The schema is tried on PostgreSQL too: on the server of TEST_POSTGRES, else on one of this machine that lets us in.
 test-rust: build-tools
-	@if [ -z "$$TEST_POSTGRES" ] && psql -qtAc 'select 1' '$(LOCAL_POSTGRES)' >/dev/null 2>&1; then \
+	@if [ -z "$${TEST_POSTGRES:-}" ] && psql -qtAc 'select 1' '$(LOCAL_POSTGRES)' >/dev/null 2>&1; then \
 		TEST_POSTGRES='$(LOCAL_POSTGRES)'; export TEST_POSTGRES; \
 	fi; \
-	[ -n "$$TEST_POSTGRES" ] || echo 'skipped: the schema on PostgreSQL; TEST_POSTGRES=postgres://… names a server'; \
+	[ -n "$${TEST_POSTGRES:-}" ] || echo 'skipped: the schema on PostgreSQL; TEST_POSTGRES=postgres://… names a server'; \
 	set -x; cargo test --workspace --locked
 
 # The debug binary comes with the build of the tests: a build of its own would compile the dependencies once more.
