@@ -10,7 +10,6 @@ use crate::db::row::{Change, Row};
 use crate::error::Refusal;
 use crate::events::event::{Event, Text};
 use crate::events::log::{LogEntry, LogHead, Origin, Receipt};
-use crate::ids::CategoryId;
 use crate::state::State;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -38,9 +37,12 @@ pub trait Decide {
     /// Why not.
     fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal>;
 
-    /// The categories whose marks it needs.
-    fn boards(&self) -> Vec<CategoryId> {
-        Vec::new()
+    /// What is answered once everything that follows has settled.
+    ///
+    /// # Errors
+    /// When the answer cannot be made.
+    fn settled(&self, answer: Value, _: &Draft) -> Result<Value, Refusal> {
+        Ok(answer)
     }
 
     /// How much of its rate limit it takes.
@@ -149,12 +151,8 @@ impl Draft {
         let lane_seq = self.state.lane_seq(&lane) + 1;
         for (field, text) in event.texts() {
             if let Text::Known { body, salt } = text {
-                let row = log_text::Model {
-                    seq: self.state.head.seq + 1,
-                    field: field.to_owned(),
-                    salt: salt.clone(),
-                    body: body.clone(),
-                };
+                let row =
+                    log_text::Model { seq: self.state.head.seq + 1, field, salt: salt.clone(), body: body.clone() };
                 self.changes.push(Change::Put(row.into()));
             }
         }
@@ -166,6 +164,12 @@ impl Draft {
         let receipt = entry.receipt();
         self.entries.push(Arc::new(entry));
         receipt
+    }
+
+    /// The facts so far.
+    #[must_use]
+    pub fn entries(&self) -> &[Arc<LogEntry>] {
+        &self.entries
     }
 
     /// A new id.

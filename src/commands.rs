@@ -2,9 +2,11 @@
 
 use crate::auth::actor::Actor;
 use crate::auth::sessions::{EndSession, OpenSession, RevokeSessions, RotateSession};
+use crate::certification;
+use crate::certification::judges::{CertifySheet, SignFinal};
+use crate::certification::officers::{RejectStage, SignStage};
 use crate::command::{Decide, Draft, Limit};
 use crate::error::Refusal;
-use crate::ids::CategoryId;
 use crate::scores::{SubmitBatch, SubmitScore};
 use crate::setup::assignments::{ChangeAssignment, CreateAssignment, RemoveAssignment};
 use crate::setup::import::ImportDocument;
@@ -54,6 +56,14 @@ commands!(
     Scores,
     SubmitBatch = "scores:submitBatch",
     Scores,
+    CertifySheet = "scores:certify",
+    Commands,
+    SignFinal = "scores:final",
+    Commands,
+    SignStage = "certification:sign",
+    Commands,
+    RejectStage = "certification:reject",
+    Commands,
     CreateAssignment = "assignment:created",
     Commands,
     RemoveAssignment = "assignment:remove",
@@ -115,13 +125,9 @@ impl Command {
     /// Why not.
     pub fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
         self.admits(&draft.actor, &draft.state)?;
-        self.as_decide().decide(draft)
-    }
-
-    /// The categories whose marks it needs.
-    #[must_use]
-    pub fn boards(&self) -> Vec<CategoryId> {
-        self.as_decide().boards()
+        let answer = self.as_decide().decide(draft)?;
+        certification::settle::settle(draft)?;
+        self.as_decide().settled(answer, draft)
     }
 
     /// How much of its rate limit it takes.

@@ -167,6 +167,12 @@ pub enum Refusal {
     Duplicate { what: &'static str, id: String },
     #[error("the sheet is certified; ask for an uncertification to change it")]
     Certified,
+    #[error("something else stands there than what was signed")]
+    HashMismatch { current: String },
+    #[error("flag {0} is open")]
+    OpenFlags(String),
+    #[error("{0}")]
+    SeparationOfDuties(&'static str),
     #[error("{0}")]
     Locked(String),
     #[error("{0}")]
@@ -181,6 +187,9 @@ pub enum Refusal {
     TooLarge { what: &'static str, max: usize },
     #[error("the server is busy; try again")]
     Overloaded,
+    /// Never told to anybody: the writer reads the marks and decides again.
+    #[error("the marks of category {0} are not in memory")]
+    BoardNeeded(crate::ids::CategoryId),
     #[error("something went wrong on the server")]
     Internal,
 }
@@ -223,12 +232,15 @@ impl Refusal {
             Self::ConflictVersion { .. } => Code::ConflictVersion,
             Self::Duplicate { .. } => Code::Duplicate,
             Self::Certified => Code::Certified,
+            Self::HashMismatch { .. } => Code::HashMismatch,
+            Self::OpenFlags(_) => Code::OpenFlags,
+            Self::SeparationOfDuties(_) => Code::SeparationOfDuties,
             Self::Locked(_) => Code::Locked,
             Self::State(_) => Code::State,
             Self::IdempotencyMismatch => Code::IdempotencyMismatch,
             Self::RateLimit { .. } => Code::RateLimit,
             Self::TooLarge { .. } => Code::TooLarge,
-            Self::Overloaded => Code::Overloaded,
+            Self::Overloaded | Self::BoardNeeded(_) => Code::Overloaded,
             Self::Internal => Code::Internal,
         }
     }
@@ -256,8 +268,11 @@ impl Refusal {
 
     /// What stands now, where the caller may see it.
     #[must_use]
-    pub fn current(&self) -> Option<&Value> {
-        if let Self::ConflictVersion { current, .. } = self { current.as_ref() } else { None }
+    pub fn current(&self) -> Option<Value> {
+        if let Self::HashMismatch { current } = self {
+            return Some(Value::String(current.clone()));
+        }
+        if let Self::ConflictVersion { current, .. } = self { current.clone() } else { None }
     }
 }
 
@@ -333,7 +348,7 @@ impl ErrorView {
             event: event.map(str::to_owned),
             field: refusal.field().map(str::to_owned),
             retry_after_ms: refusal.retry_after().map(millis),
-            current: refusal.current().cloned(),
+            current: refusal.current(),
             correlation_id,
         }
     }

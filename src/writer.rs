@@ -5,7 +5,7 @@
 
 use crate::auth::actor::Actor;
 use crate::clock::{Chance, Clock, Micros};
-use crate::command::Draft;
+use crate::command::{Decision, Draft};
 use crate::commands::Command;
 use crate::db::entity::{command, log_entry, log_head, session};
 use crate::db::row::{Change, Row, Table, Writes, tables};
@@ -15,7 +15,6 @@ use crate::events::dispatcher::Handover;
 use crate::events::log::LogEntry;
 use crate::ids::CategoryId;
 use crate::metrics::Metrics;
-use crate::state::rights::Seat;
 use crate::state::{State, load};
 use arc_swap::ArcSwap;
 use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder};
@@ -226,7 +225,6 @@ impl Writer {
 
     fn carry_out(&mut self, jobs: &[Box<Job>]) -> Vec<Outcome> {
         for _ in 0..TRIES_MAX {
-            self.load_boards_for(jobs);
             let (batch, outcomes) = self.decide(jobs);
             if batch.writes.is_empty() {
                 return outcomes;
@@ -300,9 +298,7 @@ impl Writer {
         }
         let command_id: Arc<str> =
             job.command_id.as_deref().map_or_else(|| self.chance.id(now).to_string().into(), Into::into);
-        let mut draft = Draft::new(batch.state.clone(), job.actor.clone(), command_id, now, self.chance.clone());
-        let answer = job.command.decide(&mut draft)?;
-        let decision = draft.finish();
+        let (answer, decision) = self.decide_with_boards(job, now, &command_id, batch)?;
         batch.state = decision.state;
         batch.entries.extend(decision.entries);
         for change in &decision.changes {
@@ -323,16 +319,24 @@ impl Writer {
         Ok(answer)
     }
 
-    /// Reads the marks the jobs are decided on. A stranger's wish loads nothing: it will be refused without them. A board
-    /// that cannot be read refuses its commands one by one, as they are decided.
-    fn load_boards_for(&mut self, jobs: &[Box<Job>]) {
-        for job in jobs {
-            for id in job.command.boards() {
-                let Some(category) = self.state.categories.get(&id) else { continue };
-                let runs = job.actor.must_run_installation(&self.state).is_ok();
-                if runs || job.actor.seat(&self.state, category) != Seat::Stranger {
-                    let _refused_later = self.load_board(&id);
+    /// Decides, reading the boards it asks for: each is asked for once, so it comes to an end.
+    fn decide_with_boards(
+        &mut self,
+        job: &Job,
+        now: Micros,
+        command_id: &Arc<str>,
+        batch: &mut Batch,
+    ) -> Result<(Value, Decision), Refusal> {
+        loop {
+            let (state, actor) = (batch.state.clone(), job.actor.clone());
+            let mut draft = Draft::new(state, actor, Arc::clone(command_id), now, self.chance.clone());
+            match job.command.decide(&mut draft) {
+                Err(Refusal::BoardNeeded(category)) => {
+                    self.load_board(&category)?;
+                    let board = self.state.board(&category)?.clone();
+                    batch.state.boards.insert(category, board);
                 }
+                outcome => return outcome.map(|answer| (answer, draft.finish())),
             }
         }
     }

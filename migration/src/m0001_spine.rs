@@ -1,5 +1,6 @@
 //! The spine: identity, set-up, marks, the log and what makes commands idempotent.
 
+use super::shapes::{index, table};
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{big_integer, big_integer_null, boolean, string, string_null, text, text_null};
 
@@ -9,33 +10,6 @@ impl MigrationName for Migration {
     fn name(&self) -> &'static str {
         "m0001_spine"
     }
-}
-
-/// A table by name, its columns, its key.
-fn table(name: &'static str, columns: Vec<ColumnDef>, key: &[&'static str]) -> TableCreateStatement {
-    let mut create = Table::create();
-    create.table(Alias::new(name));
-    for column in columns {
-        create.col(column);
-    }
-    let mut primary = Index::create();
-    for column in key {
-        primary.col(Alias::new(*column));
-    }
-    create.primary_key(&mut primary);
-    create
-}
-
-fn index(name: &'static str, on: &'static str, columns: &[&'static str], unique: bool) -> IndexCreateStatement {
-    let mut create = Index::create();
-    create.name(name).table(Alias::new(on));
-    for column in columns {
-        create.col(Alias::new(*column));
-    }
-    if unique {
-        create.unique();
-    }
-    create
 }
 
 fn tables() -> Vec<TableCreateStatement> {

@@ -2,9 +2,10 @@
 //! folded into the state and written, many to a statement, when the batch commits.
 
 use super::entity::{
-    assignment, category, command, contest, contestant, criterion, entry, event, lane, log_entry, log_head, log_text,
-    mark, race, race_participant, session, user,
+    approval, assignment, category, certification, command, contest, contestant, criterion, decision, entry, event,
+    judge_final, lane, log_entry, log_head, log_text, mark, race, race_participant, session, sheet, signature, user,
 };
+use crate::ids::CategoryId;
 use indexmap::IndexMap;
 use sea_orm::{Iden, Iterable, ModelTrait, PrimaryKeyToColumn, Value};
 
@@ -92,8 +93,46 @@ rows!(
     Race(race),
     RaceParticipant(race_participant),
     Session(session),
+    Approval(approval),
+    Certification(certification),
+    Decision(decision),
+    JudgeFinal(judge_final),
+    Sheet(sheet),
+    Signature(signature),
     User(user),
 );
+
+impl Row {
+    /// The category whose board it belongs to.
+    #[must_use]
+    pub fn board(&self) -> Option<&CategoryId> {
+        match self {
+            Self::Mark(row) => Some(&row.category_id),
+            Self::Certification(row) => Some(&row.category_id),
+            Self::Sheet(row) => Some(&row.category_id),
+            Self::JudgeFinal(row) => Some(&row.category_id),
+            Self::Signature(row) => Some(&row.category_id),
+            Self::Decision(row) => Some(&row.category_id),
+            Self::Approval(row) => Some(&row.category_id),
+            Self::Assignment(_)
+            | Self::Category(_)
+            | Self::Command(_)
+            | Self::Contest(_)
+            | Self::Contestant(_)
+            | Self::Criterion(_)
+            | Self::Entry(_)
+            | Self::Event(_)
+            | Self::Lane(_)
+            | Self::LogEntry(_)
+            | Self::LogHead(_)
+            | Self::LogText(_)
+            | Self::Race(_)
+            | Self::RaceParticipant(_)
+            | Self::Session(_)
+            | Self::User(_) => None,
+        }
+    }
+}
 
 /// What a decision does to a table.
 #[derive(Clone, Debug, PartialEq)]

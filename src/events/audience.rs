@@ -10,7 +10,8 @@
 
 use super::room::{Lane, Room};
 use super::view::{
-    AnyView, AssignmentNew, AssignmentRemoved, FullScore, MaskedScore, OwnScore, TallyUpdated, Tick, View,
+    AnyView, AssignmentNew, AssignmentRemoved, FullCertification, FullScore, MaskedScore, OwnScore, PlainCertification,
+    TallyUpdated, Tick, View,
 };
 use crate::auth::role::{Hat, Role};
 use crate::ids::{CategoryId, UserId};
@@ -92,6 +93,8 @@ impl Admits<MaskedScore> for Panel<'_> {}
 impl Admits<Tick> for Panel<'_> {}
 impl Admits<FullScore> for Office<'_> {}
 impl Admits<TallyUpdated> for Office<'_> {}
+impl Admits<FullCertification> for Office<'_> {}
+impl Admits<PlainCertification> for Members<'_> {}
 impl Admits<AssignmentNew> for Person<'_> {}
 impl Admits<AssignmentRemoved> for Person<'_> {}
 impl Admits<Tick> for Members<'_> {}

@@ -6,11 +6,14 @@
 use super::audience::{Author, Delivery, Members, Office, Panel, Person};
 use super::log::commitment;
 use super::room::Lane;
-use super::view::{AssignmentNew, AssignmentRemoved, FullScore, MaskedScore, OwnScore, Tick};
+use super::view::{
+    AssignmentNew, AssignmentRemoved, FullCertification, FullScore, MaskedScore, OwnScore, PlainCertification, Tick,
+};
 use crate::auth::role::Hat;
 use crate::clock::Micros;
 use crate::db::entity::assignment::AssignmentStatus;
 use crate::db::entity::category::JudgeVisibility;
+use crate::db::entity::certification::Stage;
 use crate::db::entity::mark::MarkStatus;
 use crate::ids::{AssignmentId, CategoryId, ContestId, ContestantId, CriterionId, EventId, MarkId, SessionId, UserId};
 use crate::ranking::Mark;
@@ -156,6 +159,70 @@ pub struct ContestantsChanged {
     pub contestant_ids: Vec<ContestantId>,
 }
 
+/// A signature under a stage of a category.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignatureFact {
+    /// The stage that was reached by it.
+    pub stage: Stage,
+    /// Who signed.
+    pub user_id: UserId,
+    /// The name they signed with.
+    pub signature_name: Text,
+    /// When.
+    pub at: Micros,
+    /// Put in its place by an ADMIN, by the event's leave.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub overridden: bool,
+}
+
+/// How many judges have done how much. Counts only: nothing of what was marked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all(serialize = "camelCase"))]
+pub struct JudgeProgress {
+    /// Counting judges with an active hat.
+    pub judges: usize,
+    /// Those of them who have signed FINAL.
+    pub finals: usize,
+    /// Sheets certified.
+    pub sheets: usize,
+    /// Sheets there will be.
+    #[serde(alias = "expectedSheets")]
+    pub expected_sheets: usize,
+}
+
+/// The certification of a category moved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificationUpdated {
+    /// Which.
+    pub category_id: CategoryId,
+    /// Its contest.
+    pub contest_id: ContestId,
+    /// Its event.
+    pub event_id: EventId,
+    /// How far it is.
+    pub stage: Stage,
+    /// How far its judges are.
+    pub judge_progress: JudgeProgress,
+    /// The signatures that stand.
+    pub signatures: Vec<SignatureFact>,
+    /// What the next signature binds, once every judge is done.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tally_hash: Option<String>,
+    /// Signatures were given that no longer stand.
+    pub voided: bool,
+    /// Why it was sent back, until the next signature.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rejection_reason: Option<Text>,
+    /// When the board signed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub certified_at: Option<Micros>,
+    /// Who signed for the board.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub certified_by: Option<UserId>,
+    /// When it moved.
+    pub updated_at: Micros,
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -174,6 +241,8 @@ pub enum Event {
     SetupChanged(SetupChanged),
     /// Contestants changed.
     ContestantsChanged(ContestantsChanged),
+    /// The certification of a category moved.
+    CertificationUpdated(CertificationUpdated),
 }
 
 /// What a node that did not decide a fact itself has to read again.
@@ -212,6 +281,7 @@ impl Event {
             Self::SessionChanged(_) => "session_changed",
             Self::SetupChanged(_) => "setup_changed",
             Self::ContestantsChanged(_) => "contestants_changed",
+            Self::CertificationUpdated(_) => "certification_updated",
         }
     }
 
@@ -225,6 +295,7 @@ impl Event {
             Self::SessionChanged(fact) => Lane::User(fact.user_id.clone()),
             Self::SetupChanged(fact) => Lane::Event(fact.event_id.clone()),
             Self::ContestantsChanged(_) => Lane::System,
+            Self::CertificationUpdated(fact) => Lane::Category(fact.category_id.clone()),
         }
     }
 
@@ -238,6 +309,7 @@ impl Event {
             Self::SessionChanged(fact) => Scope::User(fact.user_id.clone()),
             Self::SetupChanged(fact) => Scope::Event(fact.event_id.clone()),
             Self::ContestantsChanged(_) => Scope::Contestants,
+            Self::CertificationUpdated(fact) => Scope::Marks(fact.category_id.clone()),
         }
     }
 
@@ -249,7 +321,10 @@ impl Event {
             Self::UserChanged(fact) => Moves::User(&fact.user_id),
             Self::SessionChanged(fact) if fact.ended => Moves::User(&fact.user_id),
             Self::SetupChanged(fact) => Moves::Event(&fact.event_id),
-            Self::SessionChanged(_) | Self::ScoreUpdated(_) | Self::ContestantsChanged(_) => Moves::Nobody,
+            Self::SessionChanged(_)
+            | Self::ScoreUpdated(_)
+            | Self::ContestantsChanged(_)
+            | Self::CertificationUpdated(_) => Moves::Nobody,
         }
     }
 
@@ -258,6 +333,7 @@ impl Event {
     pub fn tallies(&self, state: &State) -> Vec<CategoryId> {
         match self {
             Self::ScoreUpdated(fact) => vec![fact.category_id.clone()],
+            Self::CertificationUpdated(fact) => vec![fact.category_id.clone()],
             Self::AssignmentNew(fact) | Self::AssignmentRemoved(fact) if fact.hat.judges() => state
                 .categories_of(&fact.event_id)
                 .filter(|category| fact.contest_id.as_ref().is_none_or(|id| *id == category.row.contest_id))
@@ -293,6 +369,10 @@ impl Event {
             }
             Self::AssignmentNew(fact) => vec![Delivery::of(&Person(&fact.judge_id), AssignmentNew::of(fact))],
             Self::AssignmentRemoved(fact) => vec![Delivery::of(&Person(&fact.judge_id), AssignmentRemoved::of(fact))],
+            Self::CertificationUpdated(fact) => vec![
+                Delivery::of(&Office(&fact.category_id), FullCertification::of(fact)),
+                Delivery::of(&Members(&self.lane()), PlainCertification::of(fact)),
+            ],
             Self::UserChanged(_) | Self::SessionChanged(_) | Self::SetupChanged(_) | Self::ContestantsChanged(_) => {
                 vec![]
             }
@@ -304,9 +384,16 @@ impl Event {
 
     /// The free texts in it, by field.
     #[must_use]
-    pub fn texts(&self) -> Vec<(&'static str, &Text)> {
+    pub fn texts(&self) -> Vec<(String, &Text)> {
         match self {
-            Self::ScoreUpdated(fact) => fact.comment.iter().map(|text| ("comment", text)).collect(),
+            Self::ScoreUpdated(fact) => fact.comment.iter().map(|text| ("comment".to_owned(), text)).collect(),
+            Self::CertificationUpdated(fact) => {
+                let names = fact.signatures.iter().enumerate();
+                names
+                    .map(|(at, signature)| (format!("signatures.{at}"), &signature.signature_name))
+                    .chain(fact.rejection_reason.iter().map(|text| ("rejection_reason".to_owned(), text)))
+                    .collect()
+            }
             Self::AssignmentNew(_)
             | Self::AssignmentRemoved(_)
             | Self::UserChanged(_)
@@ -316,13 +403,30 @@ impl Event {
         }
     }
 
+    fn text_mut(&mut self, field: &str) -> Option<&mut Text> {
+        match self {
+            Self::ScoreUpdated(fact) => fact.comment.as_mut().filter(|_| field == "comment"),
+            Self::CertificationUpdated(fact) => match field.strip_prefix("signatures.") {
+                Some(at) => {
+                    fact.signatures.get_mut(at.parse::<usize>().ok()?).map(|signature| &mut signature.signature_name)
+                }
+                None => fact.rejection_reason.as_mut().filter(|_| field == "rejection_reason"),
+            },
+            Self::AssignmentNew(_)
+            | Self::AssignmentRemoved(_)
+            | Self::UserChanged(_)
+            | Self::SessionChanged(_)
+            | Self::SetupChanged(_)
+            | Self::ContestantsChanged(_) => None,
+        }
+    }
+
     /// Puts a free text back beside its commitment, if it is the one that was committed to.
     pub fn fill_text(&mut self, field: &str, body: &str, salt: &str) {
-        if let (Self::ScoreUpdated(fact), "comment") = (self, field)
-            && let Some(Text::Erased(expected)) = &fact.comment
-            && *expected == commitment(salt, body)
+        if let Some(text) = self.text_mut(field)
+            && matches!(text, Text::Erased(expected) if *expected == commitment(salt, body))
         {
-            fact.comment = Some(Text::Known { body: body.to_owned(), salt: salt.to_owned() });
+            *text = Text::Known { body: body.to_owned(), salt: salt.to_owned() };
         }
     }
 

@@ -1,9 +1,10 @@
 //! Views: the only types that reach the wire. Each has the fields its readers may see, and no others.
 
-use super::event::{AssignmentChanged, ScoreUpdated};
+use super::event::{AssignmentChanged, CertificationUpdated, JudgeProgress, ScoreUpdated, SignatureFact, Text};
 use crate::auth::role::Hat;
 use crate::clock::Micros;
 use crate::db::entity::assignment::AssignmentStatus;
+use crate::db::entity::certification::Stage;
 use crate::db::entity::mark::MarkStatus;
 use crate::ids::{AssignmentId, CategoryId, ContestId, ContestantId, CriterionId, EventId, MarkId, UserId};
 use crate::ranking::Mark;
@@ -38,6 +39,8 @@ views!(
     MaskedScore => "scores:updated",
     AssignmentNew => "assignment:new",
     AssignmentRemoved => "assignment:removed",
+    FullCertification => "certification:updated",
+    PlainCertification => "certification:updated",
     TallyUpdated => "tally:updated",
     Tick => "sync:tick",
 );
@@ -218,6 +221,123 @@ impl AssignmentRemoved {
     #[must_use]
     pub fn of(fact: &AssignmentChanged) -> Self {
         Self(fact.into())
+    }
+}
+
+/// How far the certification of a category has come.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct CertificationFields {
+    /// The id of the category: it has one certification.
+    pub id: CategoryId,
+    pub category_id: CategoryId,
+    pub contest_id: ContestId,
+    pub event_id: EventId,
+    /// PENDING, IN_PROGRESS, CERTIFIED or REJECTED.
+    pub status: &'static str,
+    pub stage: Stage,
+    pub current_step: u8,
+    pub total_steps: u8,
+    pub judge_progress: JudgeProgress,
+    pub signatures: Vec<SignatureView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tally_hash: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub voided: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rejection_reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub certified_at: Option<Micros>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certified_by: Option<UserId>,
+    #[schema(value_type = String, format = DateTime)]
+    pub updated_at: Micros,
+}
+
+/// A signature under a stage.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct SignatureView {
+    pub stage: Stage,
+    pub user_id: UserId,
+    pub signature_name: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Micros,
+    /// Put in its place by an ADMIN, by the event's leave.
+    #[serde(rename = "override", skip_serializing_if = "std::ops::Not::not")]
+    pub overridden: bool,
+}
+
+/// The words and numbers a stage has on the wire.
+fn status_of(stage: Stage, rejected: bool) -> (&'static str, u8) {
+    let (status, step) = match stage {
+        Stage::Open => ("PENDING", 1),
+        Stage::Judged => ("IN_PROGRESS", 2),
+        Stage::Tallied => ("IN_PROGRESS", 3),
+        Stage::Audited => ("IN_PROGRESS", 4),
+        Stage::Certified => ("CERTIFIED", 4),
+    };
+    (if rejected { "REJECTED" } else { status }, step)
+}
+
+impl CertificationFields {
+    fn of(fact: &CertificationUpdated) -> Self {
+        let (status, current_step) = status_of(fact.stage, fact.rejection_reason.is_some());
+        let text = |text: &Text| text.body().map(str::to_owned);
+        let signature = |signature: &SignatureFact| SignatureView {
+            stage: signature.stage,
+            user_id: signature.user_id.clone(),
+            signature_name: text(&signature.signature_name),
+            at: signature.at,
+            overridden: signature.overridden,
+        };
+        Self {
+            id: fact.category_id.clone(),
+            category_id: fact.category_id.clone(),
+            contest_id: fact.contest_id.clone(),
+            event_id: fact.event_id.clone(),
+            status,
+            stage: fact.stage,
+            current_step,
+            total_steps: 4,
+            judge_progress: fact.judge_progress,
+            signatures: fact.signatures.iter().map(signature).collect(),
+            tally_hash: fact.tally_hash.clone(),
+            voided: fact.voided,
+            rejection_reason: fact.rejection_reason.as_ref().and_then(text),
+            certified_at: fact.certified_at,
+            certified_by: fact.certified_by.clone(),
+            updated_at: fact.updated_at,
+        }
+    }
+}
+
+/// A certification as the office sees it, with the hash the next signature binds.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct FullCertification(CertificationFields);
+
+impl FullCertification {
+    /// The office's view.
+    #[must_use]
+    pub fn of(fact: &CertificationUpdated) -> Self {
+        Self(CertificationFields::of(fact))
+    }
+}
+
+/// A certification as everybody else on the category sees it: without the hash, which depends on every mark.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct PlainCertification(CertificationFields);
+
+impl PlainCertification {
+    /// Everybody's view.
+    #[must_use]
+    pub fn of(fact: &CertificationUpdated) -> Self {
+        Self(CertificationFields { tally_hash: None, ..CertificationFields::of(fact) })
     }
 }
 

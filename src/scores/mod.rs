@@ -237,7 +237,7 @@ pub fn read(
     filter: &Filter,
 ) -> Result<(Vec<Value>, i64), Refusal> {
     let category = may_read(state, user, category)?;
-    let board = state.boards.get(&category.row.id).ok_or(Refusal::Overloaded)?;
+    let board = state.board(&category.row.id)?;
     let rooms = state.rooms_of(user);
     let views = board
         .marks()
@@ -257,10 +257,10 @@ fn submit(score: &SubmitScore, draft: &mut Draft) -> Result<(Value, Receipt), Re
     if score.made_at.is_some_and(|made| made > draft.now.plus_seconds(CLOCK_AHEAD_SECONDS)) {
         return Err(Refusal::invalid("madeAt", "lies in the future"));
     }
-    let board = draft.state.boards.get(&score.category_id).ok_or(Refusal::Overloaded)?;
+    let board = draft.state.board(&score.category_id)?;
     let before = board.at(&target.place).cloned();
     if let Some(before) = &before
-        && before.status != MarkStatus::Submitted
+        && !matches!(before.status, MarkStatus::Submitted | MarkStatus::Removed)
     {
         return Err(Refusal::Certified);
     }
@@ -319,10 +319,6 @@ impl Decide for SubmitScore {
         let (score, receipt) = submit(self, draft)?;
         Ok(json!({ "score": score, "receipt": receipt }))
     }
-
-    fn boards(&self) -> Vec<CategoryId> {
-        vec![self.category_id.clone()]
-    }
 }
 
 impl Decide for SubmitBatch {
@@ -340,6 +336,8 @@ impl Decide for SubmitBatch {
                     last = Some(receipt);
                     results.push(json!({ "ok": true, "score": score }));
                 }
+                // Not the item's fault: the whole batch is decided again with the marks it needs.
+                Err(Refusal::BoardNeeded(category)) => return Err(Refusal::BoardNeeded(category)),
                 Err(refusal) => {
                     let correlation: uuid::Uuid = draft.new_id();
                     let error = ErrorView::of(&refusal, None, correlation.to_string());
@@ -351,11 +349,6 @@ impl Decide for SubmitBatch {
             Some(receipt) => json!({ "results": results, "receipt": receipt }),
             None => json!({ "results": results }),
         })
-    }
-
-    fn boards(&self) -> Vec<CategoryId> {
-        let named = self.items.iter().filter_map(|item| item.get("categoryId").and_then(Value::as_str));
-        named.collect::<BTreeSet<_>>().into_iter().filter_map(|id| id.parse().ok()).collect()
     }
 
     /// A batch costs one, and one more for each ten marks begun.

@@ -705,7 +705,7 @@ impl Decide for PutEntries {
         let (event, known) = (category.event_id.clone(), category.entries.clone());
         let mut changed = put_entries(draft, &At::default(), &self.category, &self.entries)?;
         let kept: BTreeSet<&ContestantId> = self.entries.iter().map(|entry| &entry.contestant_id).collect();
-        let board = draft.state.boards.get(&self.category).cloned().ok_or(Refusal::Overloaded)?;
+        let board = draft.state.board(&self.category)?.clone();
         for gone in known.values().filter(|entry| !kept.contains(&entry.contestant_id)) {
             if board.marks().any(|mark| mark.contestant_id == gone.contestant_id) {
                 return Err(Refusal::State(format!("contestant {} has marks; withdraw instead", gone.contestant_id)));
@@ -717,10 +717,6 @@ impl Decide for PutEntries {
             setup_changed(draft, &event);
         }
         list::category_view(&draft.state, &self.category)
-    }
-
-    fn boards(&self) -> Vec<CategoryId> {
-        vec![self.category.clone()]
     }
 }
 

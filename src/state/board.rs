@@ -1,6 +1,11 @@
-//! The marks of one category.
+//! The marks of one category, and how far it has come.
 
-use crate::db::entity::mark;
+use crate::auth::role::Hat;
+use crate::db::entity::certification::{self, Stage};
+use crate::db::entity::decision::{self, DecisionKind, DecisionStatus};
+use crate::db::entity::mark::{self, MarkStatus};
+use crate::db::entity::{approval, judge_final, sheet, signature};
+use crate::db::row::{Change, Row};
 use crate::ids::{ContestantId, CriterionId, MarkId, UserId};
 use imbl::{HashMap, OrdMap};
 use std::sync::Arc;
@@ -16,22 +21,57 @@ pub struct Place {
     pub criterion: CriterionId,
 }
 
-/// The marks of one category.
+/// The marks of one category, who has signed what, and what is being decided.
 #[derive(Clone, Debug, Default)]
 pub struct Board {
     marks: OrdMap<Place, Arc<mark::Model>>,
     places: HashMap<MarkId, Place>,
+    /// How far it has come; none while nothing was signed.
+    pub progress: Option<Arc<certification::Model>>,
+    /// Certified sheets, by judge and contestant.
+    pub sheets: OrdMap<(UserId, ContestantId), Arc<sheet::Model>>,
+    /// Judges who have signed FINAL.
+    pub finals: OrdMap<UserId, Arc<judge_final::Model>>,
+    /// Signatures of officers that stand, by stage.
+    pub signatures: OrdMap<Stage, Arc<signature::Model>>,
+    /// What several people decide, decided or not.
+    pub decisions: OrdMap<String, Arc<decision::Model>>,
+    /// Their approvals so far, by decision and hat.
+    pub approvals: OrdMap<(String, Hat), Arc<approval::Model>>,
 }
 
 impl Board {
-    /// The board with these marks.
-    #[must_use]
-    pub fn of(rows: Vec<mark::Model>) -> Self {
-        let mut board = Self::default();
-        for row in rows {
-            board.put(Arc::new(row));
+    /// Folds a row of this category in, or takes it out.
+    pub fn apply(&mut self, change: &Change) {
+        let put = matches!(change, Change::Put(_));
+        let (Change::Put(row) | Change::Drop(row)) = change;
+        // Every row of a board comes here; what is no row of a board is none of its business.
+        if let Row::Mark(row) = row {
+            self.put(Arc::new(row.clone()));
+        } else if let Row::Certification(row) = row {
+            self.progress = put.then(|| Arc::new(row.clone()));
+        } else if let Row::Sheet(row) = row {
+            fold(&mut self.sheets, (row.judge_id.clone(), row.contestant_id.clone()), row, put);
+        } else if let Row::JudgeFinal(row) = row {
+            fold(&mut self.finals, row.judge_id.clone(), row, put);
+        } else if let Row::Signature(row) = row {
+            fold(&mut self.signatures, row.stage, row, put);
+        } else if let Row::Decision(row) = row {
+            fold(&mut self.decisions, row.id.clone(), row, put);
+        } else if let Row::Approval(row) = row {
+            fold(&mut self.approvals, (row.decision_id.clone(), row.hat), row, put);
         }
-        board
+    }
+
+    /// How far the category has come.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        self.progress.as_ref().map_or(Stage::Open, |progress| progress.stage)
+    }
+
+    /// The decisions of a kind that are not decided yet.
+    pub fn pending(&self, kind: DecisionKind) -> impl Iterator<Item = &Arc<decision::Model>> {
+        self.decisions.values().filter(move |row| row.kind == kind && row.status == DecisionStatus::Pending)
     }
 
     /// Sets a mark in its place.
@@ -45,7 +85,7 @@ impl Board {
         self.marks.insert(place, mark);
     }
 
-    /// The mark in a place.
+    /// The mark in a place, a removed one included: its version goes on.
     #[must_use]
     pub fn at(&self, place: &Place) -> Option<&Arc<mark::Model>> {
         self.marks.get(place)
@@ -57,8 +97,16 @@ impl Board {
         self.places.get(id)
     }
 
-    /// All marks, by contestant, judge and criterion.
+    /// All marks that stand, by contestant, judge and criterion.
     pub fn marks(&self) -> impl Iterator<Item = &Arc<mark::Model>> {
-        self.marks.values()
+        self.marks.values().filter(|mark| mark.status != MarkStatus::Removed)
+    }
+}
+
+fn fold<K: Ord + Clone, V: Clone>(map: &mut OrdMap<K, Arc<V>>, key: K, row: &V, put: bool) {
+    if put {
+        map.insert(key, Arc::new(row.clone()));
+    } else {
+        map.remove(&key);
     }
 }

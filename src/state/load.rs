@@ -4,8 +4,8 @@ use super::State;
 use super::board::Board;
 use crate::clock::Micros;
 use crate::db::entity::{
-    assignment, category, contest, contestant, criterion, entry, event, lane, log_head, mark, race, race_participant,
-    session, user,
+    approval, assignment, category, certification, contest, contestant, criterion, decision, entry, event, judge_final,
+    lane, log_head, mark, race, race_participant, session, sheet, signature, user,
 };
 use crate::db::row::{Change, Row};
 use crate::events::event::Scope;
@@ -27,7 +27,7 @@ pub async fn head(db: &DatabaseConnection) -> Result<Option<LogHead>, DbErr> {
 
 macro_rules! put_all {
     ($state:expr, $db:expr, $($query:expr),* $(,)?) => {
-        $(for model in $query.all($db).await? { $state.put(&Row::from(model)); })*
+        $(for model in $query.all($db).await? { $state.apply(&Change::Put(Row::from(model))); })*
     };
 }
 
@@ -53,16 +53,26 @@ pub async fn whole(db: &DatabaseConnection, now: Micros) -> Result<State, DbErr>
         assignment::Entity::find(),
         race::Entity::find(),
         race_participant::Entity::find(),
+        decision::Entity::find(),
     );
     Ok(state)
 }
 
-/// The marks of a category.
+/// The board of a category: its marks, signatures and decisions.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn board(db: &DatabaseConnection, category: &CategoryId) -> Result<Board, DbErr> {
-    Ok(Board::of(mark::Entity::find().filter(mark::Column::CategoryId.eq(category)).all(db).await?))
+    let mut board = Board::default();
+    macro_rules! fold_all {
+        ($($module:ident),*) => {
+            $(for row in $module::Entity::find().filter($module::Column::CategoryId.eq(category)).all(db).await? {
+                board.apply(&Change::Put(row.into()));
+            })*
+        };
+    }
+    fold_all!(mark, certification, sheet, judge_final, signature, decision, approval);
+    Ok(board)
 }
 
 /// Reads again what a foreign fact touched, and the end of the log.

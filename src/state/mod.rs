@@ -8,9 +8,10 @@ pub mod load;
 pub mod rights;
 
 use crate::db::entity::{
-    assignment, category, contest, contestant, criterion, entry, event, mark, race, race_participant, session, user,
+    assignment, category, contest, contestant, criterion, entry, event, race, race_participant, session, user,
 };
 use crate::db::row::{Change, Row};
+use crate::error::Refusal;
 use crate::events::log::LogHead;
 use crate::events::room::Lane;
 use crate::ids::{AssignmentId, CategoryId, ContestId, ContestantId, CriterionId, EventId, RaceId, SessionId, UserId};
@@ -90,6 +91,8 @@ pub struct State {
     pub races: OrdMap<RaceId, Arc<race::Model>>,
     /// Who starts in them.
     pub starters: OrdMap<RaceId, OrdMap<String, Arc<race_participant::Model>>>,
+    /// Which category a decision is about.
+    pub decided_in: HashMap<String, CategoryId>,
     /// The marks of the categories in use.
     pub boards: HashMap<CategoryId, Board>,
 }
@@ -119,12 +122,24 @@ impl State {
             hats_in: HashMap::new(),
             races: OrdMap::new(),
             starters: OrdMap::new(),
+            decided_in: HashMap::new(),
             boards: HashMap::new(),
         }
     }
 
     /// Folds a change in.
     pub fn apply(&mut self, change: &Change) {
+        let (Change::Put(row) | Change::Drop(row)) = change;
+        if let Some(category) = row.board() {
+            // A board that is not loaded stays so: it will be read whole when it is first needed.
+            if let Some(board) = self.boards.get_mut(category) {
+                board.apply(change);
+            }
+            if let Row::Decision(decision) = row {
+                self.decided_in.insert(decision.id.clone(), decision.category_id.clone());
+            }
+            return;
+        }
         match change {
             Change::Put(row) => self.put(row),
             Change::Drop(row) => self.drop_row(row),
@@ -177,7 +192,6 @@ impl State {
                 self.hats_in.entry(assignment.event_id.clone()).or_default().insert(assignment.id.clone());
                 self.assignments.insert(assignment.id.clone(), Arc::new(assignment.clone()));
             }
-            Row::Mark(mark) => self.put_mark(mark),
             Row::Race(race) => {
                 self.races.insert(race.id.clone(), Arc::new(race.clone()));
             }
@@ -194,7 +208,16 @@ impl State {
                 let starters = self.starters.entry(starter.race_id.clone()).or_default();
                 starters.insert(starter.id.clone(), Arc::new(starter.clone()));
             }
-            Row::Command(_) | Row::LogEntry(_) | Row::LogText(_) => {}
+            Row::Approval(_)
+            | Row::Certification(_)
+            | Row::Command(_)
+            | Row::Decision(_)
+            | Row::JudgeFinal(_)
+            | Row::LogEntry(_)
+            | Row::LogText(_)
+            | Row::Mark(_)
+            | Row::Sheet(_)
+            | Row::Signature(_) => {}
         }
     }
 
@@ -210,13 +233,6 @@ impl State {
             .map_or_else(Default::default, |before| (before.criteria.clone(), before.entries.clone()));
         self.categories
             .insert(row.id.clone(), Arc::new(Category { row: row.clone(), event_id, rules, criteria, entries }));
-    }
-
-    fn put_mark(&mut self, mark: &mark::Model) {
-        // A board that is not loaded stays so: it will be read whole when it is first needed.
-        if let Some(board) = self.boards.get_mut(&mark.category_id) {
-            board.put(Arc::new(mark.clone()));
-        }
     }
 
     fn drop_row(&mut self, row: &Row) {
@@ -252,8 +268,14 @@ impl State {
                     starters.remove(&starter.id);
                 }
             }
-            // Nothing else is ever removed.
-            Row::Assignment(_)
+            // Nothing else is ever removed, or it is a board's.
+            Row::Approval(_)
+            | Row::Assignment(_)
+            | Row::Certification(_)
+            | Row::Decision(_)
+            | Row::JudgeFinal(_)
+            | Row::Sheet(_)
+            | Row::Signature(_)
             | Row::Command(_)
             | Row::Lane(_)
             | Row::LogEntry(_)
@@ -263,6 +285,14 @@ impl State {
             | Row::Session(_)
             | Row::User(_) => {}
         }
+    }
+
+    /// The board of a category.
+    ///
+    /// # Errors
+    /// `BoardNeeded` when it is not in memory: whoever can read it does, and asks again.
+    pub fn board(&self, category: &CategoryId) -> Result<&Board, Refusal> {
+        self.boards.get(category).ok_or_else(|| Refusal::BoardNeeded(category.clone()))
     }
 
     /// How many facts a lane holds.

@@ -1,5 +1,6 @@
 //! The tally: what the marks of a category come to, for those who may see it. Derived, never stored.
 
+use crate::db::entity::certification::Stage;
 use crate::error::Refusal;
 use crate::ids::{CategoryId, UserId};
 use crate::ranking::{CriterionIn, Decimal, EntryIn, Input, MarkIn, Missing, Panelist, Ranking, rank};
@@ -17,7 +18,7 @@ pub struct TallyView {
     /// Of which category.
     pub category_id: CategoryId,
     /// How far its certification has come.
-    pub stage: &'static str,
+    pub stage: Stage,
     /// What a signature binds: SHA-256 over rules, sorted marks with versions and the ranking, hex.
     pub tally_hash: String,
     /// The ranking, with every mark that led to it.
@@ -137,12 +138,12 @@ fn tally_hash(category: &Category, board: &Board, input: &Input, ranking: &Ranki
 /// # Errors
 /// `OVERLOADED` while its marks are not loaded.
 pub fn tally(state: &State, category: &Category) -> Result<TallyView, Refusal> {
-    let board = state.boards.get(&category.row.id).ok_or(Refusal::Overloaded)?;
+    let board = state.board(&category.row.id)?;
     let input = input(state, category, board);
     let ranking = rank(&category.rules, &input);
     Ok(TallyView {
         category_id: category.row.id.clone(),
-        stage: "OPEN",
+        stage: board.stage(),
         tally_hash: tally_hash(category, board, &input, &ranking),
         ranking,
     })
@@ -153,7 +154,7 @@ pub fn tally(state: &State, category: &Category) -> Result<TallyView, Refusal> {
 /// # Errors
 /// `OVERLOADED` while its marks are not loaded.
 pub fn completeness(state: &State, category: &Category) -> Result<CompletenessView, Refusal> {
-    let board = state.boards.get(&category.row.id).ok_or(Refusal::Overloaded)?;
+    let board = state.board(&category.row.id)?;
     let missing = rank(&category.rules, &input(state, category, board)).missing;
     let places = category.criteria.len() * category.entries.values().filter(|entry| !entry.withdrawn).count();
     let judges: Vec<JudgeProgress> = state

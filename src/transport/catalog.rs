@@ -5,10 +5,12 @@ use crate::auth::role::Hat;
 use crate::clock::Micros;
 use crate::db::entity::assignment::AssignmentStatus;
 use crate::db::entity::category::JudgeVisibility;
+use crate::db::entity::certification::Stage;
 use crate::db::entity::mark::MarkStatus;
 use crate::error::Code;
 use crate::events::event::{
-    AssignmentChanged, ContestantsChanged, Event, ScoreUpdated, SessionChanged, SetupChanged, Text, UserChanged,
+    AssignmentChanged, CertificationUpdated, ContestantsChanged, Event, JudgeProgress, ScoreUpdated, SessionChanged,
+    SetupChanged, SignatureFact, Text, UserChanged,
 };
 use crate::events::room::Room;
 use crate::ids::{EventId, UserId};
@@ -31,7 +33,7 @@ pub struct ClientEvent {
 }
 
 /// Every event a client may send; any other is answered `INVALID_EVENT`.
-pub const CLIENT_EVENTS: [ClientEvent; 7] = [
+pub const CLIENT_EVENTS: [ClientEvent; 11] = [
     ClientEvent {
         name: "scores:submit",
         who: "a judge of the category",
@@ -51,6 +53,30 @@ pub const CLIENT_EVENTS: [ClientEvent; 7] = [
         who: "who judges or judged the category, and its office",
         payload: "`\"categoryId\"` or `{categoryId, contestantId?, sinceSeq?}`",
         answer: "`{scores, seq}`; without an ack, `scores:data` with the list",
+    },
+    ClientEvent {
+        name: "scores:certify",
+        who: "a judge of the category",
+        payload: "`{commandId?, categoryId, contestantId?, sheetHash?, signatureName?}`; every sheet without a `contestantId`",
+        answer: "the certification",
+    },
+    ClientEvent {
+        name: "scores:final",
+        who: "a judge of the category whose sheets are all certified",
+        payload: "`{commandId?, categoryId, signatureName?}`",
+        answer: "the certification",
+    },
+    ClientEvent {
+        name: "certification:sign",
+        who: "TALLY_MASTER for `TALLIED`, AUDITOR for `AUDITED`, BOARD for `CERTIFIED`, by hat; nobody who ever judged it",
+        payload: "`{commandId?, categoryId, stage, tallyHash, signatureName, comments?}`",
+        answer: "the certification; `HASH_MISMATCH` with `current` when the tally is another",
+    },
+    ClientEvent {
+        name: "certification:reject",
+        who: "AUDITOR, BOARD, by hat",
+        payload: "`{commandId?, categoryId, reason, toStage?}`",
+        answer: "the certification",
     },
     ClientEvent {
         name: "assignment:created",
@@ -142,6 +168,31 @@ fn assignment() -> AssignmentChanged {
     }
 }
 
+fn certification() -> Event {
+    let text = || Text::Known { body: "…".into(), salt: String::new() };
+    let signature = SignatureFact {
+        stage: Stage::Tallied,
+        user_id: id("USER"),
+        signature_name: text(),
+        at: Micros(0),
+        overridden: false,
+    };
+    Event::CertificationUpdated(CertificationUpdated {
+        category_id: id("C"),
+        contest_id: id("K"),
+        event_id: id("E"),
+        stage: Stage::Tallied,
+        judge_progress: JudgeProgress { judges: 0, finals: 0, sheets: 0, expected_sheets: 0 },
+        signatures: vec![signature],
+        tally_hash: Some("HASH".into()),
+        voided: true,
+        rejection_reason: Some(text()),
+        certified_at: Some(Micros(0)),
+        certified_by: Some(id("USER")),
+        updated_at: Micros(0),
+    })
+}
+
 /// One of each fact, with placeholders for its ids.
 #[must_use]
 pub fn facts() -> Vec<(&'static str, Event)> {
@@ -157,6 +208,7 @@ pub fn facts() -> Vec<(&'static str, Event)> {
             Event::SessionChanged(SessionChanged { user_id: user, session_id: id("SESSION"), ended: false }),
         ),
         ("The set-up of an event changed", Event::SetupChanged(SetupChanged { event_id: event })),
+        ("The certification of a category moved", certification()),
         (
             "Contestants changed",
             Event::ContestantsChanged(ContestantsChanged { contestant_ids: vec![id("CONTESTANT")] }),

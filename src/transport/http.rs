@@ -2,7 +2,7 @@
 
 use super::problem::problems;
 use super::rest::operation::Started;
-use super::rest::{auth, operation, scoring, setup};
+use super::rest::{auth, certification, operation, scoring, setup};
 use crate::app::App;
 use crate::error::Refusal;
 use crate::events::dispatcher::Outlet;
@@ -73,6 +73,12 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(scoring::submit_batch))
         .routes(routes!(scoring::tally))
         .routes(routes!(scoring::completeness))
+        // Certification
+        .routes(routes!(certification::show))
+        .routes(routes!(certification::certify))
+        .routes(routes!(certification::sign_final))
+        .routes(routes!(certification::sign))
+        .routes(routes!(certification::reject))
         // Set-up
         .routes(routes!(setup::import).layer(DefaultBodyLimit::max(IMPORT_BYTES_MAX)))
         .routes(routes!(setup::users, setup::create_user))

@@ -60,7 +60,7 @@ fn extra(refusal: &Refusal) -> Map<String, Value> {
         extra.insert("retryAfterMs".into(), json!(millis(wait)));
     }
     if let Some(current) = refusal.current() {
-        extra.insert("current".into(), current.clone());
+        extra.insert("current".into(), current);
     }
     if let Refusal::BadTransition { current, requested, valid, .. } = refusal {
         extra.insert("currentStatus".into(), json!(current));

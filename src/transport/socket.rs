@@ -8,6 +8,8 @@ use super::request::{bearer, client_address, peer, take_command_id};
 use super::rest::scoring::{ScoresQuery, read_marks};
 use crate::app::App;
 use crate::auth::actor::Actor;
+use crate::certification::judges::{CertifySheet, SignFinal};
+use crate::certification::officers::{RejectStage, SignStage};
 use crate::command::{Limit, parse};
 use crate::commands::Command;
 use crate::config::{Config, Transport};
@@ -55,6 +57,10 @@ fn read(event: &str, payload: Value) -> Result<Wish, Refusal> {
         "scores:submit" => carry(parse::<SubmitScore>(payload)?.into()),
         "scores:submitBatch" => carry(parse::<SubmitBatch>(payload)?.into()),
         "scores:request" => Wish::Scores(ScoresRequest::read(payload)?),
+        "scores:certify" => carry(parse::<CertifySheet>(payload)?.into()),
+        "scores:final" => carry(parse::<SignFinal>(payload)?.into()),
+        "certification:sign" => carry(parse::<SignStage>(payload)?.into()),
+        "certification:reject" => carry(parse::<RejectStage>(payload)?.into()),
         "assignment:created" | "assignment:create" => carry(parse::<CreateAssignment>(payload)?.into()),
         "assignment:remove" => carry(parse::<RemoveAssignment>(payload)?.into()),
         "user:active" => Wish::Active,

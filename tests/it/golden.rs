@@ -9,17 +9,21 @@ use crate::support::people::{self, PEOPLE, email, mark};
 use scorecast::auth::actor::Actor;
 use scorecast::auth::role::Hat;
 use scorecast::auth::sessions::{EndSession, OpenSession, RefreshKey, RevokeSessions, RotateSession, SessionGrant};
+use scorecast::certification::judges::{CertifySheet, SignFinal};
+use scorecast::certification::officers::{RejectStage, SignStage};
 use scorecast::clock::Chance;
 use scorecast::command::{Draft, parse};
 use scorecast::commands::Command;
 use scorecast::db::entity::assignment::AssignmentStatus;
 use scorecast::db::entity::category::JudgeVisibility;
+use scorecast::db::entity::certification::Stage;
 use scorecast::db::entity::event::EventStatus;
 use scorecast::db::entity::mark::MarkStatus;
 use scorecast::error::Refusal;
 use scorecast::events::audience::{Delivery, Office, variant_for};
 use scorecast::events::event::{
-    ContestantsChanged, Event, ScoreUpdated, SessionChanged, SetupChanged, Text, UserChanged,
+    CertificationUpdated, ContestantsChanged, Event, JudgeProgress, ScoreUpdated, SessionChanged, SetupChanged, Text,
+    UserChanged,
 };
 use scorecast::events::log::{GENESIS, LogHead};
 use scorecast::events::room::Lane;
@@ -316,6 +320,8 @@ fn cell(view: &AnyView) -> String {
         | AnyView::AssignmentNew(_)
         | AnyView::AssignmentRemoved(_)
         | AnyView::TallyUpdated(_) => "full".to_owned(),
+        AnyView::FullCertification(_) => "hash".to_owned(),
+        AnyView::PlainCertification(_) => "plain".to_owned(),
         AnyView::OwnScore(_) => "own".to_owned(),
         AnyView::MaskedScore(_) => "masked".to_owned(),
         AnyView::Tick(_) => "tick".to_owned(),
@@ -339,10 +345,11 @@ fn number(event: &Event) -> usize {
         Event::SessionChanged(_) => 4,
         Event::SetupChanged(_) => 5,
         Event::ContestantsChanged(_) => 6,
+        Event::CertificationUpdated(_) => 7,
     }
 }
 
-const EVENTS: usize = 7;
+const EVENTS: usize = 8;
 
 fn marks(world: &World) -> Vec<(String, Event)> {
     let comment = || Some(Text::Known { body: "well landed".into(), salt: "00".into() });
@@ -401,8 +408,26 @@ fn other_facts(world: &World) -> Vec<(String, Event)> {
         ("the cup is changed", setup("cup")),
         ("another cup is changed", setup("other")),
         ("contestants are changed", Event::ContestantsChanged(ContestantsChanged { contestant_ids: vec![id("x")] })),
+        ("the vault is tallied", certification("vault", Stage::Tallied)),
     ];
     cases.map(|(label, event)| (label.to_owned(), event)).to_vec()
+}
+
+fn certification(category: &str, stage: Stage) -> Event {
+    Event::CertificationUpdated(CertificationUpdated {
+        category_id: id(category),
+        contest_id: id("women"),
+        event_id: id("cup"),
+        stage,
+        judge_progress: JudgeProgress { judges: 3, finals: 3, sheets: 9, expected_sheets: 9 },
+        signatures: vec![],
+        tally_hash: Some("00".into()),
+        voided: false,
+        rejection_reason: None,
+        certified_at: None,
+        certified_by: None,
+        updated_at: scorecast::clock::Micros(0),
+    })
 }
 
 /// What everybody gets of a fact: which event it comes as, then the variant of each.
@@ -477,7 +502,18 @@ fn scoring(world: &World) -> Vec<(&'static str, Command)> {
         payload
     };
     let batch = json!({"items": [on("vault"), on("beam")]});
+    let category = json!({"categoryId": "vault"});
+    let sign = |stage: &str| {
+        let payload = json!({"categoryId": "vault", "stage": stage, "tallyHash": "00", "signatureName": "N. N."});
+        Command::from(read::<SignStage>(payload))
+    };
     vec![
+        ("certify one's sheets", read::<CertifySheet>(category.clone()).into()),
+        ("sign FINAL", read::<SignFinal>(category).into()),
+        ("sign TALLIED", sign("TALLIED")),
+        ("sign AUDITED", sign("AUDITED")),
+        ("sign CERTIFIED", sign("CERTIFIED")),
+        ("send the vault back", read::<RejectStage>(json!({"categoryId": "vault", "reason": "look again"})).into()),
         submit("mark on the vault", on("vault")),
         submit("mark on the beam", on("beam")),
         submit("mark on the rings", on("rings")),

@@ -4,6 +4,7 @@
 
 mod auth;
 mod bad_input;
+mod certification;
 mod golden;
 mod gpf2017;
 mod kill;

@@ -316,9 +316,10 @@ fn variant(view: &AnyView) -> Variant {
         AnyView::FullScore(_)
         | AnyView::AssignmentNew(_)
         | AnyView::AssignmentRemoved(_)
+        | AnyView::FullCertification(_)
         | AnyView::TallyUpdated(_) => Variant::Full,
         AnyView::OwnScore(_) => Variant::Own,
-        AnyView::MaskedScore(_) => Variant::Masked,
+        AnyView::MaskedScore(_) | AnyView::PlainCertification(_) => Variant::Masked,
         AnyView::Tick(_) => Variant::Tick,
     }
 }

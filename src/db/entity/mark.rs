@@ -54,4 +54,6 @@ pub enum MarkStatus {
     Certified,
     /// Locked by the board.
     Locked,
+    /// Taken out by the tally master, the auditor and the board together; kept, and counted no more.
+    Removed,
 }

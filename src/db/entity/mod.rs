@@ -2,14 +2,18 @@
 
 #![allow(missing_docs, reason = "each file says what its row is; the columns are named in the users' words")]
 
+pub mod approval;
 pub mod assignment;
 pub mod category;
+pub mod certification;
 pub mod command;
 pub mod contest;
 pub mod contestant;
 pub mod criterion;
+pub mod decision;
 pub mod entry;
 pub mod event;
+pub mod judge_final;
 pub mod lane;
 pub mod log_entry;
 pub mod log_head;
@@ -18,4 +22,6 @@ pub mod mark;
 pub mod race;
 pub mod race_participant;
 pub mod session;
+pub mod sheet;
+pub mod signature;
 pub mod user;

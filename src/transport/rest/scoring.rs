@@ -59,7 +59,7 @@ pub async fn read_marks(
 }
 
 /// Puts the category of the path into a mark that is sent to it; another category there is an error.
-fn into_category(mut body: Value, category: &CategoryId) -> Result<Value, Refusal> {
+pub(super) fn into_category(mut body: Value, category: &CategoryId) -> Result<Value, Refusal> {
     let fields = body.as_object_mut().ok_or_else(|| Refusal::invalid("", "expected an object"))?;
     let named = fields.entry("categoryId").or_insert_with(|| json!(category));
     if *named == json!(category) { Ok(body) } else { Err(Refusal::invalid("categoryId", "is not the one of the path")) }

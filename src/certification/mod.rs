@@ -1,0 +1,189 @@
+//! Certification: a category is final once its judges, then tally master, auditor and board have signed, in that order,
+//! each the same tally.
+//!
+//! Invariants: a signature binds the tally hash it was given for, and stands only as long as that is the hash; nobody
+//! signs two stages of a category, and nobody who ever judged it signs any; a certified sheet is not edited.
+
+pub mod judges;
+pub mod officers;
+pub mod settle;
+
+use crate::auth::role::Hat;
+use crate::command::Draft;
+use crate::db::entity::certification::{self, Stage};
+use crate::db::entity::event;
+use crate::error::Refusal;
+use crate::events::event::{CertificationUpdated, Event, JudgeProgress, SignatureFact, Text};
+use crate::events::view::AnyView;
+use crate::ids::{CategoryId, UserId};
+use crate::state::board::Board;
+use crate::state::rights::Seat;
+use crate::state::{Category, State};
+use crate::tally;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Longest name a signature is given with, in characters.
+pub const SIGNATURE_CHARS_MAX: usize = 200;
+/// Longest reason, in characters.
+pub const REASON_CHARS_MAX: usize = 2_000;
+
+impl Stage {
+    /// The stage after this one, and the hat that signs for it; none after the last.
+    #[must_use]
+    pub fn next(self) -> Option<(Self, Hat)> {
+        match self {
+            Self::Open | Self::Certified => None,
+            Self::Judged => Some((Self::Tallied, Hat::TallyMaster)),
+            Self::Tallied => Some((Self::Audited, Hat::Auditor)),
+            Self::Audited => Some((Self::Certified, Hat::Board)),
+        }
+    }
+}
+
+/// A category with its board, for a decision on its certification.
+fn category_of(state: &State, id: &CategoryId) -> Result<Arc<Category>, Refusal> {
+    state.categories.get(id).cloned().ok_or(Refusal::Forbidden)
+}
+
+/// A text that was written by a person: not empty, not endless.
+fn words(field: &str, text: &str, max: usize) -> Result<String, Refusal> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(Refusal::invalid(field, "is empty"));
+    }
+    if text.chars().count() > max || text.contains('\0') {
+        return Err(Refusal::invalid(field, format!("more than {max} characters, or a zero character")));
+    }
+    Ok(text.to_owned())
+}
+
+/// The name a person signs with: what they wrote, else the name they are known by.
+fn signature_name(state: &State, user: &UserId, given: Option<&str>) -> Result<String, Refusal> {
+    match given {
+        Some(name) => words("signatureName", name, SIGNATURE_CHARS_MAX),
+        None => Ok(state.users.get(user).map_or_else(|| user.to_string(), |user| user.name.clone())),
+    }
+}
+
+/// The progress row as it stands, or a first one.
+fn progress_of(board: &Board, category: &CategoryId) -> certification::Model {
+    board.progress.as_ref().map_or_else(
+        || certification::Model {
+            category_id: category.clone(),
+            stage: Stage::Open,
+            rejection_reason: None,
+            voided: false,
+            certified_at: None,
+            certified_by: None,
+            updated_at: crate::clock::Micros(0),
+        },
+        |row| row.as_ref().clone(),
+    )
+}
+
+/// How far the judges of a category are.
+#[must_use]
+pub fn judge_progress(state: &State, category: &Category, board: &Board) -> JudgeProgress {
+    let panel: Vec<UserId> = state
+        .panel(category)
+        .into_iter()
+        .filter(|judge| judge.counts && judge.active)
+        .map(|judge| judge.judge)
+        .collect();
+    let entries = category.entries.values().filter(|entry| !entry.withdrawn).count();
+    let sheet_counts = |key: &(UserId, crate::ids::ContestantId)| {
+        panel.contains(&key.0) && category.entries.get(&key.1).is_some_and(|entry| !entry.withdrawn)
+    };
+    JudgeProgress {
+        judges: panel.len(),
+        finals: panel.iter().filter(|judge| board.finals.contains_key(*judge)).count(),
+        sheets: board.sheets.keys().filter(|key| sheet_counts(key)).count(),
+        expected_sheets: panel.len() * entries,
+    }
+}
+
+/// What is to be told of a category's certification; free texts under salts from `salted`.
+fn fact_of(
+    state: &State,
+    category: &Category,
+    board: &Board,
+    salted: &dyn Fn(&str) -> Text,
+) -> Result<CertificationUpdated, Refusal> {
+    let progress = progress_of(board, &category.row.id);
+    let signatures = board
+        .signatures
+        .values()
+        .map(|row| SignatureFact {
+            stage: row.stage,
+            user_id: row.user_id.clone(),
+            signature_name: salted(&row.signature_name),
+            at: row.at,
+            overridden: row.overridden,
+        })
+        .collect();
+    let tally_hash = if progress.stage == Stage::Open { None } else { Some(tally::tally(state, category)?.tally_hash) };
+    Ok(CertificationUpdated {
+        category_id: category.row.id.clone(),
+        contest_id: category.row.contest_id.clone(),
+        event_id: category.event_id.clone(),
+        stage: progress.stage,
+        judge_progress: judge_progress(state, category, board),
+        signatures,
+        tally_hash,
+        voided: progress.voided,
+        rejection_reason: progress.rejection_reason.as_deref().map(salted),
+        certified_at: progress.certified_at,
+        certified_by: progress.certified_by,
+        updated_at: progress.updated_at,
+    })
+}
+
+/// Tells where the certification of a category stands now.
+fn tell(draft: &mut Draft, category: &Category) -> Result<(), Refusal> {
+    let board = draft.state.board(&category.row.id)?;
+    let fact = fact_of(&draft.state, category, board, &|text| draft.text(text))?;
+    draft.append(Event::CertificationUpdated(fact));
+    Ok(())
+}
+
+/// Whether a user has any business with the certification of a category.
+///
+/// # Errors
+/// `FORBIDDEN`, whether it exists or not.
+pub fn may_read(state: &State, user: &UserId, category: &CategoryId) -> Result<Arc<Category>, Refusal> {
+    let category = category_of(state, category)?;
+    if state.seat(user, &category) == Seat::Stranger { Err(Refusal::Forbidden) } else { Ok(category) }
+}
+
+/// The certification of a category as a user sees it.
+///
+/// # Errors
+/// `FORBIDDEN` for whoever has no business with it, whether it exists or not.
+pub fn view(state: &State, user: &UserId, category: &CategoryId) -> Result<Value, Refusal> {
+    let category = may_read(state, user, category)?;
+    let board = state.board(&category.row.id)?;
+    let unsalted = |text: &str| Text::Known { body: text.to_owned(), salt: String::new() };
+    let event = Event::CertificationUpdated(fact_of(state, &category, board, &unsalted)?);
+    let deliveries = event.deliveries();
+    let rooms = state.rooms_of(user);
+    let shown = crate::events::audience::variant_for(&deliveries, &event.lane(), &rooms).ok_or(Refusal::Forbidden)?;
+    to_value(&shown.view)
+}
+
+fn to_value(view: &AnyView) -> Result<Value, Refusal> {
+    serde_json::to_value(view).map_err(|_plain_data| Refusal::Internal)
+}
+
+/// The answer of every command of a certification: how it stands for whoever asked.
+fn answer(draft: &Draft, category: &CategoryId) -> Result<Value, Refusal> {
+    match draft.actor.user() {
+        Ok(user) => view(&draft.state, user, category),
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// The event of a category.
+fn event_of<'a>(state: &'a State, category: &Category) -> Result<&'a Arc<event::Model>, Refusal> {
+    state.events.get(&category.event_id).ok_or(Refusal::Internal)
+}

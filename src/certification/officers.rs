@@ -1,0 +1,182 @@
+//! What officers sign: the tally, the audit, the board's approval, over the tally hash they saw. Sending back; an
+//! ADMIN's override where the event allows it.
+
+use super::settle::move_to;
+use super::{REASON_CHARS_MAX, answer, category_of, event_of, judges, progress_of, signature_name, words};
+use crate::auth::role::Hat;
+use crate::command::{Decide, Draft};
+use crate::db::entity::certification::{self, Stage};
+use crate::db::entity::decision::DecisionKind;
+use crate::db::entity::mark::MarkStatus;
+use crate::db::entity::signature;
+use crate::error::Refusal;
+use crate::ids::{CategoryId, UserId};
+use crate::state::board::Board;
+use crate::state::rights::Seat;
+use crate::state::{Category, State};
+use crate::tally;
+use serde::Deserialize;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Signs the next stage of a category.
+#[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SignStage {
+    /// The category.
+    pub category_id: CategoryId,
+    /// The stage that is reached by it: TALLIED, AUDITED or CERTIFIED.
+    pub stage: Stage,
+    /// The tally hash that was seen.
+    pub tally_hash: String,
+    /// The name signed with.
+    pub signature_name: String,
+    /// What the officer has to say.
+    #[serde(default)]
+    pub comments: Option<String>,
+}
+
+/// Sends a category back.
+#[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RejectStage {
+    /// The category.
+    pub category_id: CategoryId,
+    /// Why.
+    pub reason: String,
+    /// How far back; one stage unless said.
+    #[serde(default)]
+    pub to_stage: Option<Stage>,
+}
+
+/// Whether a user may act under a hat of a category's office.
+fn officer(state: &State, category: &Category, user: &UserId, hat: Hat) -> Result<(), Refusal> {
+    match state.seat(user, category) {
+        Seat::Judge | Seat::FormerJudge => {
+            Err(Refusal::SeparationOfDuties("whoever judges a category, or ever did, signs nothing of it"))
+        }
+        Seat::Office | Seat::Guest if state.hats_on(user, category).contains(&hat) => Ok(()),
+        Seat::Office | Seat::Guest | Seat::Stranger => Err(Refusal::Forbidden),
+    }
+}
+
+/// Nothing is signed while something is undecided.
+fn nothing_open(board: &Board) -> Result<(), Refusal> {
+    if let Some(flag) = board.pending(DecisionKind::Flag).next() {
+        return Err(Refusal::OpenFlags(flag.id.clone()));
+    }
+    for kind in [DecisionKind::Deduction, DecisionKind::Removal] {
+        if let Some(pending) = board.pending(kind).next() {
+            return Err(Refusal::State(format!("decision {} is not decided yet", pending.id)));
+        }
+    }
+    Ok(())
+}
+
+fn lock_all(draft: &mut Draft, category: &Arc<Category>) -> Result<(), Refusal> {
+    let marks: Vec<_> = draft.state.board(&category.row.id)?.marks().cloned().collect();
+    judges::restate(draft, category, &marks, MarkStatus::Locked);
+    Ok(())
+}
+
+impl Decide for SignStage {
+    fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
+        let category = category_of(&draft.state, &self.category_id)?;
+        let user = draft.actor.user()?.clone();
+        let board = draft.state.board(&self.category_id)?;
+        let before = progress_of(board, &self.category_id);
+        let hat = match self.stage {
+            Stage::Tallied => Hat::TallyMaster,
+            Stage::Audited => Hat::Auditor,
+            Stage::Certified => Hat::Board,
+            Stage::Open | Stage::Judged => {
+                return Err(Refusal::invalid("stage", "is TALLIED, AUDITED or CERTIFIED: the stage that is reached"));
+            }
+        };
+        // Who may not sign is told only that, not how far the category is.
+        officer(&draft.state, &category, &user, hat)?;
+        if before.stage.next() != Some((self.stage, hat)) {
+            return Err(Refusal::State(format!(
+                "the category is {:?}; {:?} is not the next stage",
+                before.stage, self.stage
+            )));
+        }
+        let single_officer = event_of(&draft.state, &category)?.single_officer;
+        if !single_officer && board.signatures.values().any(|signature| signature.user_id == user) {
+            return Err(Refusal::SeparationOfDuties("nobody signs two stages of one category"));
+        }
+        nothing_open(board)?;
+        let tally = tally::tally(&draft.state, &category)?;
+        if !tally.ranking.complete {
+            return Err(Refusal::State("the tally is not complete".into()));
+        }
+        if tally.tally_hash != self.tally_hash {
+            return Err(Refusal::HashMismatch { current: tally.tally_hash });
+        }
+        let comments = self.comments.as_deref().filter(|text| !text.trim().is_empty());
+        draft.put(signature::Model {
+            category_id: self.category_id.clone(),
+            stage: self.stage,
+            user_id: user.clone(),
+            signature_name: signature_name(&draft.state, &user, Some(&self.signature_name))?,
+            tally_hash: tally.tally_hash,
+            comments: comments.map(|text| words("comments", text, REASON_CHARS_MAX)).transpose()?,
+            overridden: false,
+            at: draft.now,
+        });
+        let certified = self.stage == Stage::Certified;
+        draft.put(certification::Model {
+            rejection_reason: None,
+            certified_at: certified.then_some(draft.now),
+            certified_by: certified.then_some(user),
+            ..before
+        });
+        if certified {
+            lock_all(draft, &category)?;
+        }
+        move_to(draft, &category, self.stage, false)?;
+        Ok(Value::Null)
+    }
+
+    fn settled(&self, _: Value, draft: &Draft) -> Result<Value, Refusal> {
+        answer(draft, &self.category_id)
+    }
+}
+
+impl Decide for RejectStage {
+    fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
+        let category = category_of(&draft.state, &self.category_id)?;
+        let user = draft.actor.user()?.clone();
+        officer(&draft.state, &category, &user, Hat::Auditor)
+            .or_else(|_not_auditor| officer(&draft.state, &category, &user, Hat::Board))?;
+        let reason = words("reason", &self.reason, REASON_CHARS_MAX)?;
+        let board = draft.state.board(&self.category_id)?;
+        let before = progress_of(board, &self.category_id);
+        let back = match before.stage {
+            Stage::Open => return Err(Refusal::State("nothing was signed yet".into())),
+            Stage::Judged | Stage::Tallied => Stage::Judged,
+            Stage::Audited => Stage::Tallied,
+            Stage::Certified => Stage::Audited,
+        };
+        let to = self.to_stage.unwrap_or(back);
+        if to > back || to < Stage::Judged {
+            return Err(Refusal::invalid(
+                "toStage",
+                format!("lies between JUDGED and {back:?}; sheets are opened by an uncertification"),
+            ));
+        }
+        let gone: Vec<_> =
+            board.signatures.values().filter(|row| row.stage > to).map(|row| row.as_ref().clone()).collect();
+        let voided = !gone.is_empty();
+        for signature in gone {
+            draft.remove(signature);
+        }
+        draft.put(certification::Model { rejection_reason: Some(reason), ..before });
+        move_to(draft, &category, to, voided)?;
+        Ok(Value::Null)
+    }
+
+    fn settled(&self, _: Value, draft: &Draft) -> Result<Value, Refusal> {
+        answer(draft, &self.category_id)
+    }
+}

@@ -1,0 +1,96 @@
+//! What follows from a change by itself: a category is JUDGED when its panel is done, and signatures under another tally
+//! than the one that stands now are void.
+//!
+//! Invariant: it runs after every command, over every category whose tally the command may have changed, in the same
+//! decision: nobody can forget it, and nobody can sign in between.
+
+use super::{judge_progress, progress_of, tell};
+use crate::command::Draft;
+use crate::db::entity::certification::{self, Stage};
+use crate::db::entity::mark::MarkStatus;
+use crate::error::Refusal;
+use crate::ids::CategoryId;
+use crate::state::{Category, State};
+use crate::tally;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Settles every category that what this draft has done so far may have changed.
+///
+/// # Errors
+/// `OVERLOADED` when a board that signatures may hang on is not loaded.
+pub fn settle(draft: &mut Draft) -> Result<(), Refusal> {
+    let touched: BTreeSet<CategoryId> =
+        draft.entries().iter().flat_map(|entry| entry.event.tallies(&draft.state)).collect();
+    for id in touched {
+        let Some(category) = draft.state.categories.get(&id).cloned() else { continue };
+        if draft.state.lane_seq(&crate::events::room::Lane::Category(id)) > 0 {
+            settle_one(draft, &category)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the panel is done: everyone who counts has signed FINAL, and they are enough.
+fn is_judged(state: &State, category: &Category) -> Result<bool, Refusal> {
+    let board = state.board(&category.row.id)?;
+    let progress = judge_progress(state, category, board);
+    let enough = i64::try_from(progress.judges).unwrap_or(i64::MAX) >= category.row.min_judges.max(1);
+    Ok(enough && progress.finals == progress.judges)
+}
+
+fn settle_one(draft: &mut Draft, category: &Arc<Category>) -> Result<(), Refusal> {
+    // Nobody has signed anything: the usual case, which costs nothing.
+    let board = draft.state.board(&category.row.id)?;
+    if board.progress.is_none() && board.finals.is_empty() {
+        return Ok(());
+    }
+    let judged = is_judged(&draft.state, category)?;
+    let board = draft.state.board(&category.row.id)?;
+    let before = progress_of(board, &category.row.id);
+    if before.stage == Stage::Open && !judged {
+        return Ok(());
+    }
+    // The first signature that does not stand any more takes all later ones with it: each was given on top of it.
+    let hash = tally::tally(&draft.state, category)?.tally_hash;
+    let first_void =
+        board.signatures.values().find(|signature| signature.tally_hash != hash).map(|signature| signature.stage);
+    let gone: Vec<_> = board
+        .signatures
+        .values()
+        .filter(|signature| !judged || first_void.is_some_and(|stage| signature.stage >= stage))
+        .map(|signature| signature.as_ref().clone())
+        .collect();
+    let voids = !gone.is_empty();
+    for signature in gone {
+        draft.remove(signature);
+    }
+    let board = draft.state.board(&category.row.id)?;
+    let reached = board.signatures.keys().max().copied();
+    let stage = if judged { reached.unwrap_or(Stage::Judged) } else { Stage::Open };
+    if stage == before.stage && !voids {
+        return Ok(());
+    }
+    move_to(draft, category, stage, voids || before.voided)
+}
+
+/// Moves a category to a stage, and opens the locks of one that is certified no more.
+pub(super) fn move_to(draft: &mut Draft, category: &Arc<Category>, stage: Stage, voided: bool) -> Result<(), Refusal> {
+    let board = draft.state.board(&category.row.id)?;
+    let before = progress_of(board, &category.row.id);
+    let locked: Vec<_> = board.marks().filter(|mark| mark.status == MarkStatus::Locked).cloned().collect();
+    let certified = stage == Stage::Certified;
+    let row = certification::Model {
+        stage,
+        voided,
+        certified_at: before.certified_at.filter(|_| certified),
+        certified_by: before.certified_by.clone().filter(|_| certified),
+        updated_at: draft.now,
+        ..before
+    };
+    draft.put(row);
+    if !certified {
+        super::judges::restate(draft, category, &locked, MarkStatus::Certified);
+    }
+    tell(draft, category)
+}

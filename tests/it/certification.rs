@@ -1,0 +1,263 @@
+//! From the last mark to the board's signature, and what undoes it.
+
+use crate::support::TestApp;
+use crate::support::client::Client;
+use crate::support::people::{email, mark};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// The judges of the vault whose marks count.
+const JUDGES: [&str; 3] = ["ada", "ben", "cleo"];
+
+/// Everybody who has something to sign, connected; every mark of the vault is given.
+struct Hall {
+    app: TestApp,
+    judges: Vec<Client>,
+    tally: Client,
+    auditor: Client,
+    board: Client,
+}
+
+impl Hall {
+    async fn marked() -> Self {
+        let app = TestApp::with_people().await;
+        let mut judges = Vec::new();
+        for (at, name) in JUDGES.iter().enumerate() {
+            let judge = app.connect(&email(name)).await;
+            for contestant in ["x", "y", "z"] {
+                for criterion in ["form", "height"] {
+                    let score = 5.0 + f64::from(u8::try_from(at).expect("a small number"));
+                    ok(&judge.call("scores:submit", mark(contestant, criterion, score)).await);
+                }
+            }
+            judges.push(judge);
+        }
+        let tally = app.connect(&email("tally")).await;
+        let auditor = app.connect(&email("auditor")).await;
+        let board = app.connect(&email("board")).await;
+        Self { app, judges, tally, auditor, board }
+    }
+
+    async fn judged() -> Self {
+        let hall = Self::marked().await;
+        for judge in &hall.judges {
+            ok(&judge.call("scores:certify", json!({"categoryId": "vault"})).await);
+            ok(&judge.call("scores:final", json!({"categoryId": "vault", "signatureName": "J."})).await);
+        }
+        hall
+    }
+
+    async fn hash(&self) -> Value {
+        self.app.get("/api/v1/categories/vault/tally", &email("tally")).await.body["tallyHash"].clone()
+    }
+
+    async fn sign(&self, officer: &Client, stage: &str) -> Value {
+        let payload = json!({"categoryId": "vault", "stage": stage, "tallyHash": self.hash().await, "signatureName": "O. Officer"});
+        officer.call("certification:sign", payload).await
+    }
+
+    async fn certified() -> Self {
+        let hall = Self::judged().await;
+        for (officer, stage) in [(&hall.tally, "TALLIED"), (&hall.auditor, "AUDITED"), (&hall.board, "CERTIFIED")] {
+            ok(&hall.sign(officer, stage).await);
+        }
+        hall
+    }
+
+    async fn view(&self, name: &str) -> Value {
+        self.app.get("/api/v1/categories/vault/certification", &email(name)).await.body
+    }
+}
+
+fn ok(answer: &Value) -> &Value {
+    assert_eq!(answer["ok"], true, "{answer}");
+    &answer["data"]
+}
+
+fn code(answer: &Value) -> &str {
+    answer["error"]["code"].as_str().unwrap_or("ok")
+}
+
+#[tokio::test]
+async fn three_judges_and_three_officers_bring_a_category_from_its_marks_to_certified() {
+    let hall = Hall::certified().await;
+    let seen: Vec<(Value, Value)> = hall
+        .tally
+        .transcript()
+        .into_iter()
+        .filter(|frame| frame.event == "certification:updated")
+        .map(|frame| (frame.data()["stage"].clone(), frame.data()["currentStep"].clone()))
+        .collect();
+    let mut stages: Vec<&str> = seen.iter().filter_map(|(stage, _)| stage.as_str()).collect();
+    stages.dedup();
+    assert_eq!(stages, ["OPEN", "JUDGED", "TALLIED", "AUDITED", "CERTIFIED"]);
+    let view = hall.view("tally").await;
+    assert_eq!(
+        (&view["status"], &view["currentStep"], &view["totalSteps"]),
+        (&json!("CERTIFIED"), &json!(4), &json!(4))
+    );
+    assert_eq!(view["judgeProgress"], json!({"judges": 3, "finals": 3, "sheets": 9, "expectedSheets": 9}));
+    let signed: Vec<&Value> = view["signatures"].as_array().expect("a list").iter().map(|row| &row["stage"]).collect();
+    assert_eq!(signed, ["TALLIED", "AUDITED", "CERTIFIED"]);
+    assert_eq!(view["certifiedBy"], hall.app.user_id(&email("board")));
+    let scores = hall.app.get("/api/v1/categories/vault/scores", &email("tally")).await.body;
+    assert!(scores["scores"].as_array().expect("a list").iter().all(|score| score["status"] == "locked"), "{scores}");
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn a_judge_never_learns_the_hash_and_the_office_does() {
+    let hall = Hall::judged().await;
+    ok(&hall.sign(&hall.tally, "TALLIED").await);
+    let tallied = |frames: &[crate::support::client::Frame]| {
+        frames.iter().any(|frame| frame.event == "certification:updated" && frame.data()["stage"] == "TALLIED")
+    };
+    let hash = hall.hash().await;
+    let hash = hash.as_str().expect("a hash");
+    for judge in &hall.judges {
+        judge.wait_until(tallied).await;
+        assert!(!judge.raw_text().contains(hash));
+    }
+    hall.auditor.wait_until(tallied).await;
+    assert!(hall.auditor.raw_text().contains(hash));
+    assert!(hall.view("ada").await.get("tallyHash").is_none());
+    assert_eq!(hall.view("auditor").await["tallyHash"], hash);
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn a_sheet_is_certified_whole_as_it_was_seen_and_edited_no_more() {
+    let app = TestApp::with_people().await;
+    let ada = app.connect(&email("ada")).await;
+    ok(&ada.call("scores:submit", mark("x", "form", 5.0)).await);
+    let sheet = json!({"categoryId": "vault", "contestantId": "x"});
+    assert_eq!(code(&ada.call("scores:certify", sheet.clone()).await), "STATE", "a mark is missing");
+    ok(&ada.call("scores:submit", mark("x", "height", 6.1)).await);
+    let other = json!({"categoryId": "vault", "contestantId": "x", "sheetHash": "00"});
+    let mismatch = ada.call("scores:certify", other).await;
+    assert_eq!(code(&mismatch), "HASH_MISMATCH");
+    let seen = json!({"categoryId": "vault", "contestantId": "x", "sheetHash": mismatch["error"]["current"]});
+    ok(&ada.call("scores:certify", seen).await);
+    assert_eq!(code(&ada.call("scores:submit", mark("x", "form", 7.0)).await), "CERTIFIED");
+    assert_eq!(code(&ada.call("scores:certify", sheet).await), "CERTIFIED");
+    assert_eq!(code(&ada.call("scores:final", json!({"categoryId": "vault"})).await), "STATE", "two sheets are open");
+    assert_eq!(code(&ada.call("scores:certify", json!({"categoryId": "beam"})).await), "NOT_ASSIGNED");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn each_stage_wants_its_hat_its_turn_and_the_hash_that_stands() {
+    let hall = Hall::judged().await;
+    let admin = hall.app.connect(&email("admin")).await;
+    let both = hall.app.connect(&email("both")).await;
+    assert_eq!(code(&hall.sign(&hall.auditor, "AUDITED").await), "STATE", "the tally master comes first");
+    assert_eq!(code(&hall.sign(&hall.auditor, "TALLIED").await), "FORBIDDEN");
+    assert_eq!(code(&hall.sign(&admin, "TALLIED").await), "FORBIDDEN", "an admin does not sign");
+    assert_eq!(code(&hall.sign(&both, "TALLIED").await), "SEPARATION_OF_DUTIES", "a judge does not sign");
+    assert_eq!(code(&hall.sign(&hall.judges[0], "TALLIED").await), "SEPARATION_OF_DUTIES");
+    let wrong = json!({"categoryId": "vault", "stage": "TALLIED", "tallyHash": "00", "signatureName": "T."});
+    let mismatch = hall.tally.call("certification:sign", wrong).await;
+    assert_eq!((code(&mismatch), &mismatch["error"]["current"]), ("HASH_MISMATCH", &hall.hash().await));
+    ok(&hall.sign(&hall.tally, "TALLIED").await);
+    assert_eq!(code(&hall.sign(&hall.tally, "TALLIED").await), "STATE", "it is signed already");
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_signs_two_stages_unless_the_event_says_so() {
+    let hall = Hall::judged().await;
+    let auditor = hall.app.user_id(&email("tally"));
+    let hat = json!({"judgeId": auditor, "hat": "AUDITOR", "eventId": "cup"});
+    assert_eq!(hall.app.post("/api/v1/admin/assignments", &email("organizer"), hat).await.status, 201);
+    ok(&hall.sign(&hall.tally, "TALLIED").await);
+    assert_eq!(code(&hall.sign(&hall.tally, "AUDITED").await), "SEPARATION_OF_DUTIES");
+    let event = json!({"mainTitle": "The Cup", "singleOfficer": true});
+    assert_eq!(hall.app.send(Method::PUT, "/api/v1/admin/events/cup", &email("organizer"), event).await.status, 200);
+    ok(&hall.sign(&hall.tally, "AUDITED").await);
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_ever_judged_a_category_cannot_lay_down_the_hat_and_sign_it() {
+    let hall = Hall::judged().await;
+    let hats = hall.app.get("/api/v1/admin/assignments?categoryId=vault", &email("organizer")).await.body;
+    let head =
+        hats["items"].as_array().expect("a list").iter().find(|hat| hat["hat"] == "HEAD_JUDGE").expect("a head judge");
+    let path = format!("/api/v1/admin/assignments/{}", head["id"].as_str().expect("an id"));
+    assert_eq!(hall.app.send(Method::DELETE, &path, &email("organizer"), Value::Null).await.status, 204);
+    let tally = json!({"judgeId": hall.app.user_id(&email("head")), "hat": "TALLY_MASTER", "eventId": "cup"});
+    assert_eq!(hall.app.post("/api/v1/admin/assignments", &email("organizer"), tally).await.status, 201);
+    let head = hall.app.connect(&email("head")).await;
+    assert_eq!(code(&hall.sign(&head, "TALLIED").await), "SEPARATION_OF_DUTIES");
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn a_rule_that_changes_after_the_audit_voids_the_signatures_and_the_board_cannot_sign_the_old_hash() {
+    let hall = Hall::judged().await;
+    ok(&hall.sign(&hall.tally, "TALLIED").await);
+    ok(&hall.sign(&hall.auditor, "AUDITED").await);
+    let old = hall.hash().await;
+    let mut category = hall.app.get("/api/v1/admin/categories/vault", &email("organizer")).await.body;
+    category["criteria"][0]["weight"] = json!(3);
+    for field in ["id", "eventId", "entries"] {
+        category.as_object_mut().expect("an object").remove(field);
+    }
+    let changed = hall.app.send(Method::PUT, "/api/v1/admin/categories/vault", &email("organizer"), category).await;
+    assert_eq!(changed.status, 200, "{}", changed.body);
+    let view = hall.view("board").await;
+    assert_eq!((&view["stage"], &view["voided"], &view["signatures"]), (&json!("JUDGED"), &json!(true), &json!([])));
+    let stale = json!({"categoryId": "vault", "stage": "CERTIFIED", "tallyHash": old, "signatureName": "B."});
+    assert_eq!(code(&hall.board.call("certification:sign", stale).await), "STATE");
+    let stale = json!({"categoryId": "vault", "stage": "TALLIED", "tallyHash": old, "signatureName": "T."});
+    assert_eq!(code(&hall.tally.call("certification:sign", stale).await), "HASH_MISMATCH");
+    ok(&hall.sign(&hall.tally, "TALLIED").await);
+    assert!(hall.view("board").await.get("voided").is_none(), "a new signature stands");
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn a_new_judge_opens_the_category_again_and_a_judge_who_leaves_closes_it() {
+    let hall = Hall::judged().await;
+    let idle = hall.app.user_id(&email("idle"));
+    let hat = json!({"judgeId": idle, "categoryId": "vault"});
+    let given = hall.app.post("/api/v1/admin/assignments", &email("organizer"), hat).await;
+    assert_eq!(hall.view("board").await["stage"], "OPEN");
+    let path = format!("/api/v1/admin/assignments/{}", given.body["assignment"]["id"].as_str().expect("an id"));
+    assert_eq!(hall.app.send(Method::DELETE, &path, &email("organizer"), Value::Null).await.status, 204);
+    assert_eq!(hall.view("board").await["stage"], "JUDGED");
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_sent_back_says_why_and_is_signed_again() {
+    let hall = Hall::certified().await;
+    let no_reason = hall.board.call("certification:reject", json!({"categoryId": "vault", "reason": " "})).await;
+    assert_eq!((code(&no_reason), &no_reason["error"]["field"]), ("INVALID_DATA", &json!("reason")));
+    let by_tally = hall.tally.call("certification:reject", json!({"categoryId": "vault", "reason": "no"})).await;
+    assert_eq!(code(&by_tally), "FORBIDDEN");
+    let back = json!({"categoryId": "vault", "reason": "x was marked as y", "toStage": "JUDGED"});
+    let view = ok(&hall.auditor.call("certification:reject", back).await).clone();
+    assert_eq!((&view["status"], &view["currentStep"]), (&json!("REJECTED"), &json!(2)));
+    assert_eq!(view["rejectionReason"], "x was marked as y");
+    let scores = hall.app.get("/api/v1/categories/vault/scores", &email("tally")).await.body;
+    assert!(
+        scores["scores"].as_array().expect("a list").iter().all(|score| score["status"] == "certified"),
+        "unlocked"
+    );
+    let again = ok(&hall.sign(&hall.tally, "TALLIED").await).clone();
+    assert_eq!((&again["status"], again.get("rejectionReason")), (&json!("IN_PROGRESS"), None));
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn signatures_outlive_a_restart() {
+    let hall = Hall::certified().await;
+    let before = hall.view("auditor").await;
+    let Hall { app, judges, tally, auditor, board } = hall;
+    drop((judges, tally, auditor, board));
+    let app = app.restart().await;
+    let after = app.get("/api/v1/categories/vault/certification", &email("auditor")).await.body;
+    assert_eq!(after, before);
+    app.stop().await;
+}
