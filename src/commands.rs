@@ -3,6 +3,9 @@
 use crate::auth::actor::Actor;
 use crate::auth::sessions::{EndSession, OpenSession, RevokeSessions, RotateSession};
 use crate::certification;
+use crate::certification::decisions::{
+    ApproveDecision, CloseDecision, RaiseFlag, RequestDeduction, RequestRemoval, RequestUncertification,
+};
 use crate::certification::judges::{CertifySheet, SignFinal};
 use crate::certification::officers::{RejectStage, SignStage};
 use crate::command::{Decide, Draft, Limit};
@@ -63,6 +66,18 @@ commands!(
     SignStage = "certification:sign",
     Commands,
     RejectStage = "certification:reject",
+    Commands,
+    RequestDeduction = "deduction:requested",
+    Commands,
+    RequestRemoval = "score:removal-requested",
+    Commands,
+    RequestUncertification = "uncertification:request",
+    Commands,
+    RaiseFlag = "flag:raise",
+    Commands,
+    ApproveDecision = "decision:approve",
+    Commands,
+    CloseDecision = "decision:close",
     Commands,
     CreateAssignment = "assignment:created",
     Commands,

@@ -4,6 +4,7 @@
 //! Invariants: a signature binds the tally hash it was given for, and stands only as long as that is the hash; nobody
 //! signs two stages of a category, and nobody who ever judged it signs any; a certified sheet is not edited.
 
+pub mod decisions;
 pub mod judges;
 pub mod officers;
 pub mod settle;

@@ -10,8 +10,9 @@
 
 use super::room::{Lane, Room};
 use super::view::{
-    AnyView, AssignmentNew, AssignmentRemoved, FullCertification, FullScore, MaskedScore, OwnScore, PlainCertification,
-    TallyUpdated, Tick, View,
+    AnyView, AssignmentNew, AssignmentRemoved, DeductionPending, DeductionUpdated, FlagUpdated, FullCertification,
+    FullDeletion, FullScore, MaskedScore, OwnScore, PlainCertification, PlainDeletion, RemovalPending, RemovalUpdated,
+    TallyUpdated, Tick, UncertificationUpdated, View,
 };
 use crate::auth::role::{Hat, Role};
 use crate::ids::{CategoryId, UserId};
@@ -40,6 +41,9 @@ pub struct Panel<'a>(pub &'a CategoryId);
 /// judge it or once did.
 #[derive(Debug)]
 pub struct Office<'a>(pub &'a CategoryId);
+/// Those who preside over the category's judges.
+#[derive(Debug)]
+pub struct HeadJudges<'a>(pub &'a CategoryId);
 /// One user.
 #[derive(Debug)]
 pub struct Person<'a>(pub &'a UserId);
@@ -75,6 +79,12 @@ impl Audience for Office<'_> {
     }
 }
 
+impl Audience for HeadJudges<'_> {
+    fn rooms(&self) -> Vec<Room> {
+        vec![Room::CategoryHat(self.0.clone(), Hat::HeadJudge)]
+    }
+}
+
 impl Audience for Person<'_> {
     fn rooms(&self) -> Vec<Room> {
         vec![Room::User(self.0.clone())]
@@ -95,6 +105,22 @@ impl Admits<FullScore> for Office<'_> {}
 impl Admits<TallyUpdated> for Office<'_> {}
 impl Admits<FullCertification> for Office<'_> {}
 impl Admits<PlainCertification> for Members<'_> {}
+impl Admits<PlainDeletion> for Author<'_> {}
+impl Admits<PlainDeletion> for Panel<'_> {}
+impl Admits<FullDeletion> for Office<'_> {}
+// A deduction depends on no mark: who asked for it and who presides may follow it. A removal names marks.
+impl Admits<DeductionPending> for Person<'_> {}
+impl Admits<DeductionPending> for HeadJudges<'_> {}
+impl Admits<DeductionPending> for Office<'_> {}
+impl Admits<DeductionUpdated> for Person<'_> {}
+impl Admits<DeductionUpdated> for HeadJudges<'_> {}
+impl Admits<DeductionUpdated> for Office<'_> {}
+impl Admits<RemovalPending> for Office<'_> {}
+impl Admits<RemovalUpdated> for Office<'_> {}
+impl Admits<UncertificationUpdated> for Person<'_> {}
+impl Admits<UncertificationUpdated> for Office<'_> {}
+impl Admits<FlagUpdated> for Person<'_> {}
+impl Admits<FlagUpdated> for Office<'_> {}
 impl Admits<AssignmentNew> for Person<'_> {}
 impl Admits<AssignmentRemoved> for Person<'_> {}
 impl Admits<Tick> for Members<'_> {}

@@ -3,20 +3,23 @@
 //! Invariant: a new variant does not compile until it says which lane it belongs to, who is shown what of it, and what
 //! another node must reload to know it.
 
-use super::audience::{Author, Delivery, Members, Office, Panel, Person};
+use super::audience::{Author, Delivery, HeadJudges, Members, Office, Panel, Person};
 use super::log::commitment;
 use super::room::Lane;
 use super::view::{
-    AssignmentNew, AssignmentRemoved, FullCertification, FullScore, MaskedScore, OwnScore, PlainCertification, Tick,
+    AssignmentNew, AssignmentRemoved, DeductionPending, DeductionUpdated, FlagUpdated, FullCertification, FullDeletion,
+    FullScore, MaskedScore, OwnScore, PlainCertification, PlainDeletion, RemovalPending, RemovalUpdated, Tick,
+    UncertificationUpdated,
 };
 use crate::auth::role::Hat;
 use crate::clock::Micros;
 use crate::db::entity::assignment::AssignmentStatus;
 use crate::db::entity::category::JudgeVisibility;
 use crate::db::entity::certification::Stage;
+use crate::db::entity::decision::{DecisionKind, DecisionStatus};
 use crate::db::entity::mark::MarkStatus;
 use crate::ids::{AssignmentId, CategoryId, ContestId, ContestantId, CriterionId, EventId, MarkId, SessionId, UserId};
-use crate::ranking::Mark;
+use crate::ranking::{Decimal, Mark};
 use crate::state::State;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -223,6 +226,83 @@ pub struct CertificationUpdated {
     pub updated_at: Micros,
 }
 
+/// A mark was taken out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScoreDeleted {
+    /// The mark.
+    pub id: MarkId,
+    /// Where it stood.
+    pub category_id: CategoryId,
+    /// Who was marked.
+    pub contestant_id: ContestantId,
+    /// Who marked.
+    pub judge_id: UserId,
+    /// Why; for the office only.
+    pub reason: Text,
+    /// The removal that was executed.
+    pub removal_id: String,
+    /// What fellow judges learn of it.
+    pub visibility: JudgeVisibility,
+    /// When.
+    pub deleted_at: Micros,
+}
+
+/// An approval of a decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalFact {
+    /// Under which hat.
+    pub hat: Hat,
+    /// Who.
+    pub user_id: UserId,
+    /// The name they signed with.
+    pub signature_name: Text,
+    /// When.
+    pub at: Micros,
+}
+
+/// A decision of several people was asked for, moved on, or was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecisionChanged {
+    /// Which.
+    pub id: String,
+    /// What is decided.
+    pub about: DecisionKind,
+    /// It was only just asked for.
+    pub fresh: bool,
+    /// The category.
+    pub category_id: CategoryId,
+    /// Who is concerned among the contestants.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub contestant_id: Option<ContestantId>,
+    /// Who is concerned among the judges.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub judge_id: Option<UserId>,
+    /// Which marks; none named means all of the judge's.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub score_ids: Vec<MarkId>,
+    /// Points off, exact decimal text.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub amount: Option<Decimal>,
+    /// Why, or what is to be looked at.
+    pub reason: Text,
+    /// What was answered.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub answer: Option<Text>,
+    /// How it stands.
+    pub status: DecisionStatus,
+    /// Who has approved.
+    pub approvals: Vec<ApprovalFact>,
+    /// Whose approval is missing.
+    pub missing: Vec<Hat>,
+    /// Who asked.
+    pub requested_by: UserId,
+    /// When.
+    pub requested_at: Micros,
+    /// When it was taken.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub decided_at: Option<Micros>,
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -243,6 +323,10 @@ pub enum Event {
     ContestantsChanged(ContestantsChanged),
     /// The certification of a category moved.
     CertificationUpdated(CertificationUpdated),
+    /// A mark was taken out.
+    ScoreDeleted(ScoreDeleted),
+    /// A decision of several people moved.
+    DecisionChanged(DecisionChanged),
 }
 
 /// What a node that did not decide a fact itself has to read again.
@@ -269,6 +353,38 @@ pub enum Moves<'a> {
     Event(&'a EventId),
 }
 
+impl DecisionChanged {
+    /// The office sees every decision; beside it those it concerns.
+    fn deliveries(&self) -> Vec<Delivery> {
+        let office = Office(&self.category_id);
+        match (self.about, self.fresh) {
+            (DecisionKind::Deduction, true) => vec![
+                Delivery::of(&Person(&self.requested_by), DeductionPending::of(self)),
+                Delivery::of(&HeadJudges(&self.category_id), DeductionPending::of(self)),
+                Delivery::of(&office, DeductionPending::of(self)),
+            ],
+            (DecisionKind::Deduction, false) => vec![
+                Delivery::of(&Person(&self.requested_by), DeductionUpdated::of(self)),
+                Delivery::of(&HeadJudges(&self.category_id), DeductionUpdated::of(self)),
+                Delivery::of(&office, DeductionUpdated::of(self)),
+            ],
+            (DecisionKind::Removal, true) => vec![Delivery::of(&office, RemovalPending::of(self))],
+            (DecisionKind::Removal, false) => vec![Delivery::of(&office, RemovalUpdated::of(self))],
+            (DecisionKind::Uncertification, _) => self
+                .with_judge(Delivery::of(&office, UncertificationUpdated::of(self)), |judge| {
+                    Delivery::of(&judge, UncertificationUpdated::of(self))
+                }),
+            (DecisionKind::Flag, _) => self.with_judge(Delivery::of(&office, FlagUpdated::of(self)), |judge| {
+                Delivery::of(&judge, FlagUpdated::of(self))
+            }),
+        }
+    }
+
+    fn with_judge<'a>(&'a self, office: Delivery, to: impl Fn(Person<'a>) -> Delivery) -> Vec<Delivery> {
+        self.judge_id.iter().map(|judge| to(Person(judge))).chain([office]).collect()
+    }
+}
+
 impl Event {
     /// Its name in the log.
     #[must_use]
@@ -282,6 +398,8 @@ impl Event {
             Self::SetupChanged(_) => "setup_changed",
             Self::ContestantsChanged(_) => "contestants_changed",
             Self::CertificationUpdated(_) => "certification_updated",
+            Self::ScoreDeleted(_) => "score_deleted",
+            Self::DecisionChanged(_) => "decision_changed",
         }
     }
 
@@ -296,6 +414,8 @@ impl Event {
             Self::SetupChanged(fact) => Lane::Event(fact.event_id.clone()),
             Self::ContestantsChanged(_) => Lane::System,
             Self::CertificationUpdated(fact) => Lane::Category(fact.category_id.clone()),
+            Self::ScoreDeleted(fact) => Lane::Category(fact.category_id.clone()),
+            Self::DecisionChanged(fact) => Lane::Category(fact.category_id.clone()),
         }
     }
 
@@ -310,6 +430,8 @@ impl Event {
             Self::SetupChanged(fact) => Scope::Event(fact.event_id.clone()),
             Self::ContestantsChanged(_) => Scope::Contestants,
             Self::CertificationUpdated(fact) => Scope::Marks(fact.category_id.clone()),
+            Self::ScoreDeleted(fact) => Scope::Marks(fact.category_id.clone()),
+            Self::DecisionChanged(fact) => Scope::Marks(fact.category_id.clone()),
         }
     }
 
@@ -324,7 +446,9 @@ impl Event {
             Self::SessionChanged(_)
             | Self::ScoreUpdated(_)
             | Self::ContestantsChanged(_)
-            | Self::CertificationUpdated(_) => Moves::Nobody,
+            | Self::CertificationUpdated(_)
+            | Self::ScoreDeleted(_)
+            | Self::DecisionChanged(_) => Moves::Nobody,
         }
     }
 
@@ -334,6 +458,8 @@ impl Event {
         match self {
             Self::ScoreUpdated(fact) => vec![fact.category_id.clone()],
             Self::CertificationUpdated(fact) => vec![fact.category_id.clone()],
+            Self::ScoreDeleted(fact) => vec![fact.category_id.clone()],
+            Self::DecisionChanged(fact) => vec![fact.category_id.clone()],
             Self::AssignmentNew(fact) | Self::AssignmentRemoved(fact) if fact.hat.judges() => state
                 .categories_of(&fact.event_id)
                 .filter(|category| fact.contest_id.as_ref().is_none_or(|id| *id == category.row.contest_id))
@@ -373,6 +499,18 @@ impl Event {
                 Delivery::of(&Office(&fact.category_id), FullCertification::of(fact)),
                 Delivery::of(&Members(&self.lane()), PlainCertification::of(fact)),
             ],
+            Self::ScoreDeleted(fact) => {
+                let panel = Panel(&fact.category_id);
+                vec![
+                    Delivery::of(&Author(&fact.judge_id), PlainDeletion::of(fact)),
+                    match fact.visibility {
+                        JudgeVisibility::Presence => Delivery::of(&panel, PlainDeletion::of(fact)),
+                        JudgeVisibility::Own => Delivery::of(&panel, Tick),
+                    },
+                    Delivery::of(&Office(&fact.category_id), FullDeletion::of(fact)),
+                ]
+            }
+            Self::DecisionChanged(fact) => fact.deliveries(),
             Self::UserChanged(_) | Self::SessionChanged(_) | Self::SetupChanged(_) | Self::ContestantsChanged(_) => {
                 vec![]
             }
@@ -394,6 +532,15 @@ impl Event {
                     .chain(fact.rejection_reason.iter().map(|text| ("rejection_reason".to_owned(), text)))
                     .collect()
             }
+            Self::ScoreDeleted(fact) => vec![("reason".to_owned(), &fact.reason)],
+            Self::DecisionChanged(fact) => {
+                let names = fact.approvals.iter().enumerate();
+                names
+                    .map(|(at, approval)| (format!("approvals.{at}"), &approval.signature_name))
+                    .chain([("reason".to_owned(), &fact.reason)])
+                    .chain(fact.answer.iter().map(|text| ("answer".to_owned(), text)))
+                    .collect()
+            }
             Self::AssignmentNew(_)
             | Self::AssignmentRemoved(_)
             | Self::UserChanged(_)
@@ -411,6 +558,15 @@ impl Event {
                     fact.signatures.get_mut(at.parse::<usize>().ok()?).map(|signature| &mut signature.signature_name)
                 }
                 None => fact.rejection_reason.as_mut().filter(|_| field == "rejection_reason"),
+            },
+            Self::ScoreDeleted(fact) => Some(&mut fact.reason).filter(|_| field == "reason"),
+            Self::DecisionChanged(fact) => match (field, field.strip_prefix("approvals.")) {
+                ("reason", _) => Some(&mut fact.reason),
+                ("answer", _) => fact.answer.as_mut(),
+                (_, Some(at)) => {
+                    fact.approvals.get_mut(at.parse::<usize>().ok()?).map(|approval| &mut approval.signature_name)
+                }
+                (_, None) => None,
             },
             Self::AssignmentNew(_)
             | Self::AssignmentRemoved(_)

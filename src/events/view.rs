@@ -1,13 +1,17 @@
 //! Views: the only types that reach the wire. Each has the fields its readers may see, and no others.
 
-use super::event::{AssignmentChanged, CertificationUpdated, JudgeProgress, ScoreUpdated, SignatureFact, Text};
+use super::event::{
+    AssignmentChanged, CertificationUpdated, DecisionChanged, JudgeProgress, ScoreDeleted, ScoreUpdated, SignatureFact,
+    Text,
+};
 use crate::auth::role::Hat;
 use crate::clock::Micros;
 use crate::db::entity::assignment::AssignmentStatus;
 use crate::db::entity::certification::Stage;
+use crate::db::entity::decision::{DecisionKind, DecisionStatus};
 use crate::db::entity::mark::MarkStatus;
 use crate::ids::{AssignmentId, CategoryId, ContestId, ContestantId, CriterionId, EventId, MarkId, UserId};
-use crate::ranking::Mark;
+use crate::ranking::{Decimal, Mark};
 use serde::Serialize;
 
 /// Something a fact can look like on the wire.
@@ -41,6 +45,14 @@ views!(
     AssignmentRemoved => "assignment:removed",
     FullCertification => "certification:updated",
     PlainCertification => "certification:updated",
+    FullDeletion => "scores:deleted",
+    PlainDeletion => "scores:deleted",
+    DeductionPending => "deduction:pending",
+    DeductionUpdated => "deduction:updated",
+    RemovalPending => "score:removal-pending",
+    RemovalUpdated => "score:removal-updated",
+    UncertificationUpdated => "uncertification:updated",
+    FlagUpdated => "flag:updated",
     TallyUpdated => "tally:updated",
     Tick => "sync:tick",
 );
@@ -234,7 +246,7 @@ pub struct CertificationFields {
     pub category_id: CategoryId,
     pub contest_id: ContestId,
     pub event_id: EventId,
-    /// PENDING, IN_PROGRESS, CERTIFIED or REJECTED.
+    /// `PENDING`, `IN_PROGRESS`, `CERTIFIED` or `REJECTED`.
     pub status: &'static str,
     pub stage: Stage,
     pub current_step: u8,
@@ -340,6 +352,204 @@ impl PlainCertification {
         Self(CertificationFields { tally_hash: None, ..CertificationFields::of(fact) })
     }
 }
+
+/// That a mark was taken out.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of the mark")]
+pub struct DeletionFields {
+    pub id: MarkId,
+    pub category_id: CategoryId,
+    pub contestant_id: ContestantId,
+    pub judge_id: UserId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removal_id: Option<String>,
+    pub deleted_at: Micros,
+}
+
+impl DeletionFields {
+    fn of(fact: &ScoreDeleted) -> Self {
+        Self {
+            id: fact.id.clone(),
+            category_id: fact.category_id.clone(),
+            contestant_id: fact.contestant_id.clone(),
+            judge_id: fact.judge_id.clone(),
+            reason: fact.reason.body().map(str::to_owned),
+            removal_id: Some(fact.removal_id.clone()),
+            deleted_at: fact.deleted_at,
+        }
+    }
+}
+
+/// The office's view, with the reason.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct FullDeletion(DeletionFields);
+
+impl FullDeletion {
+    /// The office's view.
+    #[must_use]
+    pub fn of(fact: &ScoreDeleted) -> Self {
+        Self(DeletionFields::of(fact))
+    }
+}
+
+/// The judges' view: that it is gone, not why.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct PlainDeletion(DeletionFields);
+
+impl PlainDeletion {
+    /// The judges' view.
+    #[must_use]
+    pub fn of(fact: &ScoreDeleted) -> Self {
+        Self(DeletionFields { reason: None, removal_id: None, ..DeletionFields::of(fact) })
+    }
+}
+
+/// A decision of several people. Each kind has the fields of its own.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct DecisionFields {
+    pub id: String,
+    pub category_id: CategoryId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contestant_id: Option<ContestantId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub judge_id: Option<UserId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score_ids: Option<Vec<MarkId>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score_id: Option<MarkId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>)]
+    pub amount: Option<Decimal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// What was answered to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+    pub status: String,
+    pub requested_by: UserId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approvals: Option<Vec<ApprovalView>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signatures: Option<Vec<ApprovalView>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<Vec<Hat>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub created_at: Option<Micros>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub requested_at: Option<Micros>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub decided_at: Option<Micros>,
+}
+
+/// An approval of a decision.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct ApprovalView {
+    pub hat: Hat,
+    pub user_id: UserId,
+    pub signature_name: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Micros,
+}
+
+/// The word of a status on the wire: flags speak of themselves in words of their own.
+fn status_word(about: DecisionKind, status: DecisionStatus) -> &'static str {
+    match (about, status) {
+        (DecisionKind::Flag, DecisionStatus::Pending) => "open",
+        (DecisionKind::Flag, DecisionStatus::Approved | DecisionStatus::Executed) => "accepted",
+        (DecisionKind::Flag, DecisionStatus::Rejected) => "rejected",
+        (DecisionKind::Flag, DecisionStatus::Withdrawn) => "withdrawn",
+        (_, DecisionStatus::Pending) => "PENDING",
+        (_, DecisionStatus::Approved) => "APPROVED",
+        (_, DecisionStatus::Executed) => "EXECUTED",
+        (_, DecisionStatus::Rejected) => "REJECTED",
+        (_, DecisionStatus::Withdrawn) => "WITHDRAWN",
+    }
+}
+
+impl DecisionFields {
+    /// The fields a kind of decision has.
+    #[must_use]
+    pub fn of(fact: &DecisionChanged) -> Self {
+        let text = |text: &Text| text.body().map(str::to_owned);
+        let approvals: Vec<ApprovalView> = fact
+            .approvals
+            .iter()
+            .map(|approval| ApprovalView {
+                hat: approval.hat,
+                user_id: approval.user_id.clone(),
+                signature_name: text(&approval.signature_name),
+                at: approval.at,
+            })
+            .collect();
+        let (deduction, removal, flag) = (
+            fact.about == DecisionKind::Deduction,
+            fact.about == DecisionKind::Removal,
+            fact.about == DecisionKind::Flag,
+        );
+        Self {
+            id: fact.id.clone(),
+            category_id: fact.category_id.clone(),
+            contestant_id: fact.contestant_id.clone(),
+            judge_id: fact.judge_id.clone().filter(|_| !flag),
+            score_ids: removal.then(|| fact.score_ids.clone()),
+            score_id: fact.score_ids.first().cloned().filter(|_| flag),
+            amount: fact.amount.clone(),
+            reason: text(&fact.reason).filter(|_| !flag),
+            text: text(&fact.reason).filter(|_| flag),
+            answer: fact.answer.as_ref().and_then(text),
+            status: status_word(fact.about, fact.status).to_owned(),
+            requested_by: fact.requested_by.clone(),
+            approvals: (!removal && !flag).then(|| approvals.clone()),
+            signatures: removal.then_some(approvals),
+            missing: (!flag).then(|| fact.missing.clone()),
+            created_at: (deduction || flag).then_some(fact.requested_at),
+            requested_at: (!deduction && !flag).then_some(fact.requested_at),
+            decided_at: fact.decided_at,
+        }
+    }
+}
+
+macro_rules! decision_views {
+    ($($name:ident: $doc:literal),* $(,)?) => {
+        $(
+            #[doc = $doc]
+            #[derive(Clone, Debug, Serialize)]
+            #[serde(transparent)]
+            pub struct $name(Box<DecisionFields>);
+
+            impl $name {
+                /// The view of a decision.
+                #[must_use]
+                pub fn of(fact: &DecisionChanged) -> Self {
+                    Self(Box::new(DecisionFields::of(fact)))
+                }
+            }
+        )*
+    };
+}
+
+decision_views!(
+    DeductionPending: "A deduction was asked for.",
+    DeductionUpdated: "A deduction moved on.",
+    RemovalPending: "A removal of marks was asked for.",
+    RemovalUpdated: "A removal moved on.",
+    UncertificationUpdated: "An uncertification was asked for or moved on.",
+    FlagUpdated: "A flag was raised or resolved.",
+);
 
 /// What the marks of a category come to; derived, never a fact.
 #[derive(Clone, Debug, Serialize)]

@@ -2,6 +2,7 @@
 //! Invariants: every contestant who has not withdrawn has exactly one row; a row has a rank if and only if it has a
 //! total; the order of the lists in [`Input`] changes nothing, except that of `manual_order`.
 
+use num_rational::BigRational;
 use serde::{Deserialize, Serialize};
 
 use super::Id;
@@ -131,16 +132,20 @@ pub struct Row {
     pub contestant_id: Id,
     /// From 1; none without a total.
     pub rank: Option<u32>,
-    /// Points after factor, deductions, floor and rounding; none while something is missing, and for DNS, DNF, DSQ.
+    /// By the method, after factor, deductions, floor and rounding: points, seconds, or a sum of places. None while
+    /// something is missing, and for DNS, DNF, DSQ.
     pub total: Option<Decimal>,
     /// The sum of the approved deductions.
     pub deductions: Decimal,
     /// All criteria, by their id.
     pub criteria: Vec<Cell>,
-    /// What separates this row from the one above: `total`, a tie breaker, or `shared`. None on the first row and on
-    /// rows without a rank.
+    /// What separates this row from the one above: `total`, `rule:10` or `rule:11` of the skating system, a tie breaker,
+    /// or `shared`. None on the first row and on rows without a rank.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decided_by: Option<String>,
+    /// The total before it is shown, for standings to compute with.
+    #[serde(skip)]
+    pub(super) total_exact: Option<BigRational>,
 }
 
 /// One criterion of one contestant.
@@ -170,29 +175,32 @@ pub struct CellMark {
 }
 
 /// Decimals shown where no rounding is stated.
-const DECIMALS_SHOWN: u8 = 6;
+pub(super) const DECIMALS_SHOWN: u8 = 6;
 
 /// Ranks the contestants of a category.
 ///
 /// Per criterion the marks of the panel become one value by the method, × weight; these are added, × the entry's
 /// factor, − deductions, not below zero if `floorZero`. Each step is rounded if its rounding is stated, else exact.
+/// Places, standardised marks and times depart from this where [`Method`] says so.
 ///
 /// A missing mark is one that a required judge owes to a contestant without a status:
-/// - `block`: its cell has no value, so the contestant has no total; the others rank provisionally.
-/// - `mean_of_others`: with `sum` it counts as the mean of the marks given in the cell; with the other methods the
-///   cell is computed from the marks given alone, and a trim trims those.
+/// - `block`: its cell has no value, so the contestant has no total; the others rank provisionally, and where places
+///   are given (`placings`, `skating`) they are places among those others.
+/// - `mean_of_others`: with `sum` and `placings` it counts as the mean of the marks given in the cell; with the other
+///   methods the cell is computed from the marks given alone, and a trim trims those.
 /// - `zero`: it counts as a mark of 0, which a trim may leave out.
 ///
 /// Under every policy a cell in which nobody gave a mark has no value, nor has one with too few marks to trim.
 ///
-/// Rules that [`Rules::check`] refuses do not panic here: an unavailable method gives an incomplete ranking with a
-/// warning, and what cannot be applied is passed over.
+/// Rules that [`Rules::check`] refuses do not panic here: what cannot be applied is passed over, and a policy that
+/// cannot be is `block`.
 #[must_use]
 pub fn rank(rules: &Rules, input: &Input) -> Ranking {
     let tally = Tally::new(rules, input);
-    let sheets: Vec<Sheet> = (0..tally.entries.len()).map(|entry| tally.sheet(entry)).collect();
+    let (sheets, of_the_method) = tally.sheets();
 
     let mut warnings = warnings(&tally, &sheets);
+    warnings.extend(of_the_method);
     let places = ties::place(&tally, &sheets, &mut warnings);
     let mut missing = missing(&tally, &sheets);
     missing.sort();
@@ -213,8 +221,7 @@ pub fn rank(rules: &Rules, input: &Input) -> Ranking {
 }
 
 fn is_complete(tally: &Tally<'_>, sheets: &[Sheet]) -> bool {
-    tally.rules.method.is_available()
-        && !tally.criteria.is_empty()
+    !tally.criteria.is_empty()
         && tally.entries.iter().zip(sheets).all(|(entry, sheet)| entry.status.is_some() || sheet.total.is_some())
 }
 
@@ -266,14 +273,12 @@ fn row(tally: &Tally<'_>, sheets: &[Sheet], entry: usize, place: Option<&Place>)
         deductions: tally.deducted[entry].clone(),
         criteria: cells.collect(),
         decided_by: place.and_then(|place| place.decided_by.clone()),
+        total_exact: sheet.total.clone(),
     }
 }
 
 fn warnings(tally: &Tally<'_>, sheets: &[Sheet]) -> Vec<String> {
     let mut warnings = Vec::new();
-    if !tally.rules.method.is_available() {
-        warnings.push(format!("method {} is not available yet", tally.rules.method));
-    }
     if tally.criteria.is_empty() {
         warnings.push("the category has no criteria".to_owned());
     }
@@ -285,6 +290,11 @@ fn warnings(tally: &Tally<'_>, sheets: &[Sheet]) -> Vec<String> {
             if cell.outcome.as_ref().err() == Some(&Gap::TooFewToTrim) {
                 warnings.push(format!("{}, {}: too few marks to trim", entry.contestant, criterion.id));
             }
+        }
+    }
+    if tally.rules.method == Method::Skating {
+        for entry in tally.entries.iter().filter(|entry| entry.factor != Decimal::one()) {
+            warnings.push(format!("the factor of {} is not applied, a place is not multiplied", entry.contestant));
         }
     }
     // A mean does not mind how many marks it has; a sum does.

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::Id;
-use super::decimal::RoundingMode;
+use super::decimal::{Mark, RoundingMode};
 
 /// How marks become places. Only `method` has no default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +31,7 @@ pub struct Rules {
     /// How places are numbered after a shared one; `standard` unless stated.
     #[serde(default)]
     pub rank_style: RankStyle,
-    /// A total never goes below zero by deductions; true unless stated.
+    /// A total never goes below zero by deductions; true unless stated. Means nothing to `skating`, `zscore`, `time`.
     #[serde(default = "floor_zero_unless_stated")]
     pub floor_zero: bool,
 }
@@ -48,13 +48,19 @@ pub enum Method {
     TrimmedMean,
     /// The middle mark, or the mean of the two in the middle.
     Median,
-    /// The places each judge gives are added. Not available yet.
+    /// The places each judge gives by their own total are added; less is better. Equal totals share the mean of their
+    /// places. Factor, deductions and floor belong to the total of each judge, before it becomes a place; the values of
+    /// the criteria, the means of their marks, are only shown.
     Placings,
-    /// The majority system of dance sport. Not available yet.
+    /// The majority system of dance sport, rules 5 to 11: criteria are dances, marks are places, less is better. An
+    /// approved deduction is added to the sum of the dance places; a factor is not applied and nothing is rounded.
     Skating,
-    /// Marks are standardised per judge first. Not available yet.
+    /// Each mark becomes its distance from the mean of all marks its judge gave in the criterion to contestants who have
+    /// not withdrawn, divided by their population standard deviation (0 where that is 0), with 12 decimals. Then the
+    /// mean over the judges. `floorZero` does not apply: zero is the middle.
     Zscore,
-    /// A measured time: less is better. Not available yet.
+    /// Marks are measured times in seconds: the mean over the timekeepers, runs are added, × factor; less is better.
+    /// Deductions are penalty seconds and added.
     Time,
 }
 
@@ -118,11 +124,12 @@ pub enum RankStyle {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum TieBreak {
-    /// `criterion:{id}`: the higher weighted value in that criterion.
+    /// `criterion:{id}`: the better weighted value in that criterion.
     Criterion(Id),
-    /// `drop:highest`: the higher total once the highest remaining mark of every cell is left out as well.
+    /// `drop:highest`: the better total once the highest remaining mark of every cell is left out as well; of placings,
+    /// once the last of the contestant's places is.
     DropHighest,
-    /// `head_judge`: the higher total by the marks of the head judge alone.
+    /// `head_judge`: the better total by the marks of the head judge alone.
     HeadJudge,
     /// `majority_of_placings`: placed better by more judges, each counting by their own total.
     MajorityOfPlacings,
@@ -173,10 +180,23 @@ impl Rules {
     /// # Errors
     /// The first place that does not fit, with the reason.
     pub fn check<C: AsRef<str>>(&self, criteria: &[C], min_judges: u32) -> Result<(), RuleError> {
-        if !self.method.is_available() {
-            return refuse("method", format!("method {} is not available yet", self.method));
+        if self.method == Method::Skating && criteria.is_empty() {
+            return refuse("method", "method skating needs at least one criterion, a dance".to_owned());
         }
         self.check_trim(min_judges)?;
+        if self.missing != self.missing_applied() {
+            let reason = match self.method {
+                Method::Time => "a time of 0 would win",
+                Method::Sum
+                | Method::Mean
+                | Method::TrimmedMean
+                | Method::Median
+                | Method::Placings
+                | Method::Skating
+                | Method::Zscore => "nobody can be placed without every place",
+            };
+            return refuse("missing", format!("method {} cannot fill missing marks like this, {reason}", self.method));
+        }
         for (field, decimals) in [
             ("rounding.criterion", self.rounding.criterion),
             ("rounding.weighted", self.rounding.weighted),
@@ -185,11 +205,17 @@ impl Rules {
             if decimals.is_some_and(|decimals| decimals > DECIMALS_MAX) {
                 return refuse(field, format!("a rounding has 0 to {DECIMALS_MAX} decimals"));
             }
+            if decimals.is_some() && self.method == Method::Skating {
+                return refuse(field, "method skating rounds nothing, a shared place of 2.5 stays one".to_owned());
+            }
         }
         for (position, breaker) in self.tie_breaks.iter().enumerate() {
             let field = format!("tieBreaks[{position}]");
             if self.tie_breaks[..position].contains(breaker) {
                 return refuse(field, format!("{breaker} is stated twice"));
+            }
+            if *breaker == TieBreak::DropHighest && self.method == Method::Skating {
+                return refuse(field, format!("method skating leaves no marks out, {breaker} cannot separate"));
             }
             if let TieBreak::Criterion(id) = breaker
                 && !criteria.iter().any(|criterion| criterion.as_ref() == &**id)
@@ -198,6 +224,44 @@ impl Rules {
             }
         }
         Ok(())
+    }
+
+    /// Whether marks of these criteria (id, least mark, greatest mark, step) can be what the method takes them for.
+    ///
+    /// # Errors
+    /// The first place that does not fit, with the reason; here the field is one of the category: `criteria[1].step`.
+    pub fn check_criteria<C: AsRef<str>>(&self, criteria: &[(C, Mark, Mark, Mark)]) -> Result<(), RuleError> {
+        for (position, (id, min, _, step)) in criteria.iter().enumerate() {
+            let (id, field) = (id.as_ref(), |name| format!("criteria[{position}].{name}"));
+            match self.method {
+                Method::Skating if min.thousandths() != 1_000 => {
+                    return refuse(field("min"), format!("the marks of {id} are places, they begin at 1"));
+                }
+                Method::Skating if step.thousandths() != 1_000 => {
+                    return refuse(field("step"), format!("the marks of {id} are places, whole numbers"));
+                }
+                Method::Time if *min < Mark::ZERO => {
+                    return refuse(field("min"), format!("the marks of {id} are times, none is below 0"));
+                }
+                Method::Sum
+                | Method::Mean
+                | Method::TrimmedMean
+                | Method::Median
+                | Method::Placings
+                | Method::Skating
+                | Method::Zscore
+                | Method::Time => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The policy for missing marks as far as the method can follow it: places cannot be filled, and a time of 0 wins.
+    pub(super) fn missing_applied(&self) -> MissingPolicy {
+        match (self.method, self.missing) {
+            (Method::Skating, _) | (Method::Time, MissingPolicy::Zero) => MissingPolicy::Block,
+            (_, policy) => policy,
+        }
     }
 
     fn check_trim(&self, min_judges: u32) -> Result<(), RuleError> {
@@ -217,27 +281,20 @@ impl Rules {
 }
 
 impl Method {
-    /// Whether a ranking by this method can be computed already.
-    #[must_use]
-    pub const fn is_available(self) -> bool {
-        match self {
-            Self::Sum | Self::Mean | Self::TrimmedMean | Self::Median => true,
-            Self::Placings | Self::Skating | Self::Zscore | Self::Time => false,
-        }
-    }
-
     /// Whether the smaller total is the better one.
     #[must_use]
     pub const fn less_is_better(self) -> bool {
         match self {
-            Self::Time => true,
-            Self::Sum
-            | Self::Mean
-            | Self::TrimmedMean
-            | Self::Median
-            | Self::Placings
-            | Self::Skating
-            | Self::Zscore => false,
+            Self::Placings | Self::Skating | Self::Time => true,
+            Self::Sum | Self::Mean | Self::TrimmedMean | Self::Median | Self::Zscore => false,
+        }
+    }
+
+    /// Whether the smaller mark is the better one. Of `placings` it is the greater: there the marks are points still.
+    pub(super) const fn less_is_better_in_a_mark(self) -> bool {
+        match self {
+            Self::Skating | Self::Time => true,
+            Self::Sum | Self::Mean | Self::TrimmedMean | Self::Median | Self::Placings | Self::Zscore => false,
         }
     }
 }
@@ -418,13 +475,67 @@ mod tests {
                 1,
                 Some("tieBreaks[2]: manual is stated twice"),
             ),
-            (json!({"method": "placings"}), 9, Some("method: method placings is not available yet")),
-            (json!({"method": "skating"}), 9, Some("method: method skating is not available yet")),
-            (json!({"method": "zscore"}), 9, Some("method: method zscore is not available yet")),
-            (json!({"method": "time"}), 9, Some("method: method time is not available yet")),
+            (json!({"method": "placings", "missing": "zero", "tieBreaks": ["drop:highest"]}), 1, None),
+            (json!({"method": "zscore", "missing": "mean_of_others", "rounding": {"total": 3}}), 1, None),
+            (json!({"method": "time", "missing": "mean_of_others", "rounding": {"total": 2}}), 1, None),
+            (json!({"method": "skating", "tieBreaks": ["head_judge", "criterion:art"]}), 1, None),
+            (
+                json!({"method": "time", "missing": "zero"}),
+                1,
+                Some("missing: method time cannot fill missing marks like this, a time of 0 would win"),
+            ),
+            (
+                json!({"method": "skating", "missing": "mean_of_others"}),
+                5,
+                Some(
+                    "missing: method skating cannot fill missing marks like this, nobody can be placed without every \
+                     place",
+                ),
+            ),
+            (
+                json!({"method": "skating", "rounding": {"criterion": 0}}),
+                5,
+                Some("rounding.criterion: method skating rounds nothing, a shared place of 2.5 stays one"),
+            ),
+            (
+                json!({"method": "skating", "tieBreaks": ["manual", "drop:highest"]}),
+                5,
+                Some("tieBreaks[1]: method skating leaves no marks out, drop:highest cannot separate"),
+            ),
+            (
+                json!({"method": "time", "trim": {"low": 1}}),
+                5,
+                Some("trim: method time leaves no marks out, only trimmed_mean does"),
+            ),
         ] {
             let checked = rules(value.clone()).check(&["form", "art"], min_judges);
             assert_eq!(checked.map_err(|error| error.to_string()).err().as_deref(), refusal, "{value}");
+        }
+    }
+
+    #[test]
+    fn skating_needs_a_dance() {
+        let none: [&str; 0] = [];
+        let refused = rules(json!({"method": "skating"})).check(&none, 5).expect_err("no dances");
+        assert_eq!(refused.to_string(), "method: method skating needs at least one criterion, a dance");
+        assert_eq!(rules(json!({"method": "sum"})).check(&none, 5), Ok(()), "criteria may come later");
+    }
+
+    #[test]
+    fn criteria_whose_marks_are_not_what_the_method_takes_them_for_are_refused() {
+        for (method, min, step, refusal) in [
+            ("skating", "1", "1", None),
+            ("skating", "0", "1", Some("criteria[1].min: the marks of tango are places, they begin at 1")),
+            ("skating", "1", "0.5", Some("criteria[1].step: the marks of tango are places, whole numbers")),
+            ("time", "0", "0.001", None),
+            ("time", "-1", "0.001", Some("criteria[1].min: the marks of tango are times, none is below 0")),
+            ("zscore", "-5", "0.25", None),
+            ("placings", "-5", "0.25", None),
+        ] {
+            let mark = |text: &str| text.parse::<Mark>().expect(text);
+            let criteria = [("waltz", mark("1"), mark("8"), mark("1")), ("tango", mark(min), mark("8"), mark(step))];
+            let checked = rules(json!({"method": method})).check_criteria(&criteria);
+            assert_eq!(checked.map_err(|error| error.to_string()).err().as_deref(), refusal, "{method} {min} {step}");
         }
     }
 }

@@ -7,7 +7,8 @@ use std::cmp::Ordering;
 use num_bigint::BigInt;
 use num_rational::BigRational;
 
-use super::rules::{RankStyle, TieBreak};
+use super::rules::{Method, RankStyle, TieBreak};
+use super::skating;
 use super::tally::{Sheet, Tally};
 
 /// Where one entry stands.
@@ -31,9 +32,19 @@ pub(super) fn place(tally: &Tally<'_>, sheets: &[Sheet], warnings: &mut Vec<Stri
     standings.sort_by(|(_, a), (_, b)| if tally.rules.method.less_is_better() { a.cmp(b) } else { b.cmp(a) });
 
     let mut settling = Settling { tally, sheets, warnings, groups: Vec::new() };
+    let mut above = 0;
     for tied in standings.chunk_by(|(_, a), (_, b)| a == b) {
         let members = tied.iter().map(|(entry, _)| *entry).collect();
-        settling.settle(members, &tally.rules.tie_breaks, "total".to_owned());
+        // The skating system has rules of its own for equal sums, before any breaker of the category.
+        let separated = if tally.rules.method == Method::Skating {
+            skating::separate(sheets, members, above + 1, tally.entries.len())
+        } else {
+            vec![(members, "total")]
+        };
+        for (members, decided_by) in separated {
+            settling.settle(members, &tally.rules.tie_breaks, decided_by.to_owned());
+        }
+        above += tied.len();
     }
     number(settling.groups, tally.rules.rank_style)
 }
@@ -95,22 +106,24 @@ impl Settling<'_, '_> {
 
     /// How strong each of the tied is by this breaker, more is better; none if it cannot tell for one of them.
     fn strengths(&self, tied: &[usize], breaker: &TieBreak) -> Option<Vec<BigRational>> {
-        let (tally, sheets) = (self.tally, self.sheets);
+        let (tally, sheets, method) = (self.tally, self.sheets, self.tally.rules.method);
         match breaker {
             TieBreak::Criterion(id) => {
                 let criterion = tally.criteria.iter().position(|criterion| criterion.id == *id)?;
                 let weighted = |&entry: &usize| {
-                    sheets[entry].cells[criterion].outcome.as_ref().ok().map(|outcome| outcome.weighted.clone())
+                    let outcome = sheets[entry].cells[criterion].outcome.as_ref().ok()?;
+                    Some(strength(outcome.weighted.clone(), method.less_is_better_in_a_mark()))
                 };
                 tied.iter().map(weighted).collect()
             }
             TieBreak::DropHighest => {
-                tied.iter().map(|&entry| tally.total_without_highest(entry, &sheets[entry])).collect()
+                let total = |&entry: &usize| tally.total_without_highest(entry, &sheets[entry]);
+                tied.iter().map(|entry| Some(strength(total(entry)?, method.less_is_better()))).collect()
             }
             TieBreak::HeadJudge => {
                 let mut heads = (0..tally.panel.len()).filter(|&judge| tally.panel[judge].head);
                 let head = heads.next().filter(|_| heads.next().is_none())?;
-                tied.iter().map(|&entry| tally.total_of_judge(entry, &sheets[entry], head)).collect()
+                tied.iter().map(|&entry| self.strength_by(head, entry)).collect()
             }
             TieBreak::MajorityOfPlacings => Some(self.majorities(tied)),
             TieBreak::FewestDeductions => {
@@ -141,14 +154,24 @@ impl Settling<'_, '_> {
             .collect()
     }
 
+    /// How strong an entry is by the marks of one judge alone; none unless all are there.
+    fn strength_by(&self, judge: usize, entry: usize) -> Option<BigRational> {
+        let total = self.tally.total_of_judge(entry, &self.sheets[entry], judge)?;
+        Some(strength(total, self.tally.rules.method.less_is_better_in_a_mark()))
+    }
+
     /// For each of the tied, how many of the others this judge's own totals place below it.
     fn ballot(&self, tied: &[usize], judge: usize) -> Vec<Option<usize>> {
-        let own: Vec<Option<BigRational>> =
-            tied.iter().map(|&entry| self.tally.total_of_judge(entry, &self.sheets[entry], judge)).collect();
+        let own: Vec<Option<BigRational>> = tied.iter().map(|&entry| self.strength_by(judge, entry)).collect();
         let mut sorted: Vec<&BigRational> = own.iter().flatten().collect();
         sorted.sort();
         own.iter().map(|own| own.as_ref().map(|own| sorted.partition_point(|other| *other < own))).collect()
     }
+}
+
+/// More is better in a strength, whatever is better in the value.
+fn strength(value: BigRational, less_is_better: bool) -> BigRational {
+    if less_is_better { -value } else { value }
 }
 
 fn sign(ordering: Ordering) -> i64 {

@@ -1,9 +1,10 @@
 //! The tally: what the marks of a category come to, for those who may see it. Derived, never stored.
 
 use crate::db::entity::certification::Stage;
+use crate::db::entity::decision::{DecisionKind, DecisionStatus};
 use crate::error::Refusal;
-use crate::ids::{CategoryId, UserId};
-use crate::ranking::{CriterionIn, Decimal, EntryIn, Input, MarkIn, Missing, Panelist, Ranking, rank};
+use crate::ids::{CategoryId, ContestantId, UserId};
+use crate::ranking::{CriterionIn, Decimal, DeductionIn, EntryIn, Input, MarkIn, Missing, Panelist, Ranking, rank};
 use crate::state::board::Board;
 use crate::state::rights::Seat;
 use crate::state::{Category, State, thousandths};
@@ -96,9 +97,30 @@ pub fn input(state: &State, category: &Category, board: &Board) -> Input {
                 value: thousandths(mark.score),
             })
             .collect(),
-        deductions: Vec::new(),
+        deductions: deductions(board),
         manual_order: Vec::new(),
     }
+}
+
+/// The deductions that are in force; they add up.
+fn deductions(board: &Board) -> Vec<DeductionIn> {
+    /// What a deduction's body says of whom, and how much.
+    #[derive(serde::Deserialize)]
+    struct Body {
+        contestant: ContestantId,
+        amount: Decimal,
+    }
+    board
+        .decisions
+        .values()
+        .filter(|row| row.kind == DecisionKind::Deduction && row.status == DecisionStatus::Approved)
+        .filter_map(|row| {
+            let body = serde_json::from_str::<Body>(&row.body);
+            body.inspect_err(|cause| tracing::error!(error = %cause, decision = row.id, "a deduction cannot be read"))
+                .ok()
+        })
+        .map(|body| DeductionIn { contestant: body.contestant.text(), amount: body.amount })
+        .collect()
 }
 
 /// The canonical form that is hashed: every line one thing, sorted, so that it reads one way only.
@@ -124,6 +146,9 @@ fn tally_hash(category: &Category, board: &Board, input: &Input, ranking: &Ranki
     for mark in board.marks() {
         let (who, by, what) = (&mark.contestant_id, &mark.judge_id, &mark.criterion_id);
         line(format!("mark {who} {by} {what} {} {}", mark.score, mark.version));
+    }
+    for deduction in &input.deductions {
+        line(format!("deduction {} {}", deduction.contestant, deduction.amount));
     }
     for row in &ranking.ranking {
         let rank = row.rank.map_or_else(|| "-".to_owned(), |rank| rank.to_string());

@@ -6,15 +6,16 @@ use crate::clock::Micros;
 use crate::db::entity::assignment::AssignmentStatus;
 use crate::db::entity::category::JudgeVisibility;
 use crate::db::entity::certification::Stage;
+use crate::db::entity::decision::{DecisionKind, DecisionStatus};
 use crate::db::entity::mark::MarkStatus;
 use crate::error::Code;
 use crate::events::event::{
-    AssignmentChanged, CertificationUpdated, ContestantsChanged, Event, JudgeProgress, ScoreUpdated, SessionChanged,
-    SetupChanged, SignatureFact, Text, UserChanged,
+    AssignmentChanged, CertificationUpdated, ContestantsChanged, DecisionChanged, Event, JudgeProgress, ScoreDeleted,
+    ScoreUpdated, SessionChanged, SetupChanged, SignatureFact, Text, UserChanged,
 };
 use crate::events::room::Room;
 use crate::ids::{EventId, UserId};
-use crate::ranking::Mark;
+use crate::ranking::{Decimal, Mark};
 use serde_json::Value;
 use std::fmt::Write;
 use std::str::FromStr;
@@ -33,7 +34,7 @@ pub struct ClientEvent {
 }
 
 /// Every event a client may send; any other is answered `INVALID_EVENT`.
-pub const CLIENT_EVENTS: [ClientEvent; 11] = [
+pub const CLIENT_EVENTS: [ClientEvent; 23] = [
     ClientEvent {
         name: "scores:submit",
         who: "a judge of the category",
@@ -77,6 +78,78 @@ pub const CLIENT_EVENTS: [ClientEvent; 11] = [
         who: "AUDITOR, BOARD, by hat",
         payload: "`{commandId?, categoryId, reason, toStage?}`",
         answer: "the certification",
+    },
+    ClientEvent {
+        name: "deduction:requested",
+        who: "ADMIN, ORGANIZER, TALLY_MASTER, AUDITOR, BOARD, a judge of the category",
+        payload: "`{commandId?, categoryId, contestantId, amount, reason}`",
+        answer: "`{deduction}`",
+    },
+    ClientEvent {
+        name: "deduction:approve",
+        who: "HEAD_JUDGE (if there is one), TALLY_MASTER, AUDITOR, BOARD, by hat, each a person of their own",
+        payload: "`{commandId?, id, signatureName}`",
+        answer: "`{deduction}`; the last approval applies it",
+    },
+    ClientEvent {
+        name: "deduction:reject",
+        who: "any of those",
+        payload: "`{commandId?, id, reason}`",
+        answer: "`{deduction}`",
+    },
+    ClientEvent {
+        name: "deduction:withdraw",
+        who: "who asked",
+        payload: "`{commandId?, id, reason?}`",
+        answer: "`{deduction}`",
+    },
+    ClientEvent {
+        name: "score:removal-requested",
+        who: "ADMIN, BOARD",
+        payload: "`{commandId?, categoryId, judgeId, scoreIds?, reason}`",
+        answer: "`{removal}`",
+    },
+    ClientEvent {
+        name: "score:removal-sign",
+        who: "TALLY_MASTER, AUDITOR, BOARD, by hat, in any order, each a person of their own",
+        payload: "`{commandId?, id, signatureName}`",
+        answer: "`{removal}`; the third executes it",
+    },
+    ClientEvent {
+        name: "score:removal-reject",
+        who: "any of those",
+        payload: "`{commandId?, id, reason}`",
+        answer: "`{removal}`",
+    },
+    ClientEvent {
+        name: "uncertification:request",
+        who: "the judge concerned, ADMIN, ORGANIZER, TALLY_MASTER, AUDITOR, BOARD",
+        payload: "`{commandId?, categoryId, judgeId?, contestantId?, reason}`",
+        answer: "`{uncertification}`",
+    },
+    ClientEvent {
+        name: "uncertification:approve",
+        who: "TALLY_MASTER or AUDITOR; from AUDITED on BOARD too",
+        payload: "`{commandId?, id, signatureName}`",
+        answer: "`{uncertification}`",
+    },
+    ClientEvent {
+        name: "uncertification:reject",
+        who: "TALLY_MASTER, AUDITOR, BOARD",
+        payload: "`{commandId?, id, reason}`",
+        answer: "`{uncertification}`",
+    },
+    ClientEvent {
+        name: "flag:raise",
+        who: "anyone with a hat on the category",
+        payload: "`{commandId?, categoryId, contestantId?, scoreId?, text}`",
+        answer: "`{flag}`",
+    },
+    ClientEvent {
+        name: "flag:resolve",
+        who: "TALLY_MASTER, AUDITOR or BOARD, but not who raised it",
+        payload: "`{commandId?, id, decision: accepted or rejected, reason}`",
+        answer: "`{flag}`",
     },
     ClientEvent {
         name: "assignment:created",
@@ -193,6 +266,41 @@ fn certification() -> Event {
     })
 }
 
+fn deletion() -> Event {
+    Event::ScoreDeleted(ScoreDeleted {
+        id: id("MARK"),
+        category_id: id("C"),
+        contestant_id: id("CONTESTANT"),
+        judge_id: id("JUDGE"),
+        reason: Text::Known { body: "…".into(), salt: String::new() },
+        removal_id: "REMOVAL".into(),
+        visibility: JudgeVisibility::Presence,
+        deleted_at: Micros(0),
+    })
+}
+
+fn decision(about: DecisionKind, fresh: bool) -> Event {
+    let text = || Text::Known { body: "…".into(), salt: String::new() };
+    Event::DecisionChanged(DecisionChanged {
+        id: "DECISION".into(),
+        about,
+        fresh,
+        category_id: id("C"),
+        contestant_id: Some(id("CONTESTANT")).filter(|_| about != DecisionKind::Removal),
+        judge_id: Some(id("JUDGE")).filter(|_| about != DecisionKind::Deduction),
+        score_ids: vec![id("MARK")],
+        amount: Some(Decimal::one()).filter(|_| about == DecisionKind::Deduction),
+        reason: text(),
+        answer: None,
+        status: DecisionStatus::Pending,
+        approvals: vec![],
+        missing: vec![Hat::Board],
+        requested_by: id("USER"),
+        requested_at: Micros(0),
+        decided_at: None,
+    })
+}
+
 /// One of each fact, with placeholders for its ids.
 #[must_use]
 pub fn facts() -> Vec<(&'static str, Event)> {
@@ -209,6 +317,13 @@ pub fn facts() -> Vec<(&'static str, Event)> {
         ),
         ("The set-up of an event changed", Event::SetupChanged(SetupChanged { event_id: event })),
         ("The certification of a category moved", certification()),
+        ("A mark was taken out", deletion()),
+        ("A deduction was asked for", decision(DecisionKind::Deduction, true)),
+        ("A deduction moved on", decision(DecisionKind::Deduction, false)),
+        ("A removal was asked for", decision(DecisionKind::Removal, true)),
+        ("A removal moved on", decision(DecisionKind::Removal, false)),
+        ("An uncertification was asked for, or moved on", decision(DecisionKind::Uncertification, false)),
+        ("A flag was raised, or resolved", decision(DecisionKind::Flag, false)),
         (
             "Contestants changed",
             Event::ContestantsChanged(ContestantsChanged { contestant_ids: vec![id("CONTESTANT")] }),

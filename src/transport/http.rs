@@ -2,7 +2,7 @@
 
 use super::problem::problems;
 use super::rest::operation::Started;
-use super::rest::{auth, certification, operation, scoring, setup};
+use super::rest::{auth, certification, decisions, operation, scoring, setup};
 use crate::app::App;
 use crate::error::Refusal;
 use crate::events::dispatcher::Outlet;
@@ -79,6 +79,22 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(certification::sign_final))
         .routes(routes!(certification::sign))
         .routes(routes!(certification::reject))
+        // Decisions of several people
+        .routes(routes!(decisions::deductions, decisions::request_deduction))
+        .routes(routes!(decisions::approve_deduction))
+        .routes(routes!(decisions::reject_deduction))
+        .routes(routes!(decisions::withdraw_deduction))
+        .routes(routes!(decisions::removals, decisions::request_removal))
+        .routes(routes!(decisions::sign_removal))
+        .routes(routes!(decisions::reject_removal))
+        .routes(routes!(decisions::withdraw_removal))
+        .routes(routes!(decisions::uncertifications, decisions::request_uncertification))
+        .routes(routes!(decisions::approve_uncertification))
+        .routes(routes!(decisions::reject_uncertification))
+        .routes(routes!(decisions::withdraw_uncertification))
+        .routes(routes!(decisions::flags, decisions::request_flag))
+        .routes(routes!(decisions::resolve_flag))
+        .routes(routes!(decisions::withdraw_flag))
         // Set-up
         .routes(routes!(setup::import).layer(DefaultBodyLimit::max(IMPORT_BYTES_MAX)))
         .routes(routes!(setup::users, setup::create_user))

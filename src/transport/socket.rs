@@ -8,11 +8,15 @@ use super::request::{bearer, client_address, peer, take_command_id};
 use super::rest::scoring::{ScoresQuery, read_marks};
 use crate::app::App;
 use crate::auth::actor::Actor;
+use crate::certification::decisions::{
+    ApproveDecision, CloseDecision, RaiseFlag, RequestDeduction, RequestRemoval, RequestUncertification,
+};
 use crate::certification::judges::{CertifySheet, SignFinal};
 use crate::certification::officers::{RejectStage, SignStage};
 use crate::command::{Limit, parse};
 use crate::commands::Command;
 use crate::config::{Config, Transport};
+use crate::db::entity::decision::DecisionKind;
 use crate::error::{AppError, ErrorView, Refusal};
 use crate::events::dispatcher::Outlet;
 use crate::ids::{CategoryId, ContestantId, SessionId, UserId};
@@ -61,6 +65,18 @@ fn read(event: &str, payload: Value) -> Result<Wish, Refusal> {
         "scores:final" => carry(parse::<SignFinal>(payload)?.into()),
         "certification:sign" => carry(parse::<SignStage>(payload)?.into()),
         "certification:reject" => carry(parse::<RejectStage>(payload)?.into()),
+        "deduction:requested" => carry(parse::<RequestDeduction>(payload)?.into()),
+        "deduction:approve" => carry(ApproveDecision::read(DecisionKind::Deduction, payload)?.into()),
+        "deduction:reject" => carry(CloseDecision::read(DecisionKind::Deduction, false, payload)?.into()),
+        "deduction:withdraw" => carry(CloseDecision::read(DecisionKind::Deduction, true, payload)?.into()),
+        "score:removal-requested" => carry(parse::<RequestRemoval>(payload)?.into()),
+        "score:removal-sign" => carry(ApproveDecision::read(DecisionKind::Removal, payload)?.into()),
+        "score:removal-reject" => carry(CloseDecision::read(DecisionKind::Removal, false, payload)?.into()),
+        "uncertification:request" => carry(parse::<RequestUncertification>(payload)?.into()),
+        "uncertification:approve" => carry(ApproveDecision::read(DecisionKind::Uncertification, payload)?.into()),
+        "uncertification:reject" => carry(CloseDecision::read(DecisionKind::Uncertification, false, payload)?.into()),
+        "flag:raise" => carry(parse::<RaiseFlag>(payload)?.into()),
+        "flag:resolve" => carry(CloseDecision::read(DecisionKind::Flag, false, payload)?.into()),
         "assignment:created" | "assignment:create" => carry(parse::<CreateAssignment>(payload)?.into()),
         "assignment:remove" => carry(parse::<RemoveAssignment>(payload)?.into()),
         "user:active" => Wish::Active,

@@ -250,6 +250,188 @@ async fn what_is_sent_back_says_why_and_is_signed_again() {
     hall.app.stop().await;
 }
 
+impl Hall {
+    /// Asks for something, and gives the id of the decision.
+    async fn ask(&self, by: &Client, event: &str, payload: Value) -> String {
+        let answer = by.call(event, payload).await;
+        let decision = ok(&answer).as_object().and_then(|fields| fields.values().next()).expect("a decision");
+        decision["id"].as_str().expect("an id").to_owned()
+    }
+}
+
+fn signed(id: &str) -> Value {
+    json!({"id": id, "signatureName": "N. N."})
+}
+
+#[tokio::test]
+async fn two_deductions_each_approved_by_four_people_add_up() {
+    let hall = Hall::marked().await;
+    let head = hall.app.connect(&email("head")).await;
+    let total = async || {
+        let tally = hall.app.get("/api/v1/categories/vault/tally", &email("tally")).await.body;
+        let rows = tally["ranking"].as_array().expect("a ranking").clone();
+        let row = rows.into_iter().find(|row| row["contestantId"] == "x").expect("x is ranked");
+        (row["total"].clone(), row["deductions"].clone())
+    };
+    // Mean 6 in both criteria, the second of which counts twice.
+    assert_eq!(total().await, (json!(18), json!(0)));
+    for amount in [0.5, 1.25] {
+        let asked = json!({"categoryId": "vault", "contestantId": "x", "amount": amount, "reason": "out of bounds"});
+        let id = hall.ask(&hall.judges[0], "deduction:requested", asked).await;
+        let pending = head.next("deduction:pending").await;
+        assert_eq!(pending.data()["missing"], json!(["HEAD_JUDGE", "TALLY_MASTER", "AUDITOR", "BOARD"]));
+        assert_eq!(code(&hall.judges[1].call("deduction:approve", signed(&id)).await), "FORBIDDEN");
+        for officer in [&hall.board, &head, &hall.tally] {
+            let moved = officer.call("deduction:approve", signed(&id)).await;
+            assert_eq!(ok(&moved)["deduction"]["status"], "PENDING");
+        }
+        assert_eq!(code(&hall.board.call("deduction:approve", signed(&id)).await), "SEPARATION_OF_DUTIES");
+        let last = hall.auditor.call("deduction:approve", signed(&id)).await;
+        assert_eq!(ok(&last)["deduction"]["status"], "APPROVED");
+        assert_eq!(code(&hall.tally.call("deduction:reject", json!({"id": id, "reason": "late"})).await), "STATE");
+    }
+    assert_eq!(total().await, (json!(16.25), json!(1.75)));
+    let fellow = hall.judges[2].transcript();
+    assert!(fellow.iter().all(|frame| !frame.event.starts_with("deduction:")), "a fellow judge sees ticks only");
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn a_deduction_that_is_not_decided_stops_the_signatures_and_an_approved_one_voids_them() {
+    let hall = Hall::judged().await;
+    ok(&hall.sign(&hall.tally, "TALLIED").await);
+    let asked = json!({"categoryId": "vault", "contestantId": "y", "amount": 1, "reason": "music"});
+    let id = hall.ask(&hall.auditor, "deduction:requested", asked.clone()).await;
+    assert_eq!(code(&hall.sign(&hall.auditor, "AUDITED").await), "STATE");
+    ok(&hall.auditor.call("deduction:withdraw", json!({"id": id})).await);
+    ok(&hall.sign(&hall.auditor, "AUDITED").await);
+    let head = hall.app.connect(&email("head")).await;
+    let id = hall.ask(&hall.auditor, "deduction:requested", asked).await;
+    for officer in [&head, &hall.tally, &hall.auditor, &hall.board] {
+        ok(&officer.call("deduction:approve", signed(&id)).await);
+    }
+    let view = hall.view("board").await;
+    assert_eq!((&view["stage"], &view["voided"]), (&json!("JUDGED"), &json!(true)));
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn three_who_sign_a_removal_at_the_same_time_execute_it_once() {
+    let hall = Hall::judged().await;
+    let ada = hall.app.user_id(&email("ada"));
+    assert_eq!(
+        code(
+            &hall
+                .tally
+                .call("score:removal-requested", json!({"categoryId": "vault", "judgeId": ada, "reason": "bias"}))
+                .await
+        ),
+        "FORBIDDEN"
+    );
+    let id = hall
+        .ask(&hall.board, "score:removal-requested", json!({"categoryId": "vault", "judgeId": ada, "reason": "bias"}))
+        .await;
+    let (one, two, three) = tokio::join!(
+        hall.tally.call("score:removal-sign", signed(&id)),
+        hall.auditor.call("score:removal-sign", signed(&id)),
+        hall.board.call("score:removal-sign", signed(&id)),
+    );
+    let executed =
+        [&one, &two, &three].into_iter().filter(|answer| ok(answer)["removal"]["status"] == "EXECUTED").count();
+    assert_eq!(executed, 1);
+    hall.judges[1]
+        .wait_until(|frames| frames.iter().filter(|frame| frame.event == "scores:deleted").count() >= 6)
+        .await;
+    let told: Vec<_> =
+        hall.judges[1].transcript().into_iter().filter(|frame| frame.event == "scores:deleted").collect();
+    assert_eq!(told.len(), 6, "each mark is taken out once");
+    assert!(told.iter().all(|frame| frame.data().get("reason").is_none()), "judges are not told why");
+    let office = hall.auditor.next("scores:deleted").await;
+    assert_eq!((&office.data()["reason"], &office.data()["removalId"]), (&json!("bias"), &json!(id)));
+    let scores = hall.app.get("/api/v1/categories/vault/scores", &email("tally")).await.body;
+    assert_eq!(scores["scores"].as_array().map(Vec::len), Some(12));
+    assert_eq!(hall.view("board").await["stage"], "OPEN", "the judge has sheets to do again");
+    let again = ok(&hall.judges[0].call("scores:submit", mark("x", "form", 4.0)).await).clone();
+    assert_eq!(again["score"]["version"], 2, "the version goes on behind the tombstone");
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn a_judge_who_slipped_gets_the_sheet_back_by_the_office_and_after_the_audit_by_the_board_too() {
+    let hall = Hall::judged().await;
+    ok(&hall.sign(&hall.tally, "TALLIED").await);
+    let asked = json!({"categoryId": "vault", "contestantId": "x", "reason": "a slip of the finger"});
+    assert_eq!(
+        code(
+            &hall.judges[1]
+                .call(
+                    "uncertification:request",
+                    json!({"categoryId": "vault", "judgeId": hall.app.user_id(&email("ada")), "reason": "x"})
+                )
+                .await
+        ),
+        "FORBIDDEN"
+    );
+    let id = hall.ask(&hall.judges[0], "uncertification:request", asked.clone()).await;
+    let done = hall.auditor.call("uncertification:approve", signed(&id)).await;
+    assert_eq!(ok(&done)["uncertification"]["status"], "EXECUTED");
+    let view = hall.view("board").await;
+    assert_eq!(
+        (&view["stage"], &view["voided"], &view["judgeProgress"]["sheets"]),
+        (&json!("OPEN"), &json!(true), &json!(8))
+    );
+    ok(&hall.judges[0].call("scores:submit", mark("x", "form", 8.0)).await);
+    assert_eq!(code(&hall.judges[0].call("scores:submit", mark("y", "form", 8.0)).await), "CERTIFIED");
+    ok(&hall.judges[0].call("scores:certify", json!({"categoryId": "vault"})).await);
+    ok(&hall.judges[0].call("scores:final", json!({"categoryId": "vault"})).await);
+    ok(&hall.sign(&hall.tally, "TALLIED").await);
+    ok(&hall.sign(&hall.auditor, "AUDITED").await);
+    let id = hall.ask(&hall.judges[0], "uncertification:request", asked).await;
+    let first = hall.tally.call("uncertification:approve", signed(&id)).await;
+    assert_eq!(ok(&first)["uncertification"]["missing"], json!(["BOARD"]));
+    ok(&hall.board.call("uncertification:approve", signed(&id)).await);
+    assert_eq!(hall.view("board").await["stage"], "OPEN");
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn an_open_flag_stops_the_signature_until_somebody_else_answers_it() {
+    let hall = Hall::judged().await;
+    let id = hall.ask(&hall.tally, "flag:raise", json!({"categoryId": "vault", "text": "who is z?"})).await;
+    assert_eq!(code(&hall.sign(&hall.tally, "TALLIED").await), "OPEN_FLAGS");
+    let answer = json!({"id": id, "decision": "rejected", "reason": "z is z"});
+    assert_eq!(code(&hall.tally.call("flag:resolve", answer.clone()).await), "FORBIDDEN", "not by who raised it");
+    assert_eq!(code(&hall.judges[0].call("flag:resolve", answer.clone()).await), "FORBIDDEN");
+    let closed = hall.auditor.call("flag:resolve", answer).await;
+    assert_eq!(
+        (&ok(&closed)["flag"]["status"], &ok(&closed)["flag"]["answer"]),
+        (&json!("rejected"), &json!("z is z"))
+    );
+    ok(&hall.sign(&hall.tally, "TALLIED").await);
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn decisions_over_http_are_the_same_and_are_listed_to_those_they_concern() {
+    let hall = Hall::marked().await;
+    let asked = json!({"contestantId": "x", "amount": 0.3, "reason": "fall"});
+    let made = hall.app.post("/api/v1/categories/vault/deductions", &email("ada"), asked).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let id = made.body["deduction"]["id"].as_str().expect("an id").to_owned();
+    let refused = hall.app.post(&format!("/api/v1/deductions/{id}/reject"), &email("board"), json!({})).await;
+    assert_eq!((refused.status.as_u16(), &refused.body["errors"][0]["field"]), (400, &json!("reason")));
+    let stranger =
+        hall.app.post(&format!("/api/v1/deductions/{id}/approve"), &email("beam"), json!({"signatureName": "B"})).await;
+    assert_eq!(stranger.status, 404, "{}", stranger.body);
+    for (name, expected) in [("tally", 1), ("ada", 1), ("head", 1), ("ben", 0), ("emcee", 0)] {
+        let list = hall.app.get("/api/v1/categories/vault/deductions", &email(name)).await.body;
+        assert_eq!(list["items"].as_array().map(Vec::len), Some(expected), "{name}: {list}");
+    }
+    let gone = hall.app.post(&format!("/api/v1/deductions/{id}/withdraw"), &email("ada"), Value::Null).await;
+    assert_eq!(gone.body["deduction"]["status"], "WITHDRAWN");
+    hall.app.stop().await;
+}
+
 #[tokio::test]
 async fn signatures_outlive_a_restart() {
     let hall = Hall::certified().await;

@@ -9,6 +9,9 @@ use crate::support::people::{self, PEOPLE, email, mark};
 use scorecast::auth::actor::Actor;
 use scorecast::auth::role::Hat;
 use scorecast::auth::sessions::{EndSession, OpenSession, RefreshKey, RevokeSessions, RotateSession, SessionGrant};
+use scorecast::certification::decisions::{
+    ApproveDecision, CloseDecision, RaiseFlag, RequestDeduction, RequestRemoval, RequestUncertification,
+};
 use scorecast::certification::judges::{CertifySheet, SignFinal};
 use scorecast::certification::officers::{RejectStage, SignStage};
 use scorecast::clock::Chance;
@@ -17,13 +20,14 @@ use scorecast::commands::Command;
 use scorecast::db::entity::assignment::AssignmentStatus;
 use scorecast::db::entity::category::JudgeVisibility;
 use scorecast::db::entity::certification::Stage;
+use scorecast::db::entity::decision::{DecisionKind, DecisionStatus};
 use scorecast::db::entity::event::EventStatus;
 use scorecast::db::entity::mark::MarkStatus;
 use scorecast::error::Refusal;
 use scorecast::events::audience::{Delivery, Office, variant_for};
 use scorecast::events::event::{
-    CertificationUpdated, ContestantsChanged, Event, JudgeProgress, ScoreUpdated, SessionChanged, SetupChanged, Text,
-    UserChanged,
+    CertificationUpdated, ContestantsChanged, DecisionChanged, Event, JudgeProgress, ScoreDeleted, ScoreUpdated,
+    SessionChanged, SetupChanged, Text, UserChanged,
 };
 use scorecast::events::log::{GENESIS, LogHead};
 use scorecast::events::room::Lane;
@@ -320,6 +324,14 @@ fn cell(view: &AnyView) -> String {
         | AnyView::AssignmentNew(_)
         | AnyView::AssignmentRemoved(_)
         | AnyView::TallyUpdated(_) => "full".to_owned(),
+        AnyView::FullDeletion(_)
+        | AnyView::DeductionPending(_)
+        | AnyView::DeductionUpdated(_)
+        | AnyView::RemovalPending(_)
+        | AnyView::RemovalUpdated(_)
+        | AnyView::UncertificationUpdated(_)
+        | AnyView::FlagUpdated(_) => "full".to_owned(),
+        AnyView::PlainDeletion(_) => "plain".to_owned(),
         AnyView::FullCertification(_) => "hash".to_owned(),
         AnyView::PlainCertification(_) => "plain".to_owned(),
         AnyView::OwnScore(_) => "own".to_owned(),
@@ -346,10 +358,12 @@ fn number(event: &Event) -> usize {
         Event::SetupChanged(_) => 5,
         Event::ContestantsChanged(_) => 6,
         Event::CertificationUpdated(_) => 7,
+        Event::ScoreDeleted(_) => 8,
+        Event::DecisionChanged(_) => 9,
     }
 }
 
-const EVENTS: usize = 8;
+const EVENTS: usize = 10;
 
 fn marks(world: &World) -> Vec<(String, Event)> {
     let comment = || Some(Text::Known { body: "well landed".into(), salt: "00".into() });
@@ -394,6 +408,39 @@ fn other_facts(world: &World) -> Vec<(String, Event)> {
         Actor::Operator => unreachable!("the operator has no session"),
     };
     let setup = |event: &str| Event::SetupChanged(SetupChanged { event_id: id(event) });
+    let text = |body: &str| Text::Known { body: body.into(), salt: "00".into() };
+    let deletion = |judge: &str, visibility| {
+        Event::ScoreDeleted(ScoreDeleted {
+            id: id("m"),
+            category_id: id("vault"),
+            contestant_id: id("x"),
+            judge_id: world.user(judge),
+            reason: text("bias"),
+            removal_id: "r".into(),
+            visibility,
+            deleted_at: scorecast::clock::Micros(0),
+        })
+    };
+    let decision = |about, by: &str, judge: Option<&str>| {
+        Event::DecisionChanged(DecisionChanged {
+            id: "d".into(),
+            about,
+            fresh: true,
+            category_id: id("vault"),
+            contestant_id: None,
+            judge_id: judge.map(|name| world.user(name)),
+            score_ids: vec![],
+            amount: None,
+            reason: text("why"),
+            answer: None,
+            status: DecisionStatus::Pending,
+            approvals: vec![],
+            missing: vec![],
+            requested_by: world.user(by),
+            requested_at: scorecast::clock::Micros(0),
+            decided_at: None,
+        })
+    };
     let cases = [
         ("ada gets a hat", Event::AssignmentNew(hat("ada"))),
         ("tally gets a hat on the event", Event::AssignmentNew(hat("tally"))),
@@ -409,6 +456,12 @@ fn other_facts(world: &World) -> Vec<(String, Event)> {
         ("another cup is changed", setup("other")),
         ("contestants are changed", Event::ContestantsChanged(ContestantsChanged { contestant_ids: vec![id("x")] })),
         ("the vault is tallied", certification("vault", Stage::Tallied)),
+        ("a mark of ada is taken out", deletion("ada", JudgeVisibility::Presence)),
+        ("… judgeVisibility own", deletion("ada", JudgeVisibility::Own)),
+        ("ben asks for a deduction", decision(DecisionKind::Deduction, "ben", None)),
+        ("board asks to remove ada's marks", decision(DecisionKind::Removal, "board", Some("ada"))),
+        ("ada asks to open a sheet", decision(DecisionKind::Uncertification, "ada", Some("ada"))),
+        ("ben flags a mark of ada", decision(DecisionKind::Flag, "ben", Some("ada"))),
     ];
     cases.map(|(label, event)| (label.to_owned(), event)).to_vec()
 }
@@ -513,6 +566,26 @@ fn scoring(world: &World) -> Vec<(&'static str, Command)> {
         ("sign TALLIED", sign("TALLIED")),
         ("sign AUDITED", sign("AUDITED")),
         ("sign CERTIFIED", sign("CERTIFIED")),
+        ("ask for a deduction", {
+            let payload = json!({"categoryId": "vault", "contestantId": "x", "amount": 1, "reason": "fall"});
+            read::<RequestDeduction>(payload).into()
+        }),
+        ("ask to remove ada's marks", {
+            let payload = json!({"categoryId": "vault", "judgeId": world.user("ada"), "reason": "bias"});
+            read::<RequestRemoval>(payload).into()
+        }),
+        ("ask to open ada's sheets", {
+            let payload = json!({"categoryId": "vault", "judgeId": world.user("ada"), "reason": "slip"});
+            read::<RequestUncertification>(payload).into()
+        }),
+        ("raise a flag", read::<RaiseFlag>(json!({"categoryId": "vault", "text": "look"})).into()),
+        ("approve what is not there", {
+            ApproveDecision { about: DecisionKind::Deduction, id: "none".into(), signature_name: "N. N.".into() }.into()
+        }),
+        ("close what is not there", {
+            let (about, status) = (DecisionKind::Flag, DecisionStatus::Rejected);
+            CloseDecision { about, id: "none".into(), status, reason: Some("no".into()) }.into()
+        }),
         ("send the vault back", read::<RejectStage>(json!({"categoryId": "vault", "reason": "look again"})).into()),
         submit("mark on the vault", on("vault")),
         submit("mark on the beam", on("beam")),

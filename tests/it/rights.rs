@@ -317,9 +317,16 @@ fn variant(view: &AnyView) -> Variant {
         | AnyView::AssignmentNew(_)
         | AnyView::AssignmentRemoved(_)
         | AnyView::FullCertification(_)
+        | AnyView::FullDeletion(_)
+        | AnyView::DeductionPending(_)
+        | AnyView::DeductionUpdated(_)
+        | AnyView::RemovalPending(_)
+        | AnyView::RemovalUpdated(_)
+        | AnyView::UncertificationUpdated(_)
+        | AnyView::FlagUpdated(_)
         | AnyView::TallyUpdated(_) => Variant::Full,
         AnyView::OwnScore(_) => Variant::Own,
-        AnyView::MaskedScore(_) | AnyView::PlainCertification(_) => Variant::Masked,
+        AnyView::MaskedScore(_) | AnyView::PlainCertification(_) | AnyView::PlainDeletion(_) => Variant::Masked,
         AnyView::Tick(_) => Variant::Tick,
     }
 }

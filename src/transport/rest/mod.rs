@@ -4,6 +4,7 @@
 
 pub mod auth;
 pub mod certification;
+pub mod decisions;
 pub mod operation;
 pub mod scoring;
 pub mod setup;
