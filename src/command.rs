@@ -172,6 +172,12 @@ impl Draft {
         &self.entries
     }
 
+    /// The rows changed so far.
+    #[must_use]
+    pub fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
     /// A new id.
     #[must_use]
     pub fn new_id<T: From<uuid::Uuid>>(&self) -> T {

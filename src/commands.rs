@@ -10,9 +10,11 @@ use crate::certification::judges::{CertifySheet, SignFinal};
 use crate::certification::officers::{RejectStage, SignStage};
 use crate::command::{Decide, Draft, Limit};
 use crate::error::Refusal;
+use crate::notices::{self, Announce, DeleteNotice, ReadNotice};
 use crate::scores::{SubmitBatch, SubmitScore};
 use crate::setup::assignments::{ChangeAssignment, CreateAssignment, RemoveAssignment};
 use crate::setup::import::ImportDocument;
+use crate::setup::locks::{self, LockContest};
 use crate::setup::{
     DeleteCategory, DeleteContest, DeleteContestant, DeleteEvent, DisableUser, PutCategory, PutContest, PutContestant,
     PutEntries, PutEvent, PutUser, SetEventStatus,
@@ -79,6 +81,14 @@ commands!(
     Commands,
     CloseDecision = "decision:close",
     Commands,
+    ReadNotice = "notification:read",
+    Commands,
+    DeleteNotice = "notification:delete",
+    Commands,
+    Announce = "system:announce",
+    Commands,
+    LockContest = "contest:lock",
+    Commands,
     CreateAssignment = "assignment:created",
     Commands,
     RemoveAssignment = "assignment:remove",
@@ -142,6 +152,8 @@ impl Command {
         self.admits(&draft.actor, &draft.state)?;
         let answer = self.as_decide().decide(draft)?;
         certification::settle::settle(draft)?;
+        locks::guard(draft)?;
+        notices::follow(draft);
         self.as_decide().settled(answer, draft)
     }
 

@@ -17,6 +17,7 @@ pub mod error;
 pub mod events;
 pub mod ids;
 pub mod metrics;
+pub mod notices;
 pub mod ranking;
 pub mod scores;
 pub mod setup;

@@ -73,6 +73,32 @@ fn tables() -> Vec<TableCreateStatement> {
             &["id"],
         ),
         table(
+            "contest_lock",
+            vec![
+                string("contest_id"),
+                string("event_id"),
+                string("locked_by"),
+                text_null("reason"),
+                big_integer("locked_at"),
+            ],
+            &["contest_id"],
+        ),
+        table(
+            "notification",
+            vec![
+                string("user_id"),
+                string("id"),
+                string("level"),
+                text("title"),
+                text("message"),
+                text_null("link"),
+                string_null("category_id"),
+                boolean("read"),
+                big_integer("created_at"),
+            ],
+            &["user_id", "id"],
+        ),
+        table(
             "approval",
             vec![
                 string("decision_id"),

@@ -160,7 +160,7 @@ impl Decide for CertifySheet {
             }
             certify(draft, &category, &judge, contestant, &name)?;
         }
-        tell(draft, &category)?;
+        tell(draft, &category, Vec::new())?;
         Ok(Value::Null)
     }
 
@@ -187,7 +187,7 @@ impl Decide for SignFinal {
             signature_name: name,
             at: draft.now,
         });
-        tell(draft, &category)?;
+        tell(draft, &category, Vec::new())?;
         Ok(Value::Null)
     }
 

@@ -133,6 +133,7 @@ fn fact_of(
         signatures,
         tally_hash,
         voided: progress.voided,
+        voided_signers: Vec::new(),
         rejection_reason: progress.rejection_reason.as_deref().map(salted),
         certified_at: progress.certified_at,
         certified_by: progress.certified_by,
@@ -140,11 +141,11 @@ fn fact_of(
     })
 }
 
-/// Tells where the certification of a category stands now.
-fn tell(draft: &mut Draft, category: &Category) -> Result<(), Refusal> {
+/// Tells where the certification of a category stands now, and, for their notices, whose signatures it took.
+fn tell(draft: &mut Draft, category: &Category, voided_signers: Vec<UserId>) -> Result<(), Refusal> {
     let board = draft.state.board(&category.row.id)?;
     let fact = fact_of(&draft.state, category, board, &|text| draft.text(text))?;
-    draft.append(Event::CertificationUpdated(fact));
+    draft.append(Event::CertificationUpdated(CertificationUpdated { voided_signers, ..fact }));
     Ok(())
 }
 

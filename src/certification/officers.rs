@@ -134,7 +134,7 @@ impl Decide for SignStage {
         if certified {
             lock_all(draft, &category)?;
         }
-        move_to(draft, &category, self.stage, false)?;
+        move_to(draft, &category, self.stage, false, Vec::new())?;
         Ok(Value::Null)
     }
 
@@ -167,12 +167,12 @@ impl Decide for RejectStage {
         }
         let gone: Vec<_> =
             board.signatures.values().filter(|row| row.stage > to).map(|row| row.as_ref().clone()).collect();
-        let voided = !gone.is_empty();
+        let signers: Vec<UserId> = gone.iter().map(|signature| signature.user_id.clone()).collect();
         for signature in gone {
             draft.remove(signature);
         }
         draft.put(certification::Model { rejection_reason: Some(reason), ..before });
-        move_to(draft, &category, to, voided)?;
+        move_to(draft, &category, to, !signers.is_empty(), signers)?;
         Ok(Value::Null)
     }
 

@@ -9,7 +9,7 @@ use crate::command::Draft;
 use crate::db::entity::certification::{self, Stage};
 use crate::db::entity::mark::MarkStatus;
 use crate::error::Refusal;
-use crate::ids::CategoryId;
+use crate::ids::{CategoryId, UserId};
 use crate::state::{Category, State};
 use crate::tally;
 use std::collections::BTreeSet;
@@ -61,6 +61,7 @@ fn settle_one(draft: &mut Draft, category: &Arc<Category>) -> Result<(), Refusal
         .filter(|signature| !judged || first_void.is_some_and(|stage| signature.stage >= stage))
         .map(|signature| signature.as_ref().clone())
         .collect();
+    let signers: Vec<UserId> = gone.iter().map(|signature| signature.user_id.clone()).collect();
     let voids = !gone.is_empty();
     for signature in gone {
         draft.remove(signature);
@@ -71,11 +72,17 @@ fn settle_one(draft: &mut Draft, category: &Arc<Category>) -> Result<(), Refusal
     if stage == before.stage && !voids {
         return Ok(());
     }
-    move_to(draft, category, stage, voids || before.voided)
+    move_to(draft, category, stage, voids || before.voided, signers)
 }
 
 /// Moves a category to a stage, and opens the locks of one that is certified no more.
-pub(super) fn move_to(draft: &mut Draft, category: &Arc<Category>, stage: Stage, voided: bool) -> Result<(), Refusal> {
+pub(super) fn move_to(
+    draft: &mut Draft,
+    category: &Arc<Category>,
+    stage: Stage,
+    voided: bool,
+    signers: Vec<UserId>,
+) -> Result<(), Refusal> {
     let board = draft.state.board(&category.row.id)?;
     let before = progress_of(board, &category.row.id);
     let locked: Vec<_> = board.marks().filter(|mark| mark.status == MarkStatus::Locked).cloned().collect();
@@ -92,5 +99,5 @@ pub(super) fn move_to(draft: &mut Draft, category: &Arc<Category>, stage: Stage,
     if !certified {
         super::judges::restate(draft, category, &locked, MarkStatus::Certified);
     }
-    tell(draft, category)
+    tell(draft, category, signers)
 }

@@ -2,8 +2,9 @@
 //! folded into the state and written, many to a statement, when the batch commits.
 
 use super::entity::{
-    approval, assignment, category, certification, command, contest, contestant, criterion, decision, entry, event,
-    judge_final, lane, log_entry, log_head, log_text, mark, race, race_participant, session, sheet, signature, user,
+    approval, assignment, category, certification, command, contest, contest_lock, contestant, criterion, decision,
+    entry, event, judge_final, lane, log_entry, log_head, log_text, mark, notification, race, race_participant,
+    session, sheet, signature, user,
 };
 use crate::ids::CategoryId;
 use indexmap::IndexMap;
@@ -99,6 +100,8 @@ rows!(
     JudgeFinal(judge_final),
     Sheet(sheet),
     Signature(signature),
+    ContestLock(contest_lock),
+    Notification(notification),
     User(user),
 );
 
@@ -118,6 +121,8 @@ impl Row {
             | Self::Category(_)
             | Self::Command(_)
             | Self::Contest(_)
+            | Self::ContestLock(_)
+            | Self::Notification(_)
             | Self::Contestant(_)
             | Self::Criterion(_)
             | Self::Entry(_)

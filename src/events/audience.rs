@@ -10,9 +10,10 @@
 
 use super::room::{Lane, Room};
 use super::view::{
-    AnyView, AssignmentNew, AssignmentRemoved, DeductionPending, DeductionUpdated, FlagUpdated, FullCertification,
-    FullDeletion, FullScore, MaskedScore, OwnScore, PlainCertification, PlainDeletion, RemovalPending, RemovalUpdated,
-    TallyUpdated, Tick, UncertificationUpdated, View,
+    Announcement, AnyView, AssignmentNew, AssignmentRemoved, DeductionPending, DeductionUpdated, FlagUpdated,
+    FullCertification, FullDeletion, FullScore, LockedContest, MaskedScore, Notice, NoticesRead, NoticesRemoved,
+    OwnScore, PlainCertification, PlainDeletion, RemovalPending, RemovalUpdated, TallyUpdated, Tick,
+    UncertificationUpdated, UnlockedContest, View,
 };
 use crate::auth::role::{Hat, Role};
 use crate::ids::{CategoryId, UserId};
@@ -121,6 +122,12 @@ impl Admits<UncertificationUpdated> for Person<'_> {}
 impl Admits<UncertificationUpdated> for Office<'_> {}
 impl Admits<FlagUpdated> for Person<'_> {}
 impl Admits<FlagUpdated> for Office<'_> {}
+impl Admits<LockedContest> for Members<'_> {}
+impl Admits<UnlockedContest> for Members<'_> {}
+impl Admits<Notice> for Person<'_> {}
+impl Admits<NoticesRead> for Person<'_> {}
+impl Admits<NoticesRemoved> for Person<'_> {}
+impl Admits<Announcement> for Members<'_> {}
 impl Admits<AssignmentNew> for Person<'_> {}
 impl Admits<AssignmentRemoved> for Person<'_> {}
 impl Admits<Tick> for Members<'_> {}

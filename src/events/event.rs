@@ -7,17 +7,18 @@ use super::audience::{Author, Delivery, HeadJudges, Members, Office, Panel, Pers
 use super::log::commitment;
 use super::room::Lane;
 use super::view::{
-    AssignmentNew, AssignmentRemoved, DeductionPending, DeductionUpdated, FlagUpdated, FullCertification, FullDeletion,
-    FullScore, MaskedScore, OwnScore, PlainCertification, PlainDeletion, RemovalPending, RemovalUpdated, Tick,
-    UncertificationUpdated,
+    Announcement, AssignmentNew, AssignmentRemoved, DeductionPending, DeductionUpdated, FlagUpdated, FullCertification,
+    FullDeletion, FullScore, LockedContest, MaskedScore, Notice, NoticesRead, NoticesRemoved, OwnScore,
+    PlainCertification, PlainDeletion, RemovalPending, RemovalUpdated, Tick, UncertificationUpdated, UnlockedContest,
 };
-use crate::auth::role::Hat;
+use crate::auth::role::{Hat, Role};
 use crate::clock::Micros;
 use crate::db::entity::assignment::AssignmentStatus;
 use crate::db::entity::category::JudgeVisibility;
 use crate::db::entity::certification::Stage;
 use crate::db::entity::decision::{DecisionKind, DecisionStatus};
 use crate::db::entity::mark::MarkStatus;
+use crate::db::entity::notification::NoticeLevel;
 use crate::ids::{AssignmentId, CategoryId, ContestId, ContestantId, CriterionId, EventId, MarkId, SessionId, UserId};
 use crate::ranking::{Decimal, Mark};
 use crate::state::State;
@@ -213,6 +214,9 @@ pub struct CertificationUpdated {
     pub tally_hash: Option<String>,
     /// Signatures were given that no longer stand.
     pub voided: bool,
+    /// Whose signatures have just been voided; told to nobody, it is for their notices.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub voided_signers: Vec<UserId>,
     /// Why it was sent back, until the next signature.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rejection_reason: Option<Text>,
@@ -303,6 +307,88 @@ pub struct DecisionChanged {
     pub decided_at: Option<Micros>,
 }
 
+/// A contest was locked or unlocked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContestLocked {
+    /// Which.
+    pub contest_id: ContestId,
+    /// Its event.
+    pub event_id: EventId,
+    /// Whether it is locked now.
+    pub locked: bool,
+    /// By whom, or by whom it was opened.
+    pub by: UserId,
+    /// When.
+    pub at: Micros,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<Text>,
+}
+
+/// A user was given a notice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notified {
+    /// The notice.
+    pub id: String,
+    /// To whom.
+    pub user_id: UserId,
+    /// How it is meant.
+    pub level: NoticeLevel,
+    /// In a word.
+    pub title: String,
+    /// What it says.
+    pub message: Text,
+    /// The category it is about.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub category_id: Option<CategoryId>,
+    /// When.
+    pub created_at: Micros,
+}
+
+/// A user has read or removed notices.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoticesChanged {
+    /// Whose.
+    pub user_id: UserId,
+    /// Which; all of them where none is named.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub id: Option<String>,
+    /// Removed, not only read.
+    pub removed: bool,
+}
+
+/// Something is announced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Announced {
+    /// The announcement.
+    pub id: String,
+    /// To whom: everyone, the staff or the public of an event, or, one fact each, the users of a role.
+    pub audience: AnnouncedTo,
+    /// The user it is told, where it is told a role.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub user_id: Option<UserId>,
+    /// How it is meant.
+    pub level: NoticeLevel,
+    /// What it says.
+    pub message: Text,
+    /// When.
+    pub at: Micros,
+}
+
+/// To whom something is announced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AnnouncedTo {
+    /// Everyone who is signed in.
+    Everyone,
+    /// The users of a role.
+    Role(Role),
+    /// The staff of an event.
+    Event(EventId),
+    /// The public of an event.
+    Public(EventId),
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -327,6 +413,14 @@ pub enum Event {
     ScoreDeleted(ScoreDeleted),
     /// A decision of several people moved.
     DecisionChanged(DecisionChanged),
+    /// A contest was locked or unlocked.
+    ContestLocked(ContestLocked),
+    /// A user was given a notice.
+    Notified(Notified),
+    /// A user has read or removed notices.
+    NoticesChanged(NoticesChanged),
+    /// Something is announced.
+    Announced(Announced),
 }
 
 /// What a node that did not decide a fact itself has to read again.
@@ -340,6 +434,8 @@ pub enum Scope {
     Event(EventId),
     /// All contestants.
     Contestants,
+    /// Nothing: it is told and not kept.
+    Nothing,
 }
 
 /// Whose sockets have to be asked whether they still belong where they are.
@@ -400,6 +496,10 @@ impl Event {
             Self::CertificationUpdated(_) => "certification_updated",
             Self::ScoreDeleted(_) => "score_deleted",
             Self::DecisionChanged(_) => "decision_changed",
+            Self::ContestLocked(_) => "contest_locked",
+            Self::Notified(_) => "notified",
+            Self::NoticesChanged(_) => "notices_changed",
+            Self::Announced(_) => "announced",
         }
     }
 
@@ -416,6 +516,15 @@ impl Event {
             Self::CertificationUpdated(fact) => Lane::Category(fact.category_id.clone()),
             Self::ScoreDeleted(fact) => Lane::Category(fact.category_id.clone()),
             Self::DecisionChanged(fact) => Lane::Category(fact.category_id.clone()),
+            Self::ContestLocked(fact) => Lane::Event(fact.event_id.clone()),
+            Self::Notified(fact) => Lane::User(fact.user_id.clone()),
+            Self::NoticesChanged(fact) => Lane::User(fact.user_id.clone()),
+            Self::Announced(fact) => match (&fact.user_id, &fact.audience) {
+                (Some(user), _) => Lane::User(user.clone()),
+                (None, AnnouncedTo::Event(event)) => Lane::Event(event.clone()),
+                (None, AnnouncedTo::Public(event)) => Lane::Public(event.clone()),
+                (None, AnnouncedTo::Everyone | AnnouncedTo::Role(_)) => Lane::System,
+            },
         }
     }
 
@@ -432,6 +541,10 @@ impl Event {
             Self::CertificationUpdated(fact) => Scope::Marks(fact.category_id.clone()),
             Self::ScoreDeleted(fact) => Scope::Marks(fact.category_id.clone()),
             Self::DecisionChanged(fact) => Scope::Marks(fact.category_id.clone()),
+            Self::ContestLocked(fact) => Scope::Event(fact.event_id.clone()),
+            Self::Notified(fact) => Scope::User(fact.user_id.clone()),
+            Self::NoticesChanged(fact) => Scope::User(fact.user_id.clone()),
+            Self::Announced(_) => Scope::Nothing,
         }
     }
 
@@ -448,7 +561,11 @@ impl Event {
             | Self::ContestantsChanged(_)
             | Self::CertificationUpdated(_)
             | Self::ScoreDeleted(_)
-            | Self::DecisionChanged(_) => Moves::Nobody,
+            | Self::DecisionChanged(_)
+            | Self::ContestLocked(_)
+            | Self::Notified(_)
+            | Self::NoticesChanged(_)
+            | Self::Announced(_) => Moves::Nobody,
         }
     }
 
@@ -473,7 +590,11 @@ impl Event {
             | Self::AssignmentRemoved(_)
             | Self::UserChanged(_)
             | Self::SessionChanged(_)
-            | Self::ContestantsChanged(_) => vec![],
+            | Self::ContestantsChanged(_)
+            | Self::ContestLocked(_)
+            | Self::Notified(_)
+            | Self::NoticesChanged(_)
+            | Self::Announced(_) => vec![],
         }
     }
 
@@ -511,6 +632,16 @@ impl Event {
                 ]
             }
             Self::DecisionChanged(fact) => fact.deliveries(),
+            Self::ContestLocked(fact) if fact.locked => {
+                vec![Delivery::of(&Members(&self.lane()), LockedContest::of(fact))]
+            }
+            Self::ContestLocked(fact) => vec![Delivery::of(&Members(&self.lane()), UnlockedContest::of(fact))],
+            Self::Notified(fact) => vec![Delivery::of(&Person(&fact.user_id), Notice::of(fact))],
+            Self::NoticesChanged(fact) if fact.removed => {
+                vec![Delivery::of(&Person(&fact.user_id), NoticesRemoved::of(fact))]
+            }
+            Self::NoticesChanged(fact) => vec![Delivery::of(&Person(&fact.user_id), NoticesRead::of(fact))],
+            Self::Announced(fact) => vec![Delivery::of(&Members(&self.lane()), Announcement::of(fact))],
             Self::UserChanged(_) | Self::SessionChanged(_) | Self::SetupChanged(_) | Self::ContestantsChanged(_) => {
                 vec![]
             }
@@ -541,12 +672,16 @@ impl Event {
                     .chain(fact.answer.iter().map(|text| ("answer".to_owned(), text)))
                     .collect()
             }
+            Self::ContestLocked(fact) => fact.reason.iter().map(|text| ("reason".to_owned(), text)).collect(),
+            Self::Notified(fact) => vec![("message".to_owned(), &fact.message)],
+            Self::Announced(fact) => vec![("message".to_owned(), &fact.message)],
             Self::AssignmentNew(_)
             | Self::AssignmentRemoved(_)
             | Self::UserChanged(_)
             | Self::SessionChanged(_)
             | Self::SetupChanged(_)
-            | Self::ContestantsChanged(_) => vec![],
+            | Self::ContestantsChanged(_)
+            | Self::NoticesChanged(_) => vec![],
         }
     }
 
@@ -568,12 +703,16 @@ impl Event {
                 }
                 (_, None) => None,
             },
+            Self::ContestLocked(fact) => fact.reason.as_mut().filter(|_| field == "reason"),
+            Self::Notified(fact) => Some(&mut fact.message).filter(|_| field == "message"),
+            Self::Announced(fact) => Some(&mut fact.message).filter(|_| field == "message"),
             Self::AssignmentNew(_)
             | Self::AssignmentRemoved(_)
             | Self::UserChanged(_)
             | Self::SessionChanged(_)
             | Self::SetupChanged(_)
-            | Self::ContestantsChanged(_) => None,
+            | Self::ContestantsChanged(_)
+            | Self::NoticesChanged(_) => None,
         }
     }
 

@@ -1,8 +1,8 @@
 //! Views: the only types that reach the wire. Each has the fields its readers may see, and no others.
 
 use super::event::{
-    AssignmentChanged, CertificationUpdated, DecisionChanged, JudgeProgress, ScoreDeleted, ScoreUpdated, SignatureFact,
-    Text,
+    Announced, AnnouncedTo, AssignmentChanged, CertificationUpdated, ContestLocked, DecisionChanged, JudgeProgress,
+    NoticesChanged, Notified, ScoreDeleted, ScoreUpdated, SignatureFact, Text,
 };
 use crate::auth::role::Hat;
 use crate::clock::Micros;
@@ -10,6 +10,7 @@ use crate::db::entity::assignment::AssignmentStatus;
 use crate::db::entity::certification::Stage;
 use crate::db::entity::decision::{DecisionKind, DecisionStatus};
 use crate::db::entity::mark::MarkStatus;
+use crate::db::entity::notification::NoticeLevel;
 use crate::ids::{AssignmentId, CategoryId, ContestId, ContestantId, CriterionId, EventId, MarkId, UserId};
 use crate::ranking::{Decimal, Mark};
 use serde::Serialize;
@@ -53,6 +54,12 @@ views!(
     RemovalUpdated => "score:removal-updated",
     UncertificationUpdated => "uncertification:updated",
     FlagUpdated => "flag:updated",
+    LockedContest => "contest:locked",
+    UnlockedContest => "contest:unlocked",
+    Notice => "notification",
+    NoticesRead => "notification:read",
+    NoticesRemoved => "notification:deleted",
+    Announcement => "system:announcement",
     TallyUpdated => "tally:updated",
     Tick => "sync:tick",
 );
@@ -550,6 +557,175 @@ decision_views!(
     UncertificationUpdated: "An uncertification was asked for or moved on.",
     FlagUpdated: "A flag was raised or resolved.",
 );
+
+/// Whether a contest is locked.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct LockFields {
+    pub contest_id: ContestId,
+    pub event_id: EventId,
+    pub locked: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub locked_at: Option<Micros>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locked_by: Option<UserId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl LockFields {
+    /// What is told of a lock.
+    #[must_use]
+    pub fn of(fact: &ContestLocked) -> Self {
+        Self {
+            contest_id: fact.contest_id.clone(),
+            event_id: fact.event_id.clone(),
+            locked: fact.locked,
+            locked_at: fact.locked.then_some(fact.at),
+            locked_by: fact.locked.then(|| fact.by.clone()),
+            reason: fact.reason.as_ref().and_then(|text| text.body().map(str::to_owned)),
+        }
+    }
+}
+
+/// A contest was locked.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct LockedContest(LockFields);
+
+impl LockedContest {
+    /// What everybody on the event is told.
+    #[must_use]
+    pub fn of(fact: &ContestLocked) -> Self {
+        Self(LockFields::of(fact))
+    }
+}
+
+/// A contest was unlocked.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct UnlockedContest(LockFields);
+
+impl UnlockedContest {
+    /// What everybody on the event is told.
+    #[must_use]
+    pub fn of(fact: &ContestLocked) -> Self {
+        Self(LockFields::of(fact))
+    }
+}
+
+/// A notice to a user.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct Notice {
+    pub id: String,
+    #[serde(rename = "type")]
+    pub level: NoticeLevel,
+    pub title: String,
+    pub message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub category_id: Option<CategoryId>,
+    pub read: bool,
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Micros,
+}
+
+impl Notice {
+    /// A notice as it was given.
+    #[must_use]
+    pub fn of(fact: &Notified) -> Self {
+        Self {
+            id: fact.id.clone(),
+            level: fact.level,
+            title: fact.title.clone(),
+            message: fact.message.body().map(str::to_owned),
+            link: fact.category_id.as_ref().map(|category| format!("/categories/{category}")),
+            category_id: fact.category_id.clone(),
+            read: false,
+            created_at: fact.created_at,
+        }
+    }
+}
+
+/// Which notices: one, or all.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum Which {
+    /// One.
+    One {
+        /// Its id.
+        id: String,
+    },
+    /// All of them.
+    All {
+        /// Always true.
+        all: bool,
+    },
+}
+
+impl Which {
+    fn of(fact: &NoticesChanged) -> Self {
+        fact.id.as_ref().map_or(Self::All { all: true }, |id| Self::One { id: id.clone() })
+    }
+}
+
+/// Notices were read.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct NoticesRead(Which);
+
+impl NoticesRead {
+    /// Which were read.
+    #[must_use]
+    pub fn of(fact: &NoticesChanged) -> Self {
+        Self(Which::of(fact))
+    }
+}
+
+/// Notices were removed.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct NoticesRemoved(Which);
+
+impl NoticesRemoved {
+    /// Which were removed.
+    #[must_use]
+    pub fn of(fact: &NoticesChanged) -> Self {
+        Self(Which::of(fact))
+    }
+}
+
+/// An announcement.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct Announcement {
+    pub id: String,
+    pub message: Option<String>,
+    #[serde(rename = "type")]
+    pub level: NoticeLevel,
+    #[schema(value_type = String, format = DateTime)]
+    pub timestamp: Micros,
+    pub audience: AnnouncedTo,
+}
+
+impl Announcement {
+    /// What is announced.
+    #[must_use]
+    pub fn of(fact: &Announced) -> Self {
+        Self {
+            id: fact.id.clone(),
+            message: fact.message.body().map(str::to_owned),
+            level: fact.level,
+            timestamp: fact.at,
+            audience: fact.audience.clone(),
+        }
+    }
+}
 
 /// What the marks of a category come to; derived, never a fact.
 #[derive(Clone, Debug, Serialize)]

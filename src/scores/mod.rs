@@ -115,6 +115,7 @@ impl SubmitScore {
         if self.judge_id.as_ref().is_some_and(|named| *named != judge) {
             return Err(Refusal::Forbidden);
         }
+        state.must_be_open(category)?;
         let entry = category
             .entries
             .get(&self.contestant_id)

@@ -6,6 +6,7 @@
 pub mod assignments;
 pub mod import;
 pub mod list;
+pub mod locks;
 pub mod spec;
 
 use crate::auth::sessions::end_all;
@@ -631,6 +632,9 @@ fn put_category(
     }
     let ids: Vec<&str> = spec.criteria.iter().map(|criterion| criterion.id.as_str()).collect();
     let min_judges = spec.min_judges.unwrap_or(1);
+    let ranges: Vec<_> =
+        spec.criteria.iter().map(|range| (range.id.as_str(), range.min, range.max, range.step)).collect();
+    spec.rules.check_criteria(&ranges).map_err(|error| at.wrong(&error.field, error.message))?;
     spec.rules.check(&ids, min_judges).map_err(|error| at.field("rules").wrong(&error.field, error.message))?;
     let row = category::Model {
         id: spec.id.clone(),

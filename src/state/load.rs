@@ -4,8 +4,8 @@ use super::State;
 use super::board::Board;
 use crate::clock::Micros;
 use crate::db::entity::{
-    approval, assignment, category, certification, contest, contestant, criterion, decision, entry, event, judge_final,
-    lane, log_head, mark, race, race_participant, session, sheet, signature, user,
+    approval, assignment, category, certification, contest, contest_lock, contestant, criterion, decision, entry,
+    event, judge_final, lane, log_head, mark, notification, race, race_participant, session, sheet, signature, user,
 };
 use crate::db::row::{Change, Row};
 use crate::events::event::Scope;
@@ -54,6 +54,8 @@ pub async fn whole(db: &DatabaseConnection, now: Micros) -> Result<State, DbErr>
         race::Entity::find(),
         race_participant::Entity::find(),
         decision::Entity::find(),
+        contest_lock::Entity::find(),
+        notification::Entity::find(),
     );
     Ok(state)
 }
@@ -88,6 +90,7 @@ pub async fn reload(db: &DatabaseConnection, state: &mut State, scope: &Scope) -
         }
         Scope::User(id) => reload_user(db, state, id).await?,
         Scope::Event(id) => reload_event(db, state, id).await?,
+        Scope::Nothing => {}
         Scope::Contestants => {
             state.contestants.clear();
             put_all!(state, db, contestant::Entity::find());
@@ -104,6 +107,8 @@ async fn reload_user(db: &DatabaseConnection, state: &mut State, id: &UserId) ->
         session::Entity::find().filter(session::Column::UserId.eq(id)),
         assignment::Entity::find().filter(assignment::Column::UserId.eq(id)),
     );
+    state.notices.remove(id);
+    put_all!(state, db, notification::Entity::find().filter(notification::Column::UserId.eq(id)));
     Ok(())
 }
 
@@ -124,7 +129,17 @@ async fn reload_event(db: &DatabaseConnection, state: &mut State, id: &EventId) 
     let contest_ids: Vec<_> = contests.iter().map(|contest| contest.id.clone()).collect();
     let categories = category::Entity::find().filter(category::Column::ContestId.is_in(contest_ids)).all(db).await?;
     let category_ids: Vec<_> = categories.iter().map(|category| category.id.clone()).collect();
-    put_all!(state, db, event::Entity::find_by_id(id.clone()));
+    let locks: Vec<Row> =
+        state.locks.values().filter(|lock| lock.event_id == *id).map(|lock| Row::from(lock.as_ref().clone())).collect();
+    for lock in locks {
+        state.apply(&Change::Drop(lock));
+    }
+    put_all!(
+        state,
+        db,
+        event::Entity::find_by_id(id.clone()),
+        contest_lock::Entity::find().filter(contest_lock::Column::EventId.eq(id)),
+    );
     for row in contests.into_iter().map(Row::from).chain(categories.into_iter().map(Row::from)) {
         state.put(&row);
     }

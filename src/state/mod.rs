@@ -8,7 +8,8 @@ pub mod load;
 pub mod rights;
 
 use crate::db::entity::{
-    assignment, category, contest, contestant, criterion, entry, event, race, race_participant, session, user,
+    assignment, category, contest, contest_lock, contestant, criterion, entry, event, notification, race,
+    race_participant, session, user,
 };
 use crate::db::row::{Change, Row};
 use crate::error::Refusal;
@@ -91,6 +92,10 @@ pub struct State {
     pub races: OrdMap<RaceId, Arc<race::Model>>,
     /// Who starts in them.
     pub starters: OrdMap<RaceId, OrdMap<String, Arc<race_participant::Model>>>,
+    /// Contests nothing may be written below.
+    pub locks: OrdMap<ContestId, Arc<contest_lock::Model>>,
+    /// Notices, by user; their ids sort by time.
+    pub notices: HashMap<UserId, OrdMap<String, Arc<notification::Model>>>,
     /// Which category a decision is about.
     pub decided_in: HashMap<String, CategoryId>,
     /// The marks of the categories in use.
@@ -122,6 +127,8 @@ impl State {
             hats_in: HashMap::new(),
             races: OrdMap::new(),
             starters: OrdMap::new(),
+            locks: OrdMap::new(),
+            notices: HashMap::new(),
             decided_in: HashMap::new(),
             boards: HashMap::new(),
         }
@@ -204,6 +211,13 @@ impl State {
                 self.head =
                     LogHead { seq: head.seq, hash: head.hash.as_str().into(), epoch: head.epoch.as_str().into() };
             }
+            Row::ContestLock(lock) => {
+                self.locks.insert(lock.contest_id.clone(), Arc::new(lock.clone()));
+            }
+            Row::Notification(notice) => {
+                let notices = self.notices.entry(notice.user_id.clone()).or_default();
+                notices.insert(notice.id.clone(), Arc::new(notice.clone()));
+            }
             Row::RaceParticipant(starter) => {
                 let starters = self.starters.entry(starter.race_id.clone()).or_default();
                 starters.insert(starter.id.clone(), Arc::new(starter.clone()));
@@ -263,6 +277,14 @@ impl State {
             Row::Race(race) => {
                 self.races.remove(&race.id);
             }
+            Row::ContestLock(lock) => {
+                self.locks.remove(&lock.contest_id);
+            }
+            Row::Notification(notice) => {
+                if let Some(notices) = self.notices.get_mut(&notice.user_id) {
+                    notices.remove(&notice.id);
+                }
+            }
             Row::RaceParticipant(starter) => {
                 if let Some(starters) = self.starters.get_mut(&starter.race_id) {
                     starters.remove(&starter.id);
@@ -284,6 +306,17 @@ impl State {
             | Row::Mark(_)
             | Row::Session(_)
             | Row::User(_) => {}
+        }
+    }
+
+    /// Whether something may be written below a category's contest.
+    ///
+    /// # Errors
+    /// `LOCKED`.
+    pub fn must_be_open(&self, category: &Category) -> Result<(), Refusal> {
+        match self.locks.get(&category.row.contest_id) {
+            Some(lock) => Err(Refusal::Locked(format!("contest {} is locked", lock.contest_id))),
+            None => Ok(()),
         }
     }
 

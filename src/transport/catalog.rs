@@ -1,17 +1,19 @@
 //! `docs/events.md`, made from the code: what the facts deliver comes from [`Event::deliveries`], so the page cannot say
 //! what the server does not do.
 
-use crate::auth::role::Hat;
+use crate::auth::role::{Hat, Role};
 use crate::clock::Micros;
 use crate::db::entity::assignment::AssignmentStatus;
 use crate::db::entity::category::JudgeVisibility;
 use crate::db::entity::certification::Stage;
 use crate::db::entity::decision::{DecisionKind, DecisionStatus};
 use crate::db::entity::mark::MarkStatus;
+use crate::db::entity::notification::NoticeLevel;
 use crate::error::Code;
 use crate::events::event::{
-    AssignmentChanged, CertificationUpdated, ContestantsChanged, DecisionChanged, Event, JudgeProgress, ScoreDeleted,
-    ScoreUpdated, SessionChanged, SetupChanged, SignatureFact, Text, UserChanged,
+    Announced, AnnouncedTo, AssignmentChanged, CertificationUpdated, ContestLocked, ContestantsChanged,
+    DecisionChanged, Event, JudgeProgress, NoticesChanged, Notified, ScoreDeleted, ScoreUpdated, SessionChanged,
+    SetupChanged, SignatureFact, Text, UserChanged,
 };
 use crate::events::room::Room;
 use crate::ids::{EventId, UserId};
@@ -34,7 +36,7 @@ pub struct ClientEvent {
 }
 
 /// Every event a client may send; any other is answered `INVALID_EVENT`.
-pub const CLIENT_EVENTS: [ClientEvent; 23] = [
+pub const CLIENT_EVENTS: [ClientEvent; 24] = [
     ClientEvent {
         name: "scores:submit",
         who: "a judge of the category",
@@ -152,6 +154,12 @@ pub const CLIENT_EVENTS: [ClientEvent; 23] = [
         answer: "`{flag}`",
     },
     ClientEvent {
+        name: "notification:read",
+        who: "anyone signed in, their own",
+        payload: "`{commandId?, id}` or `{all: true}`",
+        answer: "`{id}` or `{all: true}`",
+    },
+    ClientEvent {
         name: "assignment:created",
         who: "ADMIN, ORGANIZER",
         payload: "`{commandId?, judgeId, hat?, categoryId? | contestId? | eventId?, counts?}`",
@@ -259,11 +267,45 @@ fn certification() -> Event {
         signatures: vec![signature],
         tally_hash: Some("HASH".into()),
         voided: true,
+        voided_signers: vec![],
         rejection_reason: Some(text()),
         certified_at: Some(Micros(0)),
         certified_by: Some(id("USER")),
         updated_at: Micros(0),
     })
+}
+
+fn lock(locked: bool) -> Event {
+    let reason = Some(Text::Known { body: "…".into(), salt: String::new() });
+    Event::ContestLocked(ContestLocked {
+        contest_id: id("K"),
+        event_id: id("E"),
+        locked,
+        by: id("USER"),
+        at: Micros(0),
+        reason,
+    })
+}
+
+fn notice() -> Event {
+    Event::Notified(Notified {
+        id: "NOTICE".into(),
+        user_id: id("USER"),
+        level: NoticeLevel::Info,
+        title: "…".into(),
+        message: Text::Known { body: "…".into(), salt: String::new() },
+        category_id: Some(id("C")),
+        created_at: Micros(0),
+    })
+}
+
+fn notices(removed: bool) -> Event {
+    Event::NoticesChanged(NoticesChanged { user_id: id("USER"), id: Some("NOTICE".into()), removed })
+}
+
+fn announced(audience: AnnouncedTo, user_id: Option<UserId>) -> Event {
+    let message = Text::Known { body: "…".into(), salt: String::new() };
+    Event::Announced(Announced { id: "ID".into(), audience, user_id, level: NoticeLevel::Info, message, at: Micros(0) })
 }
 
 fn deletion() -> Event {
@@ -317,6 +359,15 @@ pub fn facts() -> Vec<(&'static str, Event)> {
         ),
         ("The set-up of an event changed", Event::SetupChanged(SetupChanged { event_id: event })),
         ("The certification of a category moved", certification()),
+        ("A contest was locked", lock(true)),
+        ("A contest was unlocked", lock(false)),
+        ("A user was given a notice", notice()),
+        ("A user has read notices", notices(false)),
+        ("A user has removed notices", notices(true)),
+        ("Something is announced to everyone", announced(AnnouncedTo::Everyone, None)),
+        ("Something is announced to a role", announced(AnnouncedTo::Role(Role::Judge), Some(id("USER")))),
+        ("Something is announced to the staff of an event", announced(AnnouncedTo::Event(id("E")), None)),
+        ("Something is announced to the public of an event", announced(AnnouncedTo::Public(id("E")), None)),
         ("A mark was taken out", deletion()),
         ("A deduction was asked for", decision(DecisionKind::Deduction, true)),
         ("A deduction moved on", decision(DecisionKind::Deduction, false)),

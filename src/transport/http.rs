@@ -2,7 +2,7 @@
 
 use super::problem::problems;
 use super::rest::operation::Started;
-use super::rest::{auth, certification, decisions, operation, scoring, setup};
+use super::rest::{auth, certification, decisions, notices, operation, scoring, setup};
 use crate::app::App;
 use crate::error::Refusal;
 use crate::events::dispatcher::Outlet;
@@ -95,6 +95,14 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(decisions::flags, decisions::request_flag))
         .routes(routes!(decisions::resolve_flag))
         .routes(routes!(decisions::withdraw_flag))
+        // Notices
+        .routes(routes!(notices::list))
+        .routes(routes!(notices::read))
+        .routes(routes!(notices::read_all))
+        .routes(routes!(notices::delete))
+        .routes(routes!(notices::announce))
+        .routes(routes!(notices::lock))
+        .routes(routes!(notices::unlock))
         // Set-up
         .routes(routes!(setup::import).layer(DefaultBodyLimit::max(IMPORT_BYTES_MAX)))
         .routes(routes!(setup::users, setup::create_user))

@@ -443,3 +443,127 @@ async fn signatures_outlive_a_restart() {
     assert_eq!(after, before);
     app.stop().await;
 }
+
+fn notices(client: &Client, level: &str) -> Vec<Value> {
+    let frames = client.transcript().into_iter().filter(|frame| frame.event == "notification");
+    frames.map(|frame| frame.data().clone()).filter(|notice| notice["type"] == level).collect()
+}
+
+#[tokio::test]
+async fn the_board_is_alerted_twice_once_by_hat_and_once_by_role() {
+    let hall = Hall::judged().await;
+    let other = json!({"email": "other@it.example", "name": "Other", "role": "BOARD"});
+    assert_eq!(hall.app.post("/api/v1/admin/users", &email("organizer"), other).await.status, 201);
+    let other = hall.app.connect("other@it.example").await;
+    ok(&hall.sign(&hall.tally, "TALLIED").await);
+    ok(&hall.sign(&hall.auditor, "AUDITED").await);
+    let needed = hall.board.next("notification").await;
+    assert_eq!(
+        (&needed.data()["message"], &needed.data()["categoryId"]),
+        (&json!("your approval is needed"), &json!("vault"))
+    );
+    ok(&hall.sign(&hall.board, "CERTIFIED").await);
+    let done = other.next("notification").await;
+    assert_eq!(
+        (&done.data()["type"], &done.data()["message"]),
+        (&json!("success"), &json!("Category certification completed"))
+    );
+    assert_eq!(notices(&other, "info").len(), 0, "no hat on the category, nothing to approve");
+    hall.board.wait_until(|frames| frames.iter().filter(|frame| frame.event == "notification").count() == 2).await;
+    assert_eq!(notices(&hall.tally, "success").len(), 0);
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn notices_are_kept_counted_read_and_removed_by_their_owner_only() {
+    let hall = Hall::certified().await;
+    let list = hall.app.get("/api/v1/notifications?limit=1", &email("board")).await.body;
+    assert_eq!((&list["unread"], list["items"].as_array().map(Vec::len)), (&json!(2), Some(1)));
+    assert_eq!(list["items"][0]["message"], "Category certification completed", "the latest first");
+    let path = format!("/api/v1/notifications?cursor={}", list["nextCursor"].as_str().expect("there is more"));
+    let rest = hall.app.get(&path, &email("board")).await.body;
+    assert_eq!(rest["items"][0]["message"], "your approval is needed");
+    let id = rest["items"][0]["id"].as_str().expect("an id").to_owned();
+    assert_eq!(
+        hall.app.post(&format!("/api/v1/notifications/{id}/read"), &email("tally"), Value::Null).await.status,
+        404
+    );
+    ok(&hall.board.call("notification:read", json!({"id": id})).await);
+    assert_eq!(hall.board.next("notification:read").await.data(), &json!({"id": id}));
+    assert_eq!(hall.app.get("/api/v1/notifications?unread=true", &email("board")).await.body["unread"], 1);
+    assert_eq!(hall.app.post("/api/v1/notifications/read-all", &email("board"), Value::Null).await.status, 200);
+    assert_eq!(hall.board.next("notification:read").await.data(), &json!({"all": true}));
+    let gone =
+        hall.app.send(Method::DELETE, &format!("/api/v1/notifications/{id}"), &email("board"), Value::Null).await;
+    assert_eq!(gone.status, 204);
+    assert_eq!(hall.board.next("notification:deleted").await.data(), &json!({"id": id}));
+    let app = hall.app.restart().await;
+    let kept = app.get("/api/v1/notifications", &email("board")).await.body;
+    assert_eq!((&kept["unread"], kept["items"].as_array().map(Vec::len)), (&json!(0), Some(1)));
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_signed_what_has_changed_is_told() {
+    let hall = Hall::judged().await;
+    ok(&hall.sign(&hall.tally, "TALLIED").await);
+    let id =
+        hall.ask(&hall.judges[0], "uncertification:request", json!({"categoryId": "vault", "reason": "slip"})).await;
+    ok(&hall.auditor.call("uncertification:approve", signed(&id)).await);
+    let told = hall.tally.next("notification").await;
+    assert_eq!((&told.data()["type"], &told.data()["categoryId"]), (&json!("warning"), &json!("vault")));
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn a_locked_contest_takes_no_marks_no_signatures_and_no_set_up_but_flags() {
+    let hall = Hall::judged().await;
+    let locked = hall.app.post("/api/v1/contests/women/lock", &email("organizer"), json!({"reason": "protest"})).await;
+    assert_eq!((locked.status.as_u16(), &locked.body["reason"]), (200, &json!("protest")));
+    assert_eq!(hall.judges[0].next("contest:locked").await.data()["contestId"], "women");
+    let beam = hall.app.connect(&email("beam")).await;
+    let on_beam = json!({"categoryId": "beam", "contestantId": "x", "criterionId": "form", "score": 5});
+    assert_eq!(code(&beam.call("scores:submit", on_beam.clone()).await), "LOCKED");
+    let batch = beam.call("scores:submitBatch", json!({"items": [on_beam]})).await;
+    assert_eq!(ok(&batch)["results"][0]["error"]["code"], "LOCKED");
+    assert_eq!(code(&hall.sign(&hall.tally, "TALLIED").await), "LOCKED");
+    let entries = json!({"entries": [{"contestantId": "x"}]});
+    let set_up =
+        hall.app.send(Method::PUT, "/api/v1/admin/categories/beam/entries", &email("organizer"), entries).await;
+    assert_eq!(set_up.body["code"], "LOCKED", "{}", set_up.body);
+    ok(&hall.tally.call("flag:raise", json!({"categoryId": "vault", "text": "see the protest"})).await);
+    assert_eq!(hall.app.post("/api/v1/contests/women/lock", &email("tally"), Value::Null).await.status, 403);
+    assert_eq!(hall.app.post("/api/v1/contests/women/lock", &email("admin"), Value::Null).await.body["code"], "LOCKED");
+    assert_eq!(hall.app.post("/api/v1/contests/women/unlock", &email("admin"), Value::Null).await.status, 200);
+    assert_eq!(hall.judges[0].next("contest:unlocked").await.data()["locked"], false);
+    ok(&beam
+        .call("scores:submit", json!({"categoryId": "beam", "contestantId": "x", "criterionId": "form", "score": 5}))
+        .await);
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn an_announcement_reaches_those_it_is_for_and_only_admins_organizers_and_the_board_may_make_one() {
+    let hall = Hall::marked().await;
+    let idle = hall.app.connect(&email("idle")).await;
+    let post = async |name: &str, body: Value| hall.app.post("/api/v1/announcements", &email(name), body).await;
+    assert_eq!(post("tally", json!({"message": "hello"})).await.status, 403);
+    assert_eq!(post("organizer", json!({"message": " "})).await.status, 400);
+    let staff = json!({"message": "lunch", "type": "warning", "audience": {"event": "cup"}});
+    assert_eq!(post("board", staff).await.status, 201);
+    let heard = hall.judges[0].next("system:announcement").await;
+    assert_eq!((&heard.data()["message"], &heard.data()["type"]), (&json!("lunch"), &json!("warning")));
+    assert_eq!(heard.meta().expect("a fact")["lane"], "evt:cup");
+    let judges = json!({"message": "judges, please", "audience": {"role": "JUDGE"}});
+    assert!(post("organizer", judges).await.body["told"].as_i64() >= Some(4));
+    assert_eq!(
+        idle.next("system:announcement").await.data()["message"],
+        "judges, please",
+        "idle is no staff of the cup"
+    );
+    assert_eq!(post("admin", json!({"message": "good night"})).await.status, 201);
+    let all = hall.tally.next("system:announcement").await;
+    assert_eq!(all.data()["message"], "lunch");
+    assert_eq!(hall.tally.next("system:announcement").await.data()["message"], "good night", "no judge, not called");
+    hall.app.stop().await;
+}

@@ -23,20 +23,24 @@ use scorecast::db::entity::certification::Stage;
 use scorecast::db::entity::decision::{DecisionKind, DecisionStatus};
 use scorecast::db::entity::event::EventStatus;
 use scorecast::db::entity::mark::MarkStatus;
+use scorecast::db::entity::notification::NoticeLevel;
 use scorecast::error::Refusal;
 use scorecast::events::audience::{Delivery, Office, variant_for};
 use scorecast::events::event::{
-    CertificationUpdated, ContestantsChanged, DecisionChanged, Event, JudgeProgress, ScoreDeleted, ScoreUpdated,
-    SessionChanged, SetupChanged, Text, UserChanged,
+    Announced, AnnouncedTo, CertificationUpdated, ContestLocked, ContestantsChanged, DecisionChanged, Event,
+    JudgeProgress, NoticesChanged, Notified, ScoreDeleted, ScoreUpdated, SessionChanged, SetupChanged, Text,
+    UserChanged,
 };
 use scorecast::events::log::{GENESIS, LogHead};
 use scorecast::events::room::Lane;
 use scorecast::events::view::{AnyView, TallyUpdated};
 use scorecast::ids::{CategoryId, UserId};
+use scorecast::notices::{Announce, DeleteNotice, ReadNotice};
 use scorecast::scores::{self, SubmitBatch, SubmitScore};
 use scorecast::setup::assignments::{ChangeAssignment, CreateAssignment, RemoveAssignment, fact_of};
 use scorecast::setup::import::{self, ImportDocument};
 use scorecast::setup::list::{self, PageQuery};
+use scorecast::setup::locks::LockContest;
 use scorecast::setup::{
     DeleteCategory, DeleteContest, DeleteContestant, DeleteEvent, DisableUser, Mode, PutCategory, PutContest,
     PutContestant, PutEntries, PutEvent, PutUser, SetEventStatus,
@@ -323,17 +327,22 @@ fn cell(view: &AnyView) -> String {
         AnyView::FullScore(_)
         | AnyView::AssignmentNew(_)
         | AnyView::AssignmentRemoved(_)
-        | AnyView::TallyUpdated(_) => "full".to_owned(),
-        AnyView::FullDeletion(_)
+        | AnyView::TallyUpdated(_)
+        | AnyView::FullDeletion(_)
         | AnyView::DeductionPending(_)
         | AnyView::DeductionUpdated(_)
         | AnyView::RemovalPending(_)
         | AnyView::RemovalUpdated(_)
         | AnyView::UncertificationUpdated(_)
-        | AnyView::FlagUpdated(_) => "full".to_owned(),
-        AnyView::PlainDeletion(_) => "plain".to_owned(),
+        | AnyView::FlagUpdated(_)
+        | AnyView::LockedContest(_)
+        | AnyView::UnlockedContest(_)
+        | AnyView::Notice(_)
+        | AnyView::NoticesRead(_)
+        | AnyView::NoticesRemoved(_)
+        | AnyView::Announcement(_) => "full".to_owned(),
         AnyView::FullCertification(_) => "hash".to_owned(),
-        AnyView::PlainCertification(_) => "plain".to_owned(),
+        AnyView::PlainCertification(_) | AnyView::PlainDeletion(_) => "plain".to_owned(),
         AnyView::OwnScore(_) => "own".to_owned(),
         AnyView::MaskedScore(_) => "masked".to_owned(),
         AnyView::Tick(_) => "tick".to_owned(),
@@ -360,10 +369,14 @@ fn number(event: &Event) -> usize {
         Event::CertificationUpdated(_) => 7,
         Event::ScoreDeleted(_) => 8,
         Event::DecisionChanged(_) => 9,
+        Event::ContestLocked(_) => 10,
+        Event::Notified(_) => 11,
+        Event::NoticesChanged(_) => 12,
+        Event::Announced(_) => 13,
     }
 }
 
-const EVENTS: usize = 10;
+const EVENTS: usize = 14;
 
 fn marks(world: &World) -> Vec<(String, Event)> {
     let comment = || Some(Text::Known { body: "well landed".into(), salt: "00".into() });
@@ -421,6 +434,39 @@ fn other_facts(world: &World) -> Vec<(String, Event)> {
             deleted_at: scorecast::clock::Micros(0),
         })
     };
+    let lock = |locked| {
+        Event::ContestLocked(ContestLocked {
+            contest_id: id("women"),
+            event_id: id("cup"),
+            locked,
+            by: world.user("organizer"),
+            at: scorecast::clock::Micros(0),
+            reason: None,
+        })
+    };
+    let notice = |name: &str| {
+        Event::Notified(Notified {
+            id: "n".into(),
+            user_id: world.user(name),
+            level: NoticeLevel::Info,
+            title: "title".into(),
+            message: text("message"),
+            category_id: None,
+            created_at: scorecast::clock::Micros(0),
+        })
+    };
+    let notices =
+        |name: &str, removed| Event::NoticesChanged(NoticesChanged { user_id: world.user(name), id: None, removed });
+    let announced = |audience, name: Option<&str>| {
+        Event::Announced(Announced {
+            id: "a".into(),
+            audience,
+            user_id: name.map(|name| world.user(name)),
+            level: NoticeLevel::Info,
+            message: text("message"),
+            at: scorecast::clock::Micros(0),
+        })
+    };
     let decision = |about, by: &str, judge: Option<&str>| {
         Event::DecisionChanged(DecisionChanged {
             id: "d".into(),
@@ -462,6 +508,15 @@ fn other_facts(world: &World) -> Vec<(String, Event)> {
         ("board asks to remove ada's marks", decision(DecisionKind::Removal, "board", Some("ada"))),
         ("ada asks to open a sheet", decision(DecisionKind::Uncertification, "ada", Some("ada"))),
         ("ben flags a mark of ada", decision(DecisionKind::Flag, "ben", Some("ada"))),
+        ("the women's contest is locked", lock(true)),
+        ("the women's contest is unlocked", lock(false)),
+        ("ada is given a notice", notice("ada")),
+        ("ada has read a notice", notices("ada", false)),
+        ("ada has removed a notice", notices("ada", true)),
+        ("announced to everyone", announced(AnnouncedTo::Everyone, None)),
+        ("announced to judges: ada", announced(AnnouncedTo::Role(scorecast::auth::role::Role::Judge), Some("ada"))),
+        ("announced to the staff of the cup", announced(AnnouncedTo::Event(id("cup")), None)),
+        ("announced to the public of the cup", announced(AnnouncedTo::Public(id("cup")), None)),
     ];
     cases.map(|(label, event)| (label.to_owned(), event)).to_vec()
 }
@@ -476,6 +531,7 @@ fn certification(category: &str, stage: Stage) -> Event {
         signatures: vec![],
         tally_hash: Some("00".into()),
         voided: false,
+        voided_signers: vec![],
         rejection_reason: None,
         certified_at: None,
         certified_by: None,
@@ -586,6 +642,13 @@ fn scoring(world: &World) -> Vec<(&'static str, Command)> {
             let (about, status) = (DecisionKind::Flag, DecisionStatus::Rejected);
             CloseDecision { about, id: "none".into(), status, reason: Some("no".into()) }.into()
         }),
+        ("lock the women's contest", { LockContest { contest: id("women"), locked: true, reason: None }.into() }),
+        ("announce to everyone", read::<Announce>(json!({"message": "hello"})).into()),
+        ("announce to the cup's public", {
+            read::<Announce>(json!({"message": "hello", "audience": {"public": "cup"}})).into()
+        }),
+        ("read all notices", read::<ReadNotice>(json!({"all": true})).into()),
+        ("remove a notice of nobody", DeleteNotice { id: "none".into() }.into()),
         ("send the vault back", read::<RejectStage>(json!({"categoryId": "vault", "reason": "look again"})).into()),
         submit("mark on the vault", on("vault")),
         submit("mark on the beam", on("beam")),

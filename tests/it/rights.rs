@@ -324,6 +324,12 @@ fn variant(view: &AnyView) -> Variant {
         | AnyView::RemovalUpdated(_)
         | AnyView::UncertificationUpdated(_)
         | AnyView::FlagUpdated(_)
+        | AnyView::LockedContest(_)
+        | AnyView::UnlockedContest(_)
+        | AnyView::Notice(_)
+        | AnyView::NoticesRead(_)
+        | AnyView::NoticesRemoved(_)
+        | AnyView::Announcement(_)
         | AnyView::TallyUpdated(_) => Variant::Full,
         AnyView::OwnScore(_) => Variant::Own,
         AnyView::MaskedScore(_) | AnyView::PlainCertification(_) | AnyView::PlainDeletion(_) => Variant::Masked,

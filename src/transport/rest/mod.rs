@@ -5,6 +5,7 @@
 pub mod auth;
 pub mod certification;
 pub mod decisions;
+pub mod notices;
 pub mod operation;
 pub mod scoring;
 pub mod setup;
