@@ -50,6 +50,47 @@ async fn sees_everything_once(officer: &Client) {
     }
 }
 
+/// Every judge certifies every sheet and signs FINAL; tally master, auditor and board sign each of the 16 categories.
+async fn certify_everything(
+    app: &TestApp,
+    by_judge: &BTreeMap<String, Vec<Value>>,
+    clients: &BTreeMap<&String, Client>,
+    office: &[Client],
+) {
+    let accepted = |answer: Value| {
+        assert_eq!(answer["ok"], true, "{answer}");
+        answer["data"].clone()
+    };
+    let categories = |marks: &[Value]| -> BTreeSet<String> {
+        marks.iter().filter_map(|mark| mark["categoryId"].as_str().map(str::to_owned)).collect()
+    };
+    join_all(by_judge.iter().map(async |(email, marks)| {
+        for category in categories(marks) {
+            let payload = json!({"categoryId": category, "signatureName": email});
+            accepted(clients[email].call("scores:certify", payload.clone()).await);
+            accepted(clients[email].call("scores:final", payload).await);
+        }
+    }))
+    .await;
+    let all: BTreeSet<String> = by_judge.values().flat_map(|marks| categories(marks)).collect();
+    assert_eq!(all.len(), 16);
+    for category in all {
+        let path = format!("/api/v1/categories/{category}/tally");
+        let hash = app.get(&path, "tally@gpf2017.example").await.body["tallyHash"].clone();
+        for (officer, stage) in [(&office[2], "TALLIED"), (&office[3], "AUDITED"), (&office[4], "CERTIFIED")] {
+            let payload = json!({"categoryId": category, "stage": stage, "tallyHash": hash, "signatureName": stage});
+            let view = accepted(officer.call("certification:sign", payload).await);
+            assert_eq!(view["stage"], stage);
+        }
+        let after = app.get(&path, "auditor@gpf2017.example").await.body;
+        assert_eq!(
+            (&after["tallyHash"], &after["stage"]),
+            (&hash, &json!("CERTIFIED")),
+            "what was signed still stands"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn all_official_totals_come_out_of_the_marks_and_no_judge_sees_a_foreign_one() {
     let app = TestApp::start().await;
@@ -92,6 +133,8 @@ async fn all_official_totals_come_out_of_the_marks_and_no_judge_sees_a_foreign_o
     }
     assert_eq!((checked, tallies.len()), (96, 16));
 
+    certify_everything(&app, &by_judge, &clients, &office).await;
+
     let total: usize = by_judge.values().map(Vec::len).sum();
     assert_eq!(total, 4320);
     for (email, client) in &clients {
@@ -105,14 +148,19 @@ async fn all_official_totals_come_out_of_the_marks_and_no_judge_sees_a_foreign_o
             .await;
         let mut own = 0;
         for frame in client.transcript() {
-            assert!(["session:ready", "scores:updated"].contains(&frame.event.as_str()), "{frame}");
+            assert!(
+                ["session:ready", "scores:updated", "certification:updated"].contains(&frame.event.as_str()),
+                "{frame}"
+            );
+            assert!(frame.event == "session:ready" || !frame.to_string().contains("tallyHash"), "{frame}");
             if frame.event != "scores:updated" {
                 continue;
             }
             let view = frame.data();
             assert!(categories.contains(view["categoryId"].as_str().expect("a category")), "{frame}");
             if view["judgeId"] == me.as_str() {
-                own += 1;
+                // Once certified or locked, a mark comes again with its status.
+                own += usize::from(view["status"] == "submitted");
                 assert!(view["score"].is_number() && view["masked"] == false, "{frame}");
             } else {
                 assert_eq!(
