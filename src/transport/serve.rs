@@ -3,6 +3,7 @@
 use super::{http, socket};
 use crate::app::{App, Emitters, Running};
 use anyhow::Context;
+use axum::serve::ListenerExt;
 use socketioxide::SocketIo;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -32,6 +33,13 @@ pub async fn start(app: App, running: Running) -> anyhow::Result<Server> {
     let listener =
         TcpListener::bind(app.config.bind).await.with_context(|| format!("cannot listen on {}", app.config.bind))?;
     let address = listener.local_addr()?;
+    // A frame must not wait for the acknowledgement of the one before: together with delayed acknowledgements that costs
+    // every answer 40 ms.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::warn!(%error, "a connection keeps its small packets back");
+        }
+    });
     let (layer, io) = socket::layer(&app.config);
     let (outlet, emitters) = app.start_tasks(io.clone());
     socket::open(&app, &io, outlet.clone());
