@@ -8,10 +8,10 @@ use super::judges::restate;
 use super::{REASON_CHARS_MAX, category_of, signature_name, words};
 use crate::auth::role::{Hat, Role};
 use crate::command::{Decide, Draft};
+use crate::db::entity::approval;
 use crate::db::entity::certification::Stage;
 use crate::db::entity::decision::{self, DecisionKind, DecisionStatus};
 use crate::db::entity::mark::{self, MarkStatus};
-use crate::db::entity::{approval, event};
 use crate::error::Refusal;
 use crate::events::event::{ApprovalFact, DecisionChanged, Event, ScoreDeleted, Text};
 use crate::events::view::DecisionFields;
@@ -190,7 +190,10 @@ impl CloseDecision {
 fn parties(state: &State, category: &Category, board: &Board, kind: DecisionKind) -> Vec<Hat> {
     match kind {
         DecisionKind::Deduction => {
-            let presided = state.panel(category).iter().any(|judge| judge.active && judge.head);
+            let presides = |judge: &UserId| {
+                state.role_of(judge).is_some() && state.hats_on(judge, category).contains(&Hat::HeadJudge)
+            };
+            let presided = state.panel(category).iter().any(|judge| presides(&judge.judge));
             let head = presided.then_some(Hat::HeadJudge);
             head.into_iter().chain([Hat::TallyMaster, Hat::Auditor, Hat::Board]).collect()
         }
@@ -207,10 +210,12 @@ fn stands_for(kind: DecisionKind, hat: Hat, party: Hat) -> bool {
     hat == party || (kind == DecisionKind::Uncertification && party == Hat::TallyMaster && hat == Hat::Auditor)
 }
 
-/// The hats a user may use in a category's decisions: a judge has no other than those of judging.
+/// The hats a user may use in a category's decisions: a judge has no other than those of judging, and who gives hats out
+/// uses none.
 fn usable_hats(state: &State, user: &UserId, category: &Category) -> BTreeSet<Hat> {
     let hats = state.hats_on(user, category);
     match state.seat(user, category) {
+        Seat::Office | Seat::Guest if state.role_of(user).is_some_and(Role::runs_installation) => BTreeSet::new(),
         Seat::Judge => hats.into_iter().filter(|hat| hat.judges()).collect(),
         Seat::Office | Seat::Guest => hats,
         Seat::FormerJudge | Seat::Stranger => BTreeSet::new(),
@@ -229,7 +234,9 @@ fn may_request(state: &State, user: &UserId, category: &Category, kind: Decision
             let judges = matches!(state.seat(user, category), Seat::Judge | Seat::FormerJudge);
             !judges && (role == Some(Role::Admin) || hats.contains(&Hat::Board))
         }
-        DecisionKind::Uncertification => runs || office || judge == Some(user),
+        DecisionKind::Uncertification => {
+            runs || office || (judge == Some(user) && state.seat(user, category) == Seat::Judge)
+        }
         DecisionKind::Flag => !hats.is_empty(),
     }
 }
@@ -245,11 +252,21 @@ fn approvals_of<'a>(board: &'a Board, id: &'a str) -> impl Iterator<Item = &'a A
     board.approvals.values().filter(move |approval| approval.decision_id == id)
 }
 
+/// The approvals that count: those whose giver still wears the hat. A successor under the same hat takes their place.
+fn standing<'a>(
+    state: &'a State,
+    category: &'a Category,
+    board: &'a Board,
+    id: &'a str,
+) -> impl Iterator<Item = &'a Arc<approval::Model>> {
+    approvals_of(board, id).filter(|approval| usable_hats(state, &approval.user_id, category).contains(&approval.hat))
+}
+
 fn missing(state: &State, category: &Category, board: &Board, row: &decision::Model) -> Vec<Hat> {
     if row.status != DecisionStatus::Pending {
         return Vec::new();
     }
-    let given: Vec<Hat> = approvals_of(board, &row.id).map(|approval| approval.hat).collect();
+    let given: Vec<Hat> = standing(state, category, board, &row.id).map(|approval| approval.hat).collect();
     let mut parties = parties(state, category, board, row.kind);
     parties.retain(|party| !given.iter().any(|hat| stands_for(row.kind, *hat, *party)));
     parties
@@ -376,6 +393,9 @@ impl Decide for RequestUncertification {
         if !may_request(&draft.state, draft.actor.user()?, &category, DecisionKind::Uncertification, Some(&judge)) {
             return Err(Refusal::Forbidden);
         }
+        if draft.state.seat(&judge, &category) != Seat::Judge {
+            return Err(Refusal::State("only who judges the category can do a sheet again".into()));
+        }
         let board = draft.state.board(&self.category_id)?;
         let certified = board.sheets.keys().any(|(by, contestant)| {
             *by == judge && self.contestant_id.as_ref().is_none_or(|wanted| wanted == contestant)
@@ -446,9 +466,7 @@ impl Decide for ApproveDecision {
         if !parties.iter().any(|party| hats.iter().any(|hat| stands_for(row.kind, *hat, *party))) {
             return Err(Refusal::Forbidden);
         }
-        let single_officer =
-            draft.state.events.get(&category.event_id).is_some_and(|event: &Arc<event::Model>| event.single_officer);
-        if !single_officer && approvals_of(board, &row.id).any(|approval| approval.user_id == user) {
+        if standing(&draft.state, &category, board, &row.id).any(|approval| approval.user_id == user) {
             return Err(Refusal::SeparationOfDuties("nobody approves twice"));
         }
         let open = missing(&draft.state, &category, board, &row);
@@ -463,17 +481,36 @@ impl Decide for ApproveDecision {
             signature_name,
             at: draft.now,
         });
-        let left = missing(&draft.state, &category, draft.state.board(&category.row.id)?, &row);
-        if !left.is_empty() {
-            return tell(draft, &category, &row, false);
+        match carry_out(draft, &category, &row)? {
+            Some(answer) => Ok(answer),
+            None => tell(draft, &category, &row, false),
         }
-        let status =
-            if row.kind == DecisionKind::Deduction { DecisionStatus::Approved } else { DecisionStatus::Executed };
-        let row = decision::Model { status, decided_at: Some(draft.now), ..row };
-        draft.put(row.clone());
-        follow(draft, &category, &row)?;
-        tell(draft, &category, &row, false)
     }
+}
+
+/// Takes a decision nobody's approval is missing any more, with what follows from it.
+fn carry_out(draft: &mut Draft, category: &Arc<Category>, row: &decision::Model) -> Result<Option<Value>, Refusal> {
+    let board = draft.state.board(&category.row.id)?;
+    let approved = standing(&draft.state, category, board, &row.id).next().is_some();
+    if !approved || !missing(&draft.state, category, board, row).is_empty() {
+        return Ok(None);
+    }
+    let status = if row.kind == DecisionKind::Deduction { DecisionStatus::Approved } else { DecisionStatus::Executed };
+    let row = decision::Model { status, decided_at: Some(draft.now), ..row.clone() };
+    draft.put(row.clone());
+    follow(draft, category, &row)?;
+    tell(draft, category, &row, false).map(Some)
+}
+
+/// A party can fall away, a hat with it: then the approvals that are there may be all that is needed.
+pub(super) fn settle(draft: &mut Draft, category: &Arc<Category>) -> Result<(), Refusal> {
+    let board = draft.state.board(&category.row.id)?;
+    let open = |row: &&Arc<decision::Model>| row.status == DecisionStatus::Pending && row.kind != DecisionKind::Flag;
+    let pending: Vec<_> = board.decisions.values().filter(open).map(|row| row.as_ref().clone()).collect();
+    for row in pending {
+        carry_out(draft, category, &row)?;
+    }
+    Ok(())
 }
 
 /// What follows from the last approval.
@@ -484,9 +521,13 @@ fn follow(draft: &mut Draft, category: &Arc<Category>, row: &decision::Model) ->
         // An approved deduction counts in the tally by being approved.
         DecisionKind::Deduction | DecisionKind::Flag => Ok(()),
         DecisionKind::Removal => remove_marks(draft, category, judge, &body, &row.id),
-        DecisionKind::Uncertification => open_sheets(draft, category, judge, |contestant| {
-            body.contestant.as_ref().is_none_or(|wanted| wanted == contestant)
-        }),
+        DecisionKind::Uncertification => {
+            // Also where the judge's marks do not count: nothing that can be changed lies under a signature.
+            super::settle::void_all(draft, category)?;
+            open_sheets(draft, category, judge, |contestant| {
+                body.contestant.as_ref().is_none_or(|wanted| wanted == contestant)
+            })
+        }
     }
 }
 
@@ -537,9 +578,6 @@ fn open_sheets(
     let marks: Vec<_> =
         board.marks().filter(|mark| mark.judge_id == *judge && which(&mark.contestant_id)).cloned().collect();
     let done = board.finals.get(judge).map(|row| row.as_ref().clone());
-    if sheets.is_empty() {
-        return Ok(());
-    }
     for sheet in sheets {
         draft.remove(sheet);
     }

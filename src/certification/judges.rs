@@ -2,6 +2,7 @@
 
 use super::{answer, category_of, signature_name, tell};
 use crate::command::{Decide, Draft};
+use crate::db::entity::certification::Stage;
 use crate::db::entity::mark::{self, MarkStatus};
 use crate::db::entity::{judge_final, sheet};
 use crate::error::Refusal;
@@ -49,6 +50,14 @@ pub struct SignFinal {
 fn judge_of(draft: &Draft, category: &Category) -> Result<UserId, Refusal> {
     let judge = draft.actor.user()?.clone();
     if draft.state.seat(&judge, category) == Seat::Judge { Ok(judge) } else { Err(Refusal::NotAssigned) }
+}
+
+/// What the board has signed stays as it is, also where a mark was never asked for.
+fn must_not_be_locked(board: &Board) -> Result<(), Refusal> {
+    if board.stage() == Stage::Certified {
+        return Err(Refusal::Locked("the category is certified; its scores are locked".into()));
+    }
+    Ok(())
 }
 
 /// The marks of a sheet, in the order of the criteria; none if one is missing.
@@ -146,6 +155,7 @@ impl Decide for CertifySheet {
             return Err(Refusal::invalid("sheetHash", "needs a contestantId: each sheet has a hash of its own"));
         }
         let board = draft.state.board(&self.category_id)?;
+        must_not_be_locked(board)?;
         let open: Vec<ContestantId> = wanted
             .into_iter()
             .filter(|contestant| !board.sheets.contains_key(&(judge.clone(), contestant.clone())))
@@ -177,6 +187,10 @@ impl Decide for SignFinal {
         let board = draft.state.board(&self.category_id)?;
         if board.finals.contains_key(&judge) {
             return Err(Refusal::Certified);
+        }
+        must_not_be_locked(board)?;
+        if entries(&category).next().is_none() {
+            return Err(Refusal::State("nobody is entered yet".into()));
         }
         if let Some(open) = entries(&category).find(|id| !board.sheets.contains_key(&(judge.clone(), (*id).clone()))) {
             return Err(Refusal::State(format!("the sheet of {open} is not certified yet")));

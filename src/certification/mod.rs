@@ -83,6 +83,13 @@ fn progress_of(board: &Board, category: &CategoryId) -> certification::Model {
     )
 }
 
+/// Whether a judge is done: FINAL stands, and every contestant who is in has a certified sheet of theirs.
+fn is_done(category: &Category, board: &Board, judge: &UserId) -> bool {
+    let mut entries = category.entries.values().filter(|entry| !entry.withdrawn);
+    board.finals.contains_key(judge)
+        && entries.all(|entry| board.sheets.contains_key(&(judge.clone(), entry.contestant_id.clone())))
+}
+
 /// How far the judges of a category are.
 #[must_use]
 pub fn judge_progress(state: &State, category: &Category, board: &Board) -> JudgeProgress {
@@ -98,7 +105,7 @@ pub fn judge_progress(state: &State, category: &Category, board: &Board) -> Judg
     };
     JudgeProgress {
         judges: panel.len(),
-        finals: panel.iter().filter(|judge| board.finals.contains_key(*judge)).count(),
+        finals: panel.iter().filter(|judge| is_done(category, board, judge)).count(),
         sheets: board.sheets.keys().filter(|key| sheet_counts(key)).count(),
         expected_sheets: panel.len() * entries,
     }

@@ -3,7 +3,7 @@
 
 use super::settle::move_to;
 use super::{REASON_CHARS_MAX, answer, category_of, event_of, judges, progress_of, signature_name, words};
-use crate::auth::role::Hat;
+use crate::auth::role::{Hat, Role};
 use crate::command::{Decide, Draft};
 use crate::db::entity::certification::{self, Stage};
 use crate::db::entity::decision::DecisionKind;
@@ -54,6 +54,10 @@ fn officer(state: &State, category: &Category, user: &UserId, hat: Hat) -> Resul
     match state.seat(user, category) {
         Seat::Judge | Seat::FormerJudge => {
             Err(Refusal::SeparationOfDuties("whoever judges a category, or ever did, signs nothing of it"))
+        }
+        // ADMIN and ORGANIZER give the hats out; they do not sign under one they gave themselves.
+        Seat::Office | Seat::Guest if state.role_of(user).is_some_and(Role::runs_installation) => {
+            Err(Refusal::Forbidden)
         }
         Seat::Office | Seat::Guest if state.hats_on(user, category).contains(&hat) => Ok(()),
         Seat::Office | Seat::Guest | Seat::Stranger => Err(Refusal::Forbidden),

@@ -4,12 +4,13 @@
 //! Invariant: it runs after every command, over every category whose tally the command may have changed, in the same
 //! decision: nobody can forget it, and nobody can sign in between.
 
-use super::{judge_progress, progress_of, tell};
+use super::{decisions, is_done, judge_progress, progress_of, tell};
 use crate::command::Draft;
 use crate::db::entity::certification::{self, Stage};
-use crate::db::entity::mark::MarkStatus;
+use crate::db::entity::mark::{self, MarkStatus};
 use crate::error::Refusal;
 use crate::ids::{CategoryId, UserId};
+use crate::state::board::Board;
 use crate::state::{Category, State};
 use crate::tally;
 use std::collections::BTreeSet;
@@ -25,6 +26,7 @@ pub fn settle(draft: &mut Draft) -> Result<(), Refusal> {
     for id in touched {
         let Some(category) = draft.state.categories.get(&id).cloned() else { continue };
         if draft.state.lane_seq(&crate::events::room::Lane::Category(id)) > 0 {
+            decisions::settle(draft, &category)?;
             settle_one(draft, &category)?;
         }
     }
@@ -45,6 +47,7 @@ fn settle_one(draft: &mut Draft, category: &Arc<Category>) -> Result<(), Refusal
     if board.progress.is_none() && board.finals.is_empty() {
         return Ok(());
     }
+    drop_hollow_finals(draft, category)?;
     let judged = is_judged(&draft.state, category)?;
     let board = draft.state.board(&category.row.id)?;
     let before = progress_of(board, &category.row.id);
@@ -53,8 +56,7 @@ fn settle_one(draft: &mut Draft, category: &Arc<Category>) -> Result<(), Refusal
     }
     // The first signature that does not stand any more takes all later ones with it: each was given on top of it.
     let hash = tally::tally(&draft.state, category)?.tally_hash;
-    let first_void =
-        board.signatures.values().find(|signature| signature.tally_hash != hash).map(|signature| signature.stage);
+    let first_void = first_void(&draft.state, category, board, &hash);
     let gone: Vec<_> = board
         .signatures
         .values()
@@ -73,6 +75,47 @@ fn settle_one(draft: &mut Draft, category: &Arc<Category>) -> Result<(), Refusal
         return Ok(());
     }
     move_to(draft, category, stage, voids || before.voided, signers)
+}
+
+/// FINAL is taken back where a sheet under it is open or was never there.
+fn drop_hollow_finals(draft: &mut Draft, category: &Category) -> Result<(), Refusal> {
+    let board = draft.state.board(&category.row.id)?;
+    let hollow: Vec<_> =
+        board.finals.values().filter(|row| !is_done(category, board, &row.judge_id)).cloned().collect();
+    for row in hollow {
+        draft.remove(row.as_ref().clone());
+    }
+    Ok(())
+}
+
+/// The first stage whose signature does not stand: the tally is another, its signer judges or judged the category by
+/// now, or signed an earlier stage where the event does not allow it.
+fn first_void(state: &State, category: &Category, board: &Board, hash: &str) -> Option<Stage> {
+    let panel: BTreeSet<UserId> = state.panel(category).into_iter().map(|judge| judge.judge).collect();
+    let single_officer = state.events.get(&category.event_id).is_some_and(|event| event.single_officer);
+    let mut signed = BTreeSet::new();
+    board
+        .signatures
+        .values()
+        .find(|signature| {
+            let again = !signed.insert(signature.user_id.clone()) && !single_officer;
+            signature.tally_hash != hash || panel.contains(&signature.user_id) || again
+        })
+        .map(|signature| signature.stage)
+}
+
+/// Takes every signature of a category back: what lay under them is open again.
+pub(super) fn void_all(draft: &mut Draft, category: &Arc<Category>) -> Result<(), Refusal> {
+    let board = draft.state.board(&category.row.id)?;
+    let gone: Vec<_> = board.signatures.values().map(|signature| signature.as_ref().clone()).collect();
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let signers = gone.iter().map(|signature| signature.user_id.clone()).collect();
+    for signature in gone {
+        draft.remove(signature);
+    }
+    move_to(draft, category, Stage::Judged, true, signers)
 }
 
 /// Moves a category to a stage, and opens the locks of one that is certified no more.
@@ -97,7 +140,13 @@ pub(super) fn move_to(
     };
     draft.put(row);
     if !certified {
-        super::judges::restate(draft, category, &locked, MarkStatus::Certified);
+        // Back to what its judge made of it: certified where there is a sheet, given where there is none.
+        let board = draft.state.board(&category.row.id)?;
+        let on_sheet =
+            |mark: &mark::Model| board.sheets.contains_key(&(mark.judge_id.clone(), mark.contestant_id.clone()));
+        let (sheets, loose): (Vec<_>, Vec<_>) = locked.into_iter().partition(|mark| on_sheet(mark));
+        super::judges::restate(draft, category, &sheets, MarkStatus::Certified);
+        super::judges::restate(draft, category, &loose, MarkStatus::Submitted);
     }
     tell(draft, category, signers)
 }

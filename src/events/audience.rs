@@ -105,6 +105,7 @@ impl Admits<Tick> for Panel<'_> {}
 impl Admits<FullScore> for Office<'_> {}
 impl Admits<TallyUpdated> for Office<'_> {}
 impl Admits<FullCertification> for Office<'_> {}
+impl Admits<PlainCertification> for Panel<'_> {}
 impl Admits<PlainCertification> for Members<'_> {}
 impl Admits<PlainDeletion> for Author<'_> {}
 impl Admits<PlainDeletion> for Panel<'_> {}

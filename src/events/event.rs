@@ -453,31 +453,44 @@ impl DecisionChanged {
     /// The office sees every decision; beside it those it concerns.
     fn deliveries(&self) -> Vec<Delivery> {
         let office = Office(&self.category_id);
+        // The panel before the office: whoever is in both is served as the panel is.
+        let panel = || Delivery::of(&Panel(&self.category_id), Tick);
+        let (asker, heads) = (Person(&self.requested_by), HeadJudges(&self.category_id));
         match (self.about, self.fresh) {
             (DecisionKind::Deduction, true) => vec![
-                Delivery::of(&Person(&self.requested_by), DeductionPending::of(self)),
-                Delivery::of(&HeadJudges(&self.category_id), DeductionPending::of(self)),
+                Delivery::of(&asker, DeductionPending::of(self)),
+                Delivery::of(&heads, DeductionPending::of(self)),
+                panel(),
                 Delivery::of(&office, DeductionPending::of(self)),
             ],
             (DecisionKind::Deduction, false) => vec![
-                Delivery::of(&Person(&self.requested_by), DeductionUpdated::of(self)),
-                Delivery::of(&HeadJudges(&self.category_id), DeductionUpdated::of(self)),
+                Delivery::of(&asker, DeductionUpdated::of(self)),
+                Delivery::of(&heads, DeductionUpdated::of(self)),
+                panel(),
                 Delivery::of(&office, DeductionUpdated::of(self)),
             ],
-            (DecisionKind::Removal, true) => vec![Delivery::of(&office, RemovalPending::of(self))],
-            (DecisionKind::Removal, false) => vec![Delivery::of(&office, RemovalUpdated::of(self))],
-            (DecisionKind::Uncertification, _) => self
-                .with_judge(Delivery::of(&office, UncertificationUpdated::of(self)), |judge| {
-                    Delivery::of(&judge, UncertificationUpdated::of(self))
-                }),
-            (DecisionKind::Flag, _) => self.with_judge(Delivery::of(&office, FlagUpdated::of(self)), |judge| {
-                Delivery::of(&judge, FlagUpdated::of(self))
-            }),
+            (DecisionKind::Removal, true) => vec![panel(), Delivery::of(&office, RemovalPending::of(self))],
+            (DecisionKind::Removal, false) => vec![panel(), Delivery::of(&office, RemovalUpdated::of(self))],
+            (DecisionKind::Uncertification, _) => {
+                let mut deliveries = self.to_judge(|judge| Delivery::of(&judge, UncertificationUpdated::of(self)));
+                deliveries.extend([panel(), Delivery::of(&office, UncertificationUpdated::of(self))]);
+                deliveries
+            }
+            (DecisionKind::Flag, _) => {
+                let mut deliveries = self.to_judge(|judge| Delivery::of(&judge, FlagUpdated::of(self)));
+                // Who raised it may take it back, so they have to find it again.
+                deliveries.extend([
+                    Delivery::of(&asker, FlagUpdated::of(self)),
+                    panel(),
+                    Delivery::of(&office, FlagUpdated::of(self)),
+                ]);
+                deliveries
+            }
         }
     }
 
-    fn with_judge<'a>(&'a self, office: Delivery, to: impl Fn(Person<'a>) -> Delivery) -> Vec<Delivery> {
-        self.judge_id.iter().map(|judge| to(Person(judge))).chain([office]).collect()
+    fn to_judge<'a>(&'a self, to: impl Fn(Person<'a>) -> Delivery) -> Vec<Delivery> {
+        self.judge_id.iter().map(|judge| to(Person(judge))).collect()
     }
 }
 
@@ -617,6 +630,8 @@ impl Event {
             Self::AssignmentNew(fact) => vec![Delivery::of(&Person(&fact.judge_id), AssignmentNew::of(fact))],
             Self::AssignmentRemoved(fact) => vec![Delivery::of(&Person(&fact.judge_id), AssignmentRemoved::of(fact))],
             Self::CertificationUpdated(fact) => vec![
+                // The panel first: whoever is in it and in the office too is served here, and left out there.
+                Delivery::of(&Panel(&fact.category_id), PlainCertification::of(fact)),
                 Delivery::of(&Office(&fact.category_id), FullCertification::of(fact)),
                 Delivery::of(&Members(&self.lane()), PlainCertification::of(fact)),
             ],

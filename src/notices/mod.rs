@@ -12,6 +12,7 @@ use crate::events::room::Lane;
 use crate::events::view::Notice;
 use crate::ids::{CategoryId, MarkId, UserId};
 use crate::state::State;
+use crate::state::rights::Seat;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -152,6 +153,8 @@ fn hat_holders(state: &State, category: &CategoryId, hat: Hat) -> Vec<UserId> {
     let hats = state.hats_in.get(&category.event_id).into_iter().flatten().filter_map(|id| state.assignments.get(id));
     let mut users: Vec<UserId> = hats
         .filter(|given| given.hat == hat && state.hats_on(&given.user_id, category).contains(&hat))
+        // Whoever judges it, or is switched off, has nothing to sign.
+        .filter(|given| state.seat(&given.user_id, category) == Seat::Office)
         .map(|given| given.user_id.clone())
         .collect();
     users.sort();

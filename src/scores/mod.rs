@@ -5,6 +5,7 @@
 
 use crate::clock::Micros;
 use crate::command::{Decide, Draft};
+use crate::db::entity::certification::Stage;
 use crate::db::entity::mark::{self, MarkStatus};
 use crate::error::{ErrorView, Refusal};
 use crate::events::audience::variant_for;
@@ -260,6 +261,13 @@ fn submit(score: &SubmitScore, draft: &mut Draft) -> Result<(Value, Receipt), Re
     }
     let board = draft.state.board(&score.category_id)?;
     let before = board.at(&target.place).cloned();
+    // What the board has signed is locked, also the places nobody marked; who has signed FINAL gives nothing more.
+    if board.stage() == Stage::Certified {
+        return Err(Refusal::Locked("the category is certified; its scores are locked".into()));
+    }
+    if board.finals.contains_key(&target.judge) {
+        return Err(Refusal::Certified);
+    }
     if let Some(before) = &before
         && !matches!(before.status, MarkStatus::Submitted | MarkStatus::Removed)
     {

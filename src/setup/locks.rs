@@ -9,6 +9,7 @@ use crate::events::event::{ContestLocked, Event};
 use crate::events::room::Lane;
 use crate::events::view::LockFields;
 use crate::ids::{CategoryId, ContestId};
+use crate::state::State;
 use serde_json::{Value, json};
 
 /// Locks a contest, or opens it again.
@@ -66,29 +67,43 @@ pub fn guard(draft: &Draft) -> Result<(), Refusal> {
         return Ok(());
     }
     let spared = |event: &Event| matches!(event, Event::DecisionChanged(fact) if fact.about == DecisionKind::Flag);
-    let facts = draft.entries().iter().filter(|entry| !spared(&entry.event)).filter_map(|entry| match &entry.lane {
-        Lane::Category(category) => Some(category),
-        Lane::Event(_) | Lane::User(_) | Lane::Public(_) | Lane::System => None,
-    });
-    for category in facts.chain(draft.changes().iter().filter_map(set_up_of)) {
-        if let Some(category) = draft.state.categories.get(category) {
+    for entry in draft.entries().iter().filter(|entry| !spared(&entry.event)) {
+        if let Lane::Category(category) = &entry.lane
+            && let Some(category) = draft.state.categories.get(category)
+        {
             draft.state.must_be_open(category)?;
         }
     }
-    Ok(())
+    match draft.changes().iter().find_map(|change| locked_by_set_up(&draft.state, change)) {
+        Some(contest) => Err(Refusal::Locked(format!("contest {contest} is locked"))),
+        None => Ok(()),
+    }
 }
 
-/// The category whose set-up a change belongs to.
-fn set_up_of(change: &Change) -> Option<&CategoryId> {
+/// The locked contest a change of the set-up lies in, or reaches into.
+fn locked_by_set_up(state: &State, change: &Change) -> Option<ContestId> {
     let (Change::Put(row) | Change::Drop(row)) = change;
+    let locked = |contest: &ContestId| state.locks.contains_key(contest).then(|| contest.clone());
+    let of =
+        |category: &CategoryId| state.categories.get(category).and_then(|category| locked(&category.row.contest_id));
+    if let Row::Contest(row) = row {
+        return locked(&row.id);
+    }
     if let Row::Category(row) = row {
-        return Some(&row.id);
+        return locked(&row.contest_id);
     }
     if let Row::Criterion(row) = row {
-        return Some(&row.category_id);
+        return of(&row.category_id);
     }
     if let Row::Entry(row) = row {
-        return Some(&row.category_id);
+        return of(&row.category_id);
     }
-    if let Row::Assignment(row) = row { row.category_id.as_ref() } else { None }
+    let Row::Assignment(hat) = row else { return None };
+    // A judging hat changes the panel of everything below it; any hat on a locked contest itself waits too.
+    state
+        .locks
+        .values()
+        .filter(|lock| lock.event_id == hat.event_id && (hat.hat.judges() || hat.contest_id.is_some()))
+        .find(|lock| hat.contest_id.as_ref().is_none_or(|contest| *contest == lock.contest_id))
+        .map(|lock| lock.contest_id.clone())
 }

@@ -84,6 +84,9 @@ pub async fn board(db: &DatabaseConnection, category: &CategoryId) -> Result<Boa
 pub async fn reload(db: &DatabaseConnection, state: &mut State, scope: &Scope) -> Result<(), DbErr> {
     match scope {
         Scope::Marks(id) => {
+            for row in decision::Entity::find().filter(decision::Column::CategoryId.eq(id)).all(db).await? {
+                state.decided_in.insert(row.id, row.category_id);
+            }
             if state.boards.contains_key(id) {
                 state.boards.insert(id.clone(), board(db, id).await?);
             }

@@ -143,7 +143,9 @@ fn tally_hash(category: &Category, board: &Board, input: &Input, ranking: &Ranki
     for judge in &input.panel {
         line(format!("judge {} {} {}", judge.judge, judge.required, judge.head));
     }
-    for mark in board.marks() {
+    // Marks outside the panel decide nothing, so they may not undo what was signed either.
+    let judges: HashSet<&str> = input.panel.iter().map(|judge| &*judge.judge).collect();
+    for mark in board.marks().filter(|mark| judges.contains(mark.judge_id.as_str())) {
         let (who, by, what) = (&mark.contestant_id, &mark.judge_id, &mark.criterion_id);
         line(format!("mark {who} {by} {what} {} {}", mark.score, mark.version));
     }

@@ -567,3 +567,142 @@ async fn an_announcement_reaches_those_it_is_for_and_only_admins_organizers_and_
     assert_eq!(hall.tally.next("system:announcement").await.data()["message"], "good night", "no judge, not called");
     hall.app.stop().await;
 }
+
+impl Hall {
+    async fn give(&self, name: &str, hat: Value) -> String {
+        let mut hat = hat;
+        hat["judgeId"] = json!(self.app.user_id(&email(name)));
+        let given = self.app.post("/api/v1/admin/assignments", &email("organizer"), hat).await;
+        assert_eq!(given.status, 201, "{}", given.body);
+        given.body["assignment"]["id"].as_str().expect("an id").to_owned()
+    }
+
+    async fn take(&self, assignment: &str) {
+        let path = format!("/api/v1/admin/assignments/{assignment}");
+        assert_eq!(self.app.send(Method::DELETE, &path, &email("organizer"), Value::Null).await.status, 204);
+    }
+
+    async fn hat_of(&self, name: &str) -> String {
+        let path = format!("/api/v1/admin/assignments?userId={}", self.app.user_id(&email(name)));
+        let hats = self.app.get(&path, &email("organizer")).await.body;
+        hats["items"][0]["id"].as_str().expect("they wear a hat").to_owned()
+    }
+}
+
+#[tokio::test]
+async fn final_stands_only_over_whole_sheets_and_a_late_entry_takes_it_back() {
+    let hall = Hall::judged().await;
+    let late = json!({"id": "late", "name": "Late"});
+    assert_eq!(hall.app.post("/api/v1/admin/contestants", &email("organizer"), late).await.status, 201);
+    let entries = ["x", "y", "z", "late"].map(|id| json!({"contestantId": id}));
+    let entries = json!({ "entries": entries });
+    let path = "/api/v1/admin/categories/vault/entries";
+    assert_eq!(hall.app.send(Method::PUT, path, &email("organizer"), entries).await.status, 200);
+    let view = hall.view("board").await;
+    assert_eq!((&view["stage"], &view["judgeProgress"]["finals"]), (&json!("OPEN"), &json!(0)));
+    assert_eq!(code(&hall.judges[0].call("scores:final", json!({"categoryId": "vault"})).await), "STATE");
+    ok(&hall.judges[0].call("scores:submit", mark("late", "form", 3.0)).await);
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn a_judge_who_does_not_count_cannot_undo_what_the_officers_signed() {
+    let hall = Hall::judged().await;
+    let head = hall.app.connect(&email("head")).await;
+    for (officer, stage) in [(&hall.tally, "TALLIED"), (&hall.auditor, "AUDITED")] {
+        ok(&hall.sign(officer, stage).await);
+    }
+    ok(&head.call("scores:submit", mark("x", "form", 1.0)).await);
+    assert_eq!(hall.view("board").await["stage"], "AUDITED", "the mark decides nothing");
+    ok(&hall.sign(&hall.board, "CERTIFIED").await);
+    assert_eq!(code(&head.call("scores:submit", mark("y", "form", 1.0)).await), "LOCKED");
+    assert_eq!(code(&head.call("scores:certify", json!({"categoryId": "vault", "contestantId": "x"})).await), "LOCKED");
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_signed_and_then_judges_has_signed_nothing() {
+    let hall = Hall::judged().await;
+    ok(&hall.sign(&hall.tally, "TALLIED").await);
+    ok(&hall.sign(&hall.auditor, "AUDITED").await);
+    hall.give("auditor", json!({"hat": "JUDGE", "categoryId": "vault", "counts": false})).await;
+    let view = hall.view("board").await;
+    assert_eq!((&view["stage"], &view["voided"]), (&json!("TALLIED"), &json!(true)));
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn one_person_does_not_keep_two_signatures_once_the_event_no_longer_allows_it() {
+    let hall = Hall::judged().await;
+    hall.give("tally", json!({"hat": "AUDITOR", "eventId": "cup"})).await;
+    let allow = async |single: bool| {
+        let event = json!({"mainTitle": "The Cup", "singleOfficer": single});
+        assert_eq!(
+            hall.app.send(Method::PUT, "/api/v1/admin/events/cup", &email("organizer"), event).await.status,
+            200
+        );
+    };
+    allow(true).await;
+    ok(&hall.sign(&hall.tally, "TALLIED").await);
+    ok(&hall.sign(&hall.tally, "AUDITED").await);
+    allow(false).await;
+    assert_eq!(hall.view("board").await["stage"], "TALLIED");
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn an_approval_falls_with_the_hat_it_was_given_under() {
+    let hall = Hall::judged().await;
+    let ada = json!({"categoryId": "vault", "judgeId": hall.app.user_id(&email("ada")), "reason": "bias"});
+    let id = hall.ask(&hall.board, "score:removal-requested", ada).await;
+    ok(&hall.tally.call("score:removal-sign", signed(&id)).await);
+    hall.take(&hall.hat_of("tally").await).await;
+    ok(&hall.auditor.call("score:removal-sign", signed(&id)).await);
+    let third = hall.board.call("score:removal-sign", signed(&id)).await;
+    assert_eq!(ok(&third)["removal"]["status"], "PENDING");
+    assert_eq!(third["data"]["removal"]["missing"], json!(["TALLY_MASTER"]));
+    hall.give("idle", json!({"hat": "TALLY_MASTER", "eventId": "cup"})).await;
+    let idle = hall.app.connect(&email("idle")).await;
+    assert_eq!(ok(&idle.call("score:removal-sign", signed(&id)).await)["removal"]["status"], "EXECUTED");
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn a_deduction_is_taken_when_the_last_party_missing_falls_away() {
+    let hall = Hall::judged().await;
+    let asked = json!({"categoryId": "vault", "contestantId": "x", "amount": 1, "reason": "fall"});
+    let id = hall.ask(&hall.tally, "deduction:requested", asked).await;
+    for officer in [&hall.tally, &hall.auditor, &hall.board] {
+        ok(&officer.call("deduction:approve", signed(&id)).await);
+    }
+    hall.take(&hall.hat_of("head").await).await;
+    let list = hall.app.get("/api/v1/categories/vault/deductions", &email("tally")).await.body;
+    assert_eq!(list["items"][0]["status"], "APPROVED");
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn an_admin_who_judges_misses_no_place_of_the_lane_and_signs_nothing() {
+    let hall = Hall::marked().await;
+    let both = hall.app.connect(&email("both")).await;
+    let first = both.transcript().iter().find(|frame| frame.event == "session:ready").expect("a greeting").clone();
+    let lanes = first.data()["lanes"].as_array().expect("a list").clone();
+    let head =
+        lanes.iter().find(|lane| lane["lane"] == "cat:vault").expect("the vault")["seq"].as_i64().expect("a number");
+    let asked = json!({"categoryId": "vault", "contestantId": "x", "amount": 1, "reason": "fall"});
+    hall.ask(&hall.judges[0], "deduction:requested", asked).await;
+    ok(&hall.judges[0].call("scores:certify", json!({"categoryId": "vault"})).await);
+    both.wait_until(|frames| frames.iter().any(|frame| frame.event == "certification:updated")).await;
+    let seqs: Vec<i64> = both
+        .transcript()
+        .iter()
+        .filter_map(|frame| frame.args.last().filter(|meta| meta["lane"] == "cat:vault")?["seq"].as_i64())
+        .collect();
+    let dense: Vec<i64> = (head + 1..).take(seqs.len()).collect();
+    assert_eq!(seqs, dense);
+    assert!(both.transcript().iter().all(|frame| frame.event != "deduction:pending"));
+    hall.give("admin", json!({"hat": "TALLY_MASTER", "eventId": "cup"})).await;
+    let admin = hall.app.connect(&email("admin")).await;
+    assert_eq!(code(&hall.sign(&admin, "TALLIED").await), "FORBIDDEN", "not under a hat given to oneself");
+    hall.app.stop().await;
+}
