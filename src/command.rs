@@ -11,6 +11,7 @@ use crate::error::Refusal;
 use crate::events::event::{Event, Text};
 use crate::events::log::{LogEntry, LogHead, Origin, Receipt};
 use crate::state::State;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::Arc;
@@ -49,6 +50,14 @@ pub trait Decide {
     fn cost(&self) -> u32 {
         1
     }
+}
+
+/// A view as JSON.
+///
+/// # Errors
+/// `INTERNAL`; views are plain data, so there is no way to it.
+pub fn to_value(view: impl Serialize) -> Result<Value, Refusal> {
+    serde_json::to_value(view).map_err(|_plain_data| Refusal::Internal)
 }
 
 /// Reads a payload, naming the place that is wrong.

@@ -7,7 +7,7 @@
 use super::judges::restate;
 use super::{REASON_CHARS_MAX, category_of, signature_name, words};
 use crate::auth::role::{Hat, Role};
-use crate::command::{Decide, Draft};
+use crate::command::{Decide, Draft, to_value};
 use crate::db::entity::approval;
 use crate::db::entity::certification::Stage;
 use crate::db::entity::decision::{self, DecisionKind, DecisionStatus};
@@ -322,32 +322,42 @@ fn tell(draft: &mut Draft, category: &Category, row: &decision::Model, fresh: bo
     Ok(json!({ name: view }))
 }
 
-fn request(draft: &mut Draft, category: &CategoryId, kind: DecisionKind, body: &Body) -> Result<Value, Refusal> {
-    let user = draft.actor.user()?.clone();
+/// The category, if the actor may ask there for a decision of a kind.
+fn asked_in(
+    draft: &Draft,
+    category: &CategoryId,
+    kind: DecisionKind,
+    judge: Option<&UserId>,
+) -> Result<Arc<Category>, Refusal> {
     let category = category_of(&draft.state, category)?;
-    if !may_request(&draft.state, &user, &category, kind, body.judge.as_ref()) {
-        return Err(Refusal::Forbidden);
+    if may_request(&draft.state, draft.actor.user()?, &category, kind, judge) {
+        Ok(category)
+    } else {
+        Err(Refusal::Forbidden)
     }
+}
+
+fn request(draft: &mut Draft, category: &Category, kind: DecisionKind, body: &Body) -> Result<Value, Refusal> {
     if let Some(contestant) = &body.contestant
         && !category.entries.contains_key(contestant)
     {
         return Err(Refusal::not_found("contestant", contestant));
     }
-    let id: MarkId = draft.new_id();
+    let id: uuid::Uuid = draft.new_id();
     let row = decision::Model {
         id: id.to_string(),
         category_id: category.row.id.clone(),
         kind,
         status: DecisionStatus::Pending,
         body: serde_json::to_string(body).map_err(|_plain_data| Refusal::Internal)?,
-        requested_by: user,
+        requested_by: draft.actor.user()?.clone(),
         requested_at: draft.now,
         decided_at: None,
     };
     // The board is asked for here, before anything is put on it.
     draft.state.board(&category.row.id)?;
     draft.put(row.clone());
-    tell(draft, &category, &row, true)
+    tell(draft, category, &row, true)
 }
 
 impl Decide for RequestDeduction {
@@ -361,17 +371,15 @@ impl Decide for RequestDeduction {
             reason: words("reason", &self.reason, REASON_CHARS_MAX)?,
             ..Body::default()
         };
-        request(draft, &self.category_id, DecisionKind::Deduction, &body)
+        let category = asked_in(draft, &self.category_id, DecisionKind::Deduction, None)?;
+        request(draft, &category, DecisionKind::Deduction, &body)
     }
 }
 
 impl Decide for RequestRemoval {
     fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
         let reason = words("reason", &self.reason, REASON_CHARS_MAX)?;
-        let category = category_of(&draft.state, &self.category_id)?;
-        if !may_request(&draft.state, draft.actor.user()?, &category, DecisionKind::Removal, None) {
-            return Err(Refusal::Forbidden);
-        }
+        let category = asked_in(draft, &self.category_id, DecisionKind::Removal, None)?;
         let board = draft.state.board(&self.category_id)?;
         let own = |id: &MarkId| board.marks().any(|mark| mark.id == *id && mark.judge_id == self.judge_id);
         if let Some(foreign) = self.score_ids.iter().find(|id| !own(id)) {
@@ -382,17 +390,14 @@ impl Decide for RequestRemoval {
         }
         let body =
             Body { judge: Some(self.judge_id.clone()), scores: self.score_ids.clone(), reason, ..Body::default() };
-        request(draft, &self.category_id, DecisionKind::Removal, &body)
+        request(draft, &category, DecisionKind::Removal, &body)
     }
 }
 
 impl Decide for RequestUncertification {
     fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
         let judge = self.judge_id.clone().unwrap_or(draft.actor.user()?.clone());
-        let category = category_of(&draft.state, &self.category_id)?;
-        if !may_request(&draft.state, draft.actor.user()?, &category, DecisionKind::Uncertification, Some(&judge)) {
-            return Err(Refusal::Forbidden);
-        }
+        let category = asked_in(draft, &self.category_id, DecisionKind::Uncertification, Some(&judge))?;
         if draft.state.seat(&judge, &category) != Seat::Judge {
             return Err(Refusal::State("only who judges the category can do a sheet again".into()));
         }
@@ -409,17 +414,13 @@ impl Decide for RequestUncertification {
             reason: words("reason", &self.reason, REASON_CHARS_MAX)?,
             ..Body::default()
         };
-        request(draft, &self.category_id, DecisionKind::Uncertification, &body)
+        request(draft, &category, DecisionKind::Uncertification, &body)
     }
 }
 
 impl Decide for RaiseFlag {
     fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
-        let category = category_of(&draft.state, &self.category_id)?;
-        let user = draft.actor.user()?.clone();
-        if !may_request(&draft.state, &user, &category, DecisionKind::Flag, None) {
-            return Err(Refusal::Forbidden);
-        }
+        let category = asked_in(draft, &self.category_id, DecisionKind::Flag, None)?;
         let judge = match &self.score_id {
             Some(id) => {
                 let board = draft.state.board(&self.category_id)?;
@@ -435,7 +436,7 @@ impl Decide for RaiseFlag {
             reason: words("text", &self.text, REASON_CHARS_MAX)?,
             ..Body::default()
         };
-        request(draft, &self.category_id, DecisionKind::Flag, &body)
+        request(draft, &category, DecisionKind::Flag, &body)
     }
 }
 
@@ -629,14 +630,11 @@ pub fn list(state: &State, user: &UserId, category: &CategoryId, kind: DecisionK
     let category = super::may_read(state, user, category)?;
     let board = state.board(&category.row.id)?;
     let rooms = state.rooms_of(user);
-    let unsalted = |text: &str| Text::Known { body: text.to_owned(), salt: String::new() };
     let mut items = Vec::new();
     for row in board.decisions.values().filter(|row| row.kind == kind) {
-        let event = Event::DecisionChanged(fact_of(state, &category, row, false, &unsalted)?);
-        let deliveries = event.deliveries();
-        let shown = crate::events::audience::variant_for(&deliveries, &event.lane(), &rooms);
-        if let Some(shown) = shown.filter(|shown| !shown.is_tick()) {
-            items.push(super::to_value(&shown.view)?);
+        let event = Event::DecisionChanged(fact_of(state, &category, row, false, &Text::unlogged)?);
+        if let Some(shown) = event.shown_to(&rooms) {
+            items.push(to_value(shown)?);
         }
     }
     Ok(json!({ "items": items }))

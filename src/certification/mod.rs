@@ -10,12 +10,11 @@ pub mod officers;
 pub mod settle;
 
 use crate::auth::role::Hat;
-use crate::command::Draft;
+use crate::command::{Draft, to_value};
 use crate::db::entity::certification::{self, Stage};
-use crate::db::entity::event;
+use crate::db::entity::signature;
 use crate::error::Refusal;
 use crate::events::event::{CertificationUpdated, Event, JudgeProgress, SignatureFact, Text};
-use crate::events::view::AnyView;
 use crate::ids::{CategoryId, UserId};
 use crate::state::board::Board;
 use crate::state::rights::Seat;
@@ -172,16 +171,8 @@ pub fn may_read(state: &State, user: &UserId, category: &CategoryId) -> Result<A
 pub fn view(state: &State, user: &UserId, category: &CategoryId) -> Result<Value, Refusal> {
     let category = may_read(state, user, category)?;
     let board = state.board(&category.row.id)?;
-    let unsalted = |text: &str| Text::Known { body: text.to_owned(), salt: String::new() };
-    let event = Event::CertificationUpdated(fact_of(state, &category, board, &unsalted)?);
-    let deliveries = event.deliveries();
-    let rooms = state.rooms_of(user);
-    let shown = crate::events::audience::variant_for(&deliveries, &event.lane(), &rooms).ok_or(Refusal::Forbidden)?;
-    to_value(&shown.view)
-}
-
-fn to_value(view: &AnyView) -> Result<Value, Refusal> {
-    serde_json::to_value(view).map_err(|_plain_data| Refusal::Internal)
+    let event = Event::CertificationUpdated(fact_of(state, &category, board, &Text::unlogged)?);
+    to_value(event.shown_to(&state.rooms_of(user)).ok_or(Refusal::Forbidden)?)
 }
 
 /// The answer of every command of a certification: how it stands for whoever asked.
@@ -192,7 +183,16 @@ fn answer(draft: &Draft, category: &CategoryId) -> Result<Value, Refusal> {
     }
 }
 
-/// The event of a category.
-fn event_of<'a>(state: &'a State, category: &Category) -> Result<&'a Arc<event::Model>, Refusal> {
-    state.events.get(&category.event_id).ok_or(Refusal::Internal)
+/// Whether the event of a category lets one person sign several stages.
+fn single_officer(state: &State, category: &Category) -> bool {
+    state.events.get(&category.event_id).is_some_and(|event| event.single_officer)
+}
+
+/// Takes signatures back, and says whose they were.
+fn take_back(draft: &mut Draft, signatures: Vec<signature::Model>) -> Vec<UserId> {
+    let signers = signatures.iter().map(|signature| signature.user_id.clone()).collect();
+    for signature in signatures {
+        draft.remove(signature);
+    }
+    signers
 }

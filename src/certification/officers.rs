@@ -2,7 +2,9 @@
 //! ADMIN's override where the event allows it.
 
 use super::settle::move_to;
-use super::{REASON_CHARS_MAX, answer, category_of, event_of, judges, progress_of, signature_name, words};
+use super::{
+    REASON_CHARS_MAX, answer, category_of, judges, progress_of, signature_name, single_officer, take_back, words,
+};
 use crate::auth::role::{Hat, Role};
 use crate::command::{Decide, Draft};
 use crate::db::entity::certification::{self, Stage};
@@ -105,8 +107,9 @@ impl Decide for SignStage {
                 before.stage, self.stage
             )));
         }
-        let single_officer = event_of(&draft.state, &category)?.single_officer;
-        if !single_officer && board.signatures.values().any(|signature| signature.user_id == user) {
+        if !single_officer(&draft.state, &category)
+            && board.signatures.values().any(|signature| signature.user_id == user)
+        {
             return Err(Refusal::SeparationOfDuties("nobody signs two stages of one category"));
         }
         nothing_open(board)?;
@@ -171,10 +174,7 @@ impl Decide for RejectStage {
         }
         let gone: Vec<_> =
             board.signatures.values().filter(|row| row.stage > to).map(|row| row.as_ref().clone()).collect();
-        let signers: Vec<UserId> = gone.iter().map(|signature| signature.user_id.clone()).collect();
-        for signature in gone {
-            draft.remove(signature);
-        }
+        let signers = take_back(draft, gone);
         draft.put(certification::Model { rejection_reason: Some(reason), ..before });
         move_to(draft, &category, to, !signers.is_empty(), signers)?;
         Ok(Value::Null)

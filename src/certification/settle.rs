@@ -4,7 +4,7 @@
 //! Invariant: it runs after every command, over every category whose tally the command may have changed, in the same
 //! decision: nobody can forget it, and nobody can sign in between.
 
-use super::{decisions, is_done, judge_progress, progress_of, tell};
+use super::{decisions, is_done, judge_progress, progress_of, single_officer, take_back, tell};
 use crate::command::Draft;
 use crate::db::entity::certification::{self, Stage};
 use crate::db::entity::mark::{self, MarkStatus};
@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// Settles every category that what this draft has done so far may have changed.
 ///
 /// # Errors
-/// `OVERLOADED` when a board that signatures may hang on is not loaded.
+/// `BoardNeeded` when a board that signatures may hang on is not in memory.
 pub fn settle(draft: &mut Draft) -> Result<(), Refusal> {
     let touched: BTreeSet<CategoryId> =
         draft.entries().iter().flat_map(|entry| entry.event.tallies(&draft.state)).collect();
@@ -63,11 +63,8 @@ fn settle_one(draft: &mut Draft, category: &Arc<Category>) -> Result<(), Refusal
         .filter(|signature| !judged || first_void.is_some_and(|stage| signature.stage >= stage))
         .map(|signature| signature.as_ref().clone())
         .collect();
-    let signers: Vec<UserId> = gone.iter().map(|signature| signature.user_id.clone()).collect();
-    let voids = !gone.is_empty();
-    for signature in gone {
-        draft.remove(signature);
-    }
+    let signers = take_back(draft, gone);
+    let voids = !signers.is_empty();
     let board = draft.state.board(&category.row.id)?;
     let reached = board.signatures.keys().max().copied();
     let stage = if judged { reached.unwrap_or(Stage::Judged) } else { Stage::Open };
@@ -92,7 +89,7 @@ fn drop_hollow_finals(draft: &mut Draft, category: &Category) -> Result<(), Refu
 /// now, or signed an earlier stage where the event does not allow it.
 fn first_void(state: &State, category: &Category, board: &Board, hash: &str) -> Option<Stage> {
     let panel: BTreeSet<UserId> = state.panel(category).into_iter().map(|judge| judge.judge).collect();
-    let single_officer = state.events.get(&category.event_id).is_some_and(|event| event.single_officer);
+    let single_officer = single_officer(state, category);
     let mut signed = BTreeSet::new();
     board
         .signatures
@@ -111,10 +108,7 @@ pub(super) fn void_all(draft: &mut Draft, category: &Arc<Category>) -> Result<()
     if gone.is_empty() {
         return Ok(());
     }
-    let signers = gone.iter().map(|signature| signature.user_id.clone()).collect();
-    for signature in gone {
-        draft.remove(signature);
-    }
+    let signers = take_back(draft, gone);
     move_to(draft, category, Stage::Judged, true, signers)
 }
 

@@ -3,13 +3,14 @@
 //! Invariant: a new variant does not compile until it says which lane it belongs to, who is shown what of it, and what
 //! another node must reload to know it.
 
-use super::audience::{Author, Delivery, HeadJudges, Members, Office, Panel, Person};
+use super::audience::{Author, Delivery, HeadJudges, Members, Office, Panel, Person, variant_for};
 use super::log::commitment;
-use super::room::Lane;
+use super::room::{Lane, Room};
 use super::view::{
-    Announcement, AssignmentNew, AssignmentRemoved, DeductionPending, DeductionUpdated, FlagUpdated, FullCertification,
-    FullDeletion, FullScore, LockedContest, MaskedScore, Notice, NoticesRead, NoticesRemoved, OwnScore,
-    PlainCertification, PlainDeletion, RemovalPending, RemovalUpdated, Tick, UncertificationUpdated, UnlockedContest,
+    Announcement, AnyView, AssignmentNew, AssignmentRemoved, DeductionPending, DeductionUpdated, FlagUpdated,
+    FullCertification, FullDeletion, FullScore, LockedContest, MaskedScore, Notice, NoticesRead, NoticesRemoved,
+    OwnScore, PlainCertification, PlainDeletion, RemovalPending, RemovalUpdated, Tick, UncertificationUpdated,
+    UnlockedContest,
 };
 use crate::auth::role::{Hat, Role};
 use crate::clock::Micros;
@@ -23,6 +24,7 @@ use crate::ids::{AssignmentId, CategoryId, ContestId, ContestantId, CriterionId,
 use crate::ranking::{Decimal, Mark};
 use crate::state::State;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::BTreeSet;
 
 /// Free text of a fact: the log holds its salted commitment, a row beside it the text, so that it can be erased.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +41,12 @@ pub enum Text {
 }
 
 impl Text {
+    /// A text that is shown and not logged, so it needs no salt.
+    #[must_use]
+    pub fn unlogged(body: &str) -> Self {
+        Self::Known { body: body.to_owned(), salt: String::new() }
+    }
+
     /// The text, unless it was erased.
     #[must_use]
     pub fn body(&self) -> Option<&str> {
@@ -664,6 +672,15 @@ impl Event {
         // Every member of the lane who gets nothing else gets a tick, so that the sequence stays gapless for all.
         deliveries.push(Delivery::of(&Members(&self.lane()), Tick));
         deliveries
+    }
+
+    /// What the viewer in these rooms is shown of it, if it is more than a tick: the same choice the dispatcher makes.
+    #[must_use]
+    pub fn shown_to(&self, rooms: &BTreeSet<Room>) -> Option<AnyView> {
+        let deliveries = self.deliveries();
+        variant_for(&deliveries, &self.lane(), rooms)
+            .filter(|delivery| !delivery.is_tick())
+            .map(|delivery| delivery.view.clone())
     }
 
     /// The free texts in it, by field.

@@ -10,7 +10,7 @@ use crate::error::Refusal;
 use crate::events::event::{Announced, AnnouncedTo, CertificationUpdated, Event, NoticesChanged, Notified};
 use crate::events::room::Lane;
 use crate::events::view::Notice;
-use crate::ids::{CategoryId, MarkId, UserId};
+use crate::ids::{CategoryId, UserId};
 use crate::state::State;
 use crate::state::rights::Seat;
 use serde::Deserialize;
@@ -220,7 +220,7 @@ impl Decide for Announce {
         if message.is_empty() || message.chars().count() > MESSAGE_CHARS_MAX || message.contains('\0') {
             return Err(Refusal::invalid("message", format!("has 1 to {MESSAGE_CHARS_MAX} characters")));
         }
-        let id: MarkId = draft.new_id();
+        let id: uuid::Uuid = draft.new_id();
         let users = match &self.audience {
             // A role is told user by user: each has the fact in a lane of their own.
             AnnouncedTo::Role(role) => with_role(&draft.state, *role).into_iter().map(Some).collect(),

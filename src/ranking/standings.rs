@@ -14,7 +14,7 @@ use super::decimal::{Decimal, RoundingMode};
 use super::rank::{DECIMALS_SHOWN, Ranking, Row};
 
 /// How the results of the categories become one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Combine {
     /// Weighted totals are added; who has no total in one of the parts has none here.

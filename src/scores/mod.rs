@@ -4,15 +4,13 @@
 //! own version and its own fact.
 
 use crate::clock::Micros;
-use crate::command::{Decide, Draft};
+use crate::command::{Decide, Draft, to_value};
 use crate::db::entity::certification::Stage;
 use crate::db::entity::mark::{self, MarkStatus};
 use crate::error::{ErrorView, Refusal};
-use crate::events::audience::variant_for;
 use crate::events::event::{Event, ScoreUpdated, Text};
 use crate::events::log::Receipt;
-use crate::events::room::Room;
-use crate::events::view::{AnyView, OwnScore};
+use crate::events::view::OwnScore;
 use crate::ids::{CategoryId, ContestantId, CriterionId, MarkId, UserId};
 use crate::ranking::{DecimalError, Mark};
 use crate::state::board::Place;
@@ -186,7 +184,7 @@ pub fn fact_of(row: &mark::Model, state: &State, category: &Category) -> ScoreUp
         judge_id: row.judge_id.clone(),
         criterion_id: row.criterion_id.clone(),
         score: thousandths(row.score),
-        comment: row.comment.as_ref().map(|body| Text::Known { body: body.clone(), salt: String::new() }),
+        comment: row.comment.as_ref().map(|body| Text::unlogged(body)),
         status: row.status,
         version: row.version,
         entered_by: row.entered_by.clone(),
@@ -195,16 +193,6 @@ pub fn fact_of(row: &mark::Model, state: &State, category: &Category) -> ScoreUp
         created_at: row.created_at,
         updated_at: row.updated_at,
     }
-}
-
-/// A mark as the viewer in these rooms sees it: the same choice the dispatcher makes.
-#[must_use]
-pub fn view_for(fact: ScoreUpdated, rooms: &BTreeSet<Room>) -> Option<AnyView> {
-    let event = Event::ScoreUpdated(fact);
-    let deliveries = event.deliveries();
-    variant_for(&deliveries, &event.lane(), rooms)
-        .filter(|delivery| !delivery.is_tick())
-        .map(|delivery| delivery.view.clone())
 }
 
 /// Which marks of a category.
@@ -245,8 +233,8 @@ pub fn read(
         .marks()
         .filter(|mark| filter.contestant.as_ref().is_none_or(|id| mark.contestant_id == *id))
         .filter(|mark| filter.among.as_ref().is_none_or(|ids| ids.contains(&mark.id)))
-        .filter_map(|mark| view_for(fact_of(mark, state, category), &rooms))
-        .map(|view| serde_json::to_value(view).map_err(|_plain_data| Refusal::Internal))
+        .filter_map(|mark| Event::ScoreUpdated(fact_of(mark, state, category)).shown_to(&rooms))
+        .map(to_value)
         .collect::<Result<_, _>>()?;
     let lane = crate::events::room::Lane::Category(category.row.id.clone());
     Ok((views, state.lane_seq(&lane)))
@@ -320,7 +308,7 @@ fn submit(score: &SubmitScore, draft: &mut Draft) -> Result<(Value, Receipt), Re
 
 /// A mark as its judge sees it.
 fn own_view(fact: &ScoreUpdated) -> Result<Value, Refusal> {
-    serde_json::to_value(OwnScore::of(fact)).map_err(|_plain_data| Refusal::Internal)
+    to_value(OwnScore::of(fact))
 }
 
 impl Decide for SubmitScore {

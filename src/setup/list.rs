@@ -2,6 +2,7 @@
 
 use super::spec::{CriterionSpec, EntrySpec};
 use super::user_view;
+use crate::command::to_value;
 use crate::error::Refusal;
 use crate::ids::{AssignmentId, CategoryId, ContestId, ContestantId, EventId, UserId};
 use crate::ranking::Decimal;
@@ -141,11 +142,7 @@ pub fn assignments(state: &State, query: &PageQuery) -> Result<Value, Refusal> {
             && query.category_id.as_ref().is_none_or(|id| hat.category_id.as_ref() == Some(id))
             && query.user_id.as_ref().is_none_or(|id| hat.user_id == *id)
     };
-    page(query, &state.assignments, keep, |hat| as_value(view_of(hat)))
-}
-
-fn as_value(view: impl serde::Serialize) -> Result<Value, Refusal> {
-    serde_json::to_value(view).map_err(|_plain_data| Refusal::Internal)
+    page(query, &state.assignments, keep, |hat| to_value(view_of(hat)))
 }
 
 /// One user.
@@ -161,7 +158,7 @@ pub fn user(state: &State, id: &UserId) -> Result<Value, Refusal> {
 /// # Errors
 /// `NOT_FOUND`.
 pub fn assignment(state: &State, id: &AssignmentId) -> Result<Value, Refusal> {
-    as_value(view_of(state.assignments.get(id).ok_or_else(|| Refusal::not_found("assignment", id))?))
+    to_value(view_of(state.assignments.get(id).ok_or_else(|| Refusal::not_found("assignment", id))?))
 }
 
 /// One event.
@@ -221,7 +218,7 @@ pub fn category_view(state: &State, id: &CategoryId) -> Result<Value, Refusal> {
                 start_order: u32::try_from(entry.start_order).ok(),
                 factor: entry.factor.parse::<Decimal>().ok(),
             };
-            let mut view = as_value(spec)?;
+            let mut view = to_value(spec)?;
             view["withdrawn"] = json!(entry.withdrawn);
             Ok(view)
         })

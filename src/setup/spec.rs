@@ -4,7 +4,7 @@ use crate::auth::role::{Hat, Role};
 use crate::db::entity::category::JudgeVisibility;
 use crate::db::entity::event::EventStatus;
 use crate::ids::{CategoryId, ContestId, ContestantId, CriterionId, EventId, RaceId};
-use crate::ranking::{Decimal, Mark, Rules};
+use crate::ranking::{Combine, Decimal, Mark, Rules};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -119,19 +119,6 @@ pub struct Standings {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = Object)]
     pub weights: BTreeMap<CategoryId, Decimal>,
-}
-
-/// The rule by which categories combine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Combine {
-    /// Totals are added.
-    #[default]
-    Sum,
-    /// The best total counts.
-    Best,
-    /// Places are added.
-    Placings,
 }
 
 /// A category.

@@ -1,7 +1,6 @@
 //! Certification over HTTP: the commands of the sockets, with the category in the path.
 
-use super::scoring::into_category;
-use super::{Answer, Caller};
+use super::{Answer, Caller, or_empty, with_path};
 use crate::certification;
 use crate::certification::judges::{CertifySheet, SignFinal};
 use crate::certification::officers::{RejectStage, SignStage};
@@ -12,7 +11,7 @@ use crate::transport::problem::Problem;
 use crate::transport::request::Json as Body;
 use axum::Json;
 use axum::extract::Path;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// How far the certification of a category has come, as the one who asks may see it.
 #[utoipa::path(get, path = "/api/v1/categories/{id}/certification", tag = "certification", params(("id" = CategoryId, Path)),
@@ -24,11 +23,6 @@ pub async fn show(caller: Caller, Path(category): Path<CategoryId>) -> Answer {
     Ok(Json(certification::view(&state, &caller.user, &category)?))
 }
 
-/// An empty body is an empty object: a signature may need nothing but its path.
-fn or_empty(body: Value) -> Value {
-    if body.is_null() { json!({}) } else { body }
-}
-
 /// Certifies the sheet of a contestant.
 #[utoipa::path(post, path = "/api/v1/categories/{id}/sheets/{contestantId}/certify", tag = "certification",
     params(("id" = CategoryId, Path), ("contestantId" = ContestantId, Path)), request_body = Object,
@@ -38,7 +32,7 @@ pub async fn certify(
     Path((category, contestant)): Path<(CategoryId, ContestantId)>,
     Body(body): Body,
 ) -> Answer {
-    let mut payload = into_category(or_empty(body), &category)?;
+    let mut payload = with_path(or_empty(body), "categoryId", category.as_str())?;
     payload["contestantId"] = json!(contestant);
     let command: CertifySheet = parse(payload.clone())?;
     caller.carry_out(command, &payload).await
@@ -48,7 +42,7 @@ pub async fn certify(
 #[utoipa::path(post, path = "/api/v1/categories/{id}/final", tag = "certification", params(("id" = CategoryId, Path)),
     request_body = Object, responses((status = 200, body = CertificationFields), (status = 409, body = Problem)))]
 pub async fn sign_final(caller: Caller, Path(category): Path<CategoryId>, Body(body): Body) -> Answer {
-    let payload = into_category(or_empty(body), &category)?;
+    let payload = with_path(or_empty(body), "categoryId", category.as_str())?;
     let command: SignFinal = parse(payload.clone())?;
     caller.carry_out(command, &payload).await
 }
@@ -58,7 +52,7 @@ pub async fn sign_final(caller: Caller, Path(category): Path<CategoryId>, Body(b
     request_body = SignStage, responses((status = 200, body = CertificationFields), (status = 403, body = Problem),
         (status = 409, description = "HASH_MISMATCH with `current`, OPEN_FLAGS, STATE", body = Problem)))]
 pub async fn sign(caller: Caller, Path(category): Path<CategoryId>, Body(body): Body) -> Answer {
-    let payload = into_category(body, &category)?;
+    let payload = with_path(body, "categoryId", category.as_str())?;
     let command: SignStage = parse(payload.clone())?;
     caller.carry_out(command, &payload).await
 }
@@ -67,7 +61,7 @@ pub async fn sign(caller: Caller, Path(category): Path<CategoryId>, Body(body): 
 #[utoipa::path(post, path = "/api/v1/categories/{id}/certification/reject", tag = "certification", params(("id" = CategoryId, Path)),
     request_body = RejectStage, responses((status = 200, body = CertificationFields), (status = 403, body = Problem), (status = 409, body = Problem)))]
 pub async fn reject(caller: Caller, Path(category): Path<CategoryId>, Body(body): Body) -> Answer {
-    let payload = into_category(body, &category)?;
+    let payload = with_path(body, "categoryId", category.as_str())?;
     let command: RejectStage = parse(payload.clone())?;
     caller.carry_out(command, &payload).await
 }

@@ -1,7 +1,6 @@
 //! Decisions of several people over HTTP: the commands of the sockets, with ids in the path.
 
-use super::scoring::into_category;
-use super::{Answer, Caller};
+use super::{Answer, Caller, Created, created, or_empty, with_path};
 use crate::certification::decisions::{
     self, Approval, ApproveDecision, CloseDecision, Closing, RaiseFlag, RequestDeduction, RequestRemoval,
     RequestUncertification,
@@ -11,14 +10,11 @@ use crate::db::entity::decision::DecisionKind;
 use crate::error::Refusal;
 use crate::events::view::DecisionFields;
 use crate::ids::CategoryId;
-use crate::transport::problem::{ApiError, Problem};
+use crate::transport::problem::Problem;
 use crate::transport::request::Json as Body;
 use axum::Json;
 use axum::extract::Path;
-use axum::http::StatusCode;
 use serde_json::{Value, json};
-
-type Created = Result<(StatusCode, Json<Value>), ApiError>;
 
 async fn list(caller: Caller, category: CategoryId, kind: DecisionKind) -> Answer {
     caller.app.limit_reading(&caller.actor, "decisions")?;
@@ -29,7 +25,7 @@ async fn list(caller: Caller, category: CategoryId, kind: DecisionKind) -> Answe
 
 /// The id of the path goes into the body.
 fn with_id(body: Value, id: &str) -> Result<Value, Refusal> {
-    let mut body = if body.is_null() { json!({}) } else { body };
+    let mut body = or_empty(body);
     let fields = body.as_object_mut().ok_or_else(|| Refusal::invalid("", "expected an object"))?;
     fields.insert("id".into(), json!(id));
     Ok(body)
@@ -56,9 +52,9 @@ pub async fn deductions(caller: Caller, Path(category): Path<CategoryId>) -> Ans
 #[utoipa::path(post, path = "/api/v1/categories/{id}/deductions", tag = "decisions", params(("id" = CategoryId, Path)),
     request_body = RequestDeduction, responses((status = 201, body = DecisionFields), (status = 403, body = Problem), (status = 409, body = Problem)))]
 pub async fn request_deduction(caller: Caller, Path(category): Path<CategoryId>, Body(body): Body) -> Created {
-    let payload = into_category(body, &category)?;
+    let payload = with_path(body, "categoryId", category.as_str())?;
     let command: RequestDeduction = parse(payload.clone())?;
-    Ok((StatusCode::CREATED, caller.carry_out(command, &payload).await?))
+    created(caller.carry_out(command, &payload).await)
 }
 
 /// Approves a deduction under a hat that is missing.
@@ -93,9 +89,9 @@ pub async fn removals(caller: Caller, Path(category): Path<CategoryId>) -> Answe
 #[utoipa::path(post, path = "/api/v1/categories/{id}/removals", tag = "decisions", params(("id" = CategoryId, Path)),
     request_body = RequestRemoval, responses((status = 201, body = DecisionFields), (status = 403, body = Problem), (status = 409, body = Problem)))]
 pub async fn request_removal(caller: Caller, Path(category): Path<CategoryId>, Body(body): Body) -> Created {
-    let payload = into_category(body, &category)?;
+    let payload = with_path(body, "categoryId", category.as_str())?;
     let command: RequestRemoval = parse(payload.clone())?;
-    Ok((StatusCode::CREATED, caller.carry_out(command, &payload).await?))
+    created(caller.carry_out(command, &payload).await)
 }
 
 /// Approves a removal under a hat that is missing.
@@ -130,9 +126,9 @@ pub async fn uncertifications(caller: Caller, Path(category): Path<CategoryId>) 
 #[utoipa::path(post, path = "/api/v1/categories/{id}/uncertifications", tag = "decisions", params(("id" = CategoryId, Path)),
     request_body = RequestUncertification, responses((status = 201, body = DecisionFields), (status = 403, body = Problem), (status = 409, body = Problem)))]
 pub async fn request_uncertification(caller: Caller, Path(category): Path<CategoryId>, Body(body): Body) -> Created {
-    let payload = into_category(body, &category)?;
+    let payload = with_path(body, "categoryId", category.as_str())?;
     let command: RequestUncertification = parse(payload.clone())?;
-    Ok((StatusCode::CREATED, caller.carry_out(command, &payload).await?))
+    created(caller.carry_out(command, &payload).await)
 }
 
 /// Approves an uncertification under a hat that is missing.
@@ -167,9 +163,9 @@ pub async fn flags(caller: Caller, Path(category): Path<CategoryId>) -> Answer {
 #[utoipa::path(post, path = "/api/v1/categories/{id}/flags", tag = "decisions", params(("id" = CategoryId, Path)),
     request_body = RaiseFlag, responses((status = 201, body = DecisionFields), (status = 403, body = Problem), (status = 409, body = Problem)))]
 pub async fn request_flag(caller: Caller, Path(category): Path<CategoryId>, Body(body): Body) -> Created {
-    let payload = into_category(body, &category)?;
+    let payload = with_path(body, "categoryId", category.as_str())?;
     let command: RaiseFlag = parse(payload.clone())?;
-    Ok((StatusCode::CREATED, caller.carry_out(command, &payload).await?))
+    created(caller.carry_out(command, &payload).await)
 }
 
 /// Answers a flag: `{decision: accepted | rejected, reason}`.

@@ -15,16 +15,37 @@ use super::request::{IdempotencyKey, SignedIn, take_command_id};
 use crate::app::App;
 use crate::auth::actor::Actor;
 use crate::commands::Command;
+use crate::error::Refusal;
 use crate::ids::UserId;
 use crate::state::State;
 use axum::Json;
 use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// What every handler answers.
 pub type Answer = Result<Json<Value>, ApiError>;
+
+/// What is made is answered with 201.
+pub type Created = Result<(StatusCode, Json<Value>), ApiError>;
+
+fn created(answer: Answer) -> Created {
+    answer.map(|body| (StatusCode::CREATED, body))
+}
+
+/// Puts what the path names into the body; another one there is an error.
+fn with_path(mut body: Value, field: &str, named: &str) -> Result<Value, Refusal> {
+    let fields = body.as_object_mut().ok_or_else(|| Refusal::invalid("", "expected an object"))?;
+    let there = fields.entry(field).or_insert_with(|| json!(named));
+    if there == named { Ok(body) } else { Err(Refusal::invalid(field, "is not the one of the path")) }
+}
+
+/// An empty body is an empty object: what is asked for may need nothing but its path.
+fn or_empty(body: Value) -> Value {
+    if body.is_null() { json!({}) } else { body }
+}
 
 /// Somebody signed in, at a door of the application.
 #[derive(Clone, Debug)]

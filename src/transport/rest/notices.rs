@@ -1,6 +1,6 @@
 //! Notices and announcements over HTTP, and the locks of contests.
 
-use super::{Answer, Caller};
+use super::{Answer, Caller, Created, created};
 use crate::command::parse;
 use crate::events::view::LockFields;
 use crate::ids::ContestId;
@@ -47,9 +47,9 @@ pub async fn delete(caller: Caller, Path(id): Path<String>) -> Result<StatusCode
 /// Announces something to everyone, to a role, to the staff or to the public of an event.
 #[utoipa::path(post, path = "/api/v1/announcements", tag = "notices", request_body = Announce,
     responses((status = 201, description = "{id, told}", body = Object), (status = 403, body = Problem)))]
-pub async fn announce(caller: Caller, Body(body): Body) -> Result<(StatusCode, Json<Value>), ApiError> {
+pub async fn announce(caller: Caller, Body(body): Body) -> Created {
     let command: Announce = parse(body.clone())?;
-    Ok((StatusCode::CREATED, caller.carry_out(command, &body).await?))
+    created(caller.carry_out(command, &body).await)
 }
 
 /// Why a contest is locked or opened.

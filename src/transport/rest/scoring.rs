@@ -1,10 +1,10 @@
 //! Marks and what they come to.
 
-use super::{Answer, Caller};
+use super::{Answer, Caller, with_path};
 use crate::app::App;
 use crate::auth::actor::Actor;
 use crate::command::parse;
-use crate::error::{AppError, Refusal};
+use crate::error::AppError;
 use crate::ids::{CategoryId, ContestantId};
 use crate::scores::{self, SubmitBatch, SubmitScore};
 use crate::tally::{self, CompletenessView};
@@ -58,20 +58,13 @@ pub async fn read_marks(
     Ok(json!({ "scores": scores, "seq": seq }))
 }
 
-/// Puts the category of the path into a mark that is sent to it; another category there is an error.
-pub(super) fn into_category(mut body: Value, category: &CategoryId) -> Result<Value, Refusal> {
-    let fields = body.as_object_mut().ok_or_else(|| Refusal::invalid("", "expected an object"))?;
-    let named = fields.entry("categoryId").or_insert_with(|| json!(category));
-    if *named == json!(category) { Ok(body) } else { Err(Refusal::invalid("categoryId", "is not the one of the path")) }
-}
-
 /// Gives or changes a mark.
 #[utoipa::path(post, path = "/api/v1/categories/{id}/scores", tag = "scoring", params(("id" = CategoryId, Path)),
     request_body = SubmitScore,
     responses((status = 200, description = "{score, receipt}", body = Object), (status = 403, body = Problem),
         (status = 409, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem)))]
 pub async fn submit(caller: Caller, Path(category): Path<CategoryId>, Body(body): Body) -> Answer {
-    let payload = into_category(body, &category)?;
+    let payload = with_path(body, "categoryId", category.as_str())?;
     let command: SubmitScore = parse(payload.clone())?;
     caller.carry_out(command, &payload).await
 }

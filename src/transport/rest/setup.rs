@@ -1,6 +1,6 @@
 //! The organiser's desk: the import document, and each part of it alone.
 
-use super::{Answer, Caller};
+use super::{Answer, Caller, Created, created, with_path};
 use crate::app::App;
 use crate::auth::password;
 use crate::auth::sessions::RevokeSessions;
@@ -51,12 +51,6 @@ pub struct NewStatus {
     status: crate::db::entity::event::EventStatus,
 }
 
-type Created = Result<(StatusCode, Json<Value>), ApiError>;
-
-fn created(answer: Answer) -> Created {
-    answer.map(|body| (StatusCode::CREATED, body))
-}
-
 fn removed(answer: Answer) -> Result<StatusCode, ApiError> {
     answer.map(|_| StatusCode::NO_CONTENT)
 }
@@ -66,13 +60,6 @@ fn take<T: serde::de::DeserializeOwned>(body: &mut Value, field: &str) -> Result
     let fields = body.as_object_mut().ok_or_else(|| Refusal::invalid("", "expected an object"))?;
     let value = fields.remove(field).ok_or_else(|| Refusal::invalid(field, "is missing"))?;
     parse(json!({ field: value }))
-}
-
-/// The id of the path goes into the body; another one there is an error.
-fn with_id(mut body: Value, id: &str) -> Result<Value, Refusal> {
-    let fields = body.as_object_mut().ok_or_else(|| Refusal::invalid("", "expected an object"))?;
-    let named = fields.entry("id").or_insert_with(|| json!(id));
-    if named == id { Ok(body) } else { Err(Refusal::invalid("id", "is not the one of the path")) }
 }
 
 /// Hashes the passwords of a document, off the writer's thread. One that the user has already is left, so that the same
@@ -201,7 +188,7 @@ pub async fn event(caller: Caller, Path(id): Path<EventId>) -> Answer {
 /// Changes an event.
 #[utoipa::path(put, path = "/api/v1/admin/events/{id}", tag = "set-up", params(("id" = EventId, Path)), request_body = EventSpec, responses((status = 200, body = Object)))]
 pub async fn put_event(caller: Caller, Path(id): Path<EventId>, Body(body): Body) -> Answer {
-    let body = with_id(body, id.as_str())?;
+    let body = with_path(body, "id", id.as_str())?;
     let command = PutEvent { mode: Mode::Update, spec: parse(body.clone())? };
     caller.carry_out(command, &body).await
 }
@@ -253,7 +240,7 @@ pub async fn contest(caller: Caller, Path(id): Path<ContestId>) -> Answer {
 /// Changes a contest.
 #[utoipa::path(put, path = "/api/v1/admin/contests/{id}", tag = "set-up", params(("id" = ContestId, Path)), request_body = ContestSpec, responses((status = 200, body = Object)))]
 pub async fn put_contest(caller: Caller, Path(id): Path<ContestId>, Body(body): Body) -> Answer {
-    let body = with_id(body, id.as_str())?;
+    let body = with_path(body, "id", id.as_str())?;
     caller.carry_out(contest_command(Mode::Update, &body)?, &body).await
 }
 
@@ -291,7 +278,7 @@ pub async fn category(caller: Caller, Path(id): Path<CategoryId>) -> Answer {
 /// Changes a category; the ranges of criteria stay once there are marks.
 #[utoipa::path(put, path = "/api/v1/admin/categories/{id}", tag = "set-up", params(("id" = CategoryId, Path)), request_body = CategorySpec, responses((status = 200, body = Object)))]
 pub async fn put_category(caller: Caller, Path(id): Path<CategoryId>, Body(body): Body) -> Answer {
-    let body = with_id(body, id.as_str())?;
+    let body = with_path(body, "id", id.as_str())?;
     caller.carry_out(category_command(Mode::Update, &body)?, &body).await
 }
 
@@ -332,7 +319,7 @@ pub async fn contestant(caller: Caller, Path(id): Path<ContestantId>) -> Answer 
 /// Changes a contestant.
 #[utoipa::path(put, path = "/api/v1/admin/contestants/{id}", tag = "set-up", params(("id" = ContestantId, Path)), request_body = ContestantSpec, responses((status = 200, body = Object)))]
 pub async fn put_contestant(caller: Caller, Path(id): Path<ContestantId>, Body(body): Body) -> Answer {
-    let body = with_id(body, id.as_str())?;
+    let body = with_path(body, "id", id.as_str())?;
     let command = PutContestant { mode: Mode::Update, spec: parse(body.clone())? };
     caller.carry_out(command, &body).await
 }
