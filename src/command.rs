@@ -157,7 +157,7 @@ impl Draft {
     /// Appends a fact to the log.
     pub fn append(&mut self, event: Event) -> Receipt {
         let lane = event.lane();
-        let lane_seq = self.state.lane_seq(&lane) + 1;
+        let lane_head = self.state.lane_head(&lane);
         for (field, text) in event.texts() {
             if let Text::Known { body, salt } = text {
                 let row =
@@ -165,10 +165,11 @@ impl Draft {
                 self.changes.push(Change::Put(row.into()));
             }
         }
-        let (entry, row) = LogEntry::chain(&self.state.head, lane_seq, &self.origin, event, &self.chance.bytes());
+        let (entry, row) = LogEntry::chain(&self.state.head, &lane_head, &self.origin, event, &self.chance.bytes());
         self.state.head = LogHead { seq: entry.seq, hash: Arc::clone(&entry.hash), epoch: Arc::clone(&entry.epoch) };
-        self.state.lanes.insert(lane, lane_seq);
-        self.changes.push(Change::Put(lane::Model { name: row.lane.clone(), seq: lane_seq }.into()));
+        let moved = lane::Model { name: row.lane.clone(), seq: row.lane_seq, hash: row.lane_hash.clone() };
+        self.state.lanes.insert(lane, entry.lane_head());
+        self.changes.push(Change::Put(moved.into()));
         self.changes.push(Change::Put(row.into()));
         let receipt = entry.receipt();
         self.entries.push(Arc::new(entry));

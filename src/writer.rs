@@ -417,7 +417,7 @@ impl Writer {
             load::reload(&self.db, &mut state, scope).await?;
         }
         for entry in &entries {
-            state.lanes.insert(entry.lane.clone(), entry.lane_seq);
+            state.lanes.insert(entry.lane.clone(), entry.lane_head());
         }
         state.put(&Row::from(log_head::Model {
             id: "head".into(),

@@ -15,7 +15,7 @@ impl MigrationName for Migration {
 fn tables() -> Vec<TableCreateStatement> {
     vec![
         table("log_head", vec![string("id"), big_integer("seq"), string("hash"), string("epoch")], &["id"]),
-        table("lane", vec![string("name"), big_integer("seq")], &["name"]),
+        table("lane", vec![string("name"), big_integer("seq"), string("hash")], &["name"]),
         table(
             "log_entry",
             vec![
@@ -29,6 +29,7 @@ fn tables() -> Vec<TableCreateStatement> {
                 string("kind"),
                 text("fact"),
                 string("salt"),
+                string("lane_hash"),
                 string("prev_hash"),
                 string("hash"),
             ],

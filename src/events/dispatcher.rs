@@ -128,7 +128,7 @@ impl Outlet {
     #[must_use]
     pub fn new(io: SocketIo, state: Arc<ArcSwap<State>>, clock: Clock, metrics: Arc<Metrics>) -> Self {
         let now = state.load();
-        let lanes = now.lanes.iter().map(|(lane, seq)| (lane.clone(), *seq)).collect();
+        let lanes = now.lanes.iter().map(|(lane, head)| (lane.clone(), head.seq)).collect();
         let turn = Turn { sent: now.head.seq, behind_since: None, lanes, members: HashMap::new() };
         drop(now);
         Self { io, turn: Arc::new(Mutex::new(turn)), state, clock, metrics, changed: Arc::default() }

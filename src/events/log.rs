@@ -1,7 +1,8 @@
-//! The log: one dense, hash-chained sequence of facts; lanes are dense sequences within it.
+//! The log: one dense, hash-chained sequence of facts; lanes are dense, hash-chained sequences within it.
 //!
-//! Invariant: `hash = H(prev_hash, header, H(salt, fact))`. A receipt or a head shows only hashes over a secret salt,
-//! so nobody can guess a foreign mark by trying the few marks there are.
+//! Invariants: `lane_hash = H(lane_hash before it in the lane, H(header, H(salt, fact)))`, so that a lane can be proven
+//! alone; `hash = H(hash before it in the log, lane_hash)`, so that all lanes together are one history. A receipt or a
+//! head shows only hashes over a secret salt, so nobody can guess a foreign mark by trying the few marks there are.
 
 use super::event::Event;
 use super::room::Lane;
@@ -48,10 +49,28 @@ pub struct LogEntry {
     pub event: Event,
     /// 16 random bytes, hex.
     pub salt: String,
-    /// Hash of the fact before it, hex.
+    /// Hash of this fact in the chain of its lane, hex.
+    pub lane_hash: Arc<str>,
+    /// Hash of the fact before it in the log, hex.
     pub prev_hash: Arc<str>,
-    /// Hash of this fact, hex.
+    /// Hash of this fact in the log, hex.
     pub hash: Arc<str>,
+}
+
+/// The end of a lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneHead {
+    /// Facts so far.
+    pub seq: i64,
+    /// Hash of the last fact in the lane's own chain, hex.
+    pub hash: Arc<str>,
+}
+
+impl Default for LaneHead {
+    /// The end of a lane nothing has happened in.
+    fn default() -> Self {
+        Self { seq: 0, hash: GENESIS.into() }
+    }
 }
 
 /// Proof that something stands in the log.
@@ -61,7 +80,7 @@ pub struct Receipt {
     pub lane: String,
     /// Its place in the lane.
     pub seq: i64,
-    /// Its hash in the chain, hex.
+    /// Its hash in the lane's chain, hex.
     pub hash: String,
 }
 
@@ -81,9 +100,9 @@ pub fn commitment(salt: &str, body: &str) -> String {
 }
 
 impl LogEntry {
-    /// The hash of an entry from what is stored of it.
+    /// The hash of an entry in the chain of its lane, from what is stored of it and the hash before it.
     #[must_use]
-    pub fn chain_hash(row: &log_entry::Model) -> String {
+    pub fn lane_hash(before: &str, row: &log_entry::Model) -> String {
         // Ids, lanes and kinds hold no line break, so the header reads one way only.
         let header = format!(
             "{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}",
@@ -92,19 +111,30 @@ impl LogEntry {
         let mut sealed = Sha256::new();
         sealed.update(row.salt.as_bytes());
         sealed.update(row.fact.as_bytes());
+        let mut said = Sha256::new();
+        said.update(u64::try_from(header.len()).unwrap_or(u64::MAX).to_be_bytes());
+        said.update(header.as_bytes());
+        said.update(sealed.finalize());
         let mut chain = Sha256::new();
-        chain.update(row.prev_hash.as_bytes());
-        chain.update(u64::try_from(header.len()).unwrap_or(u64::MAX).to_be_bytes());
-        chain.update(header.as_bytes());
-        chain.update(sealed.finalize());
+        chain.update(before.as_bytes());
+        chain.update(said.finalize());
         hex::encode(chain.finalize())
     }
 
-    /// Chains a fact behind `head`; `lane_seq` is its place in its lane.
+    /// The hash of an entry in the log, from its hash in its lane and the hash before it.
+    #[must_use]
+    pub fn chain_hash(before: &str, lane_hash: &str) -> String {
+        let mut chain = Sha256::new();
+        chain.update(before.as_bytes());
+        chain.update(lane_hash.as_bytes());
+        hex::encode(chain.finalize())
+    }
+
+    /// Chains a fact behind `head`, and behind `lane_head` in its lane.
     #[must_use]
     pub fn chain(
         head: &LogHead,
-        lane_seq: i64,
+        lane_head: &LaneHead,
         origin: &Origin,
         event: Event,
         salt: &[u8; 16],
@@ -113,7 +143,7 @@ impl LogEntry {
         let mut row = log_entry::Model {
             seq: head.seq + 1,
             lane: lane.to_string(),
-            lane_seq,
+            lane_seq: lane_head.seq + 1,
             epoch: head.epoch.to_string(),
             at: origin.at,
             actor: origin.actor.to_string(),
@@ -121,20 +151,23 @@ impl LogEntry {
             kind: event.kind().to_owned(),
             fact: event.to_json(),
             salt: hex::encode(salt),
+            lane_hash: String::new(),
             prev_hash: head.hash.to_string(),
             hash: String::new(),
         };
-        row.hash = Self::chain_hash(&row);
+        row.lane_hash = Self::lane_hash(&lane_head.hash, &row);
+        row.hash = Self::chain_hash(&head.hash, &row.lane_hash);
         let entry = Self {
             seq: row.seq,
             lane,
-            lane_seq,
+            lane_seq: row.lane_seq,
             epoch: Arc::clone(&head.epoch),
             at: origin.at,
             actor: Arc::clone(&origin.actor),
             command_id: Arc::clone(&origin.command_id),
             event,
             salt: row.salt.clone(),
+            lane_hash: row.lane_hash.as_str().into(),
             prev_hash: Arc::clone(&head.hash),
             hash: row.hash.as_str().into(),
         };
@@ -160,6 +193,7 @@ impl LogEntry {
             command_id: row.command_id.into(),
             event,
             salt: row.salt,
+            lane_hash: row.lane_hash.into(),
             prev_hash: row.prev_hash.into(),
             hash: row.hash.into(),
         })
@@ -168,7 +202,13 @@ impl LogEntry {
     /// The receipt for this fact.
     #[must_use]
     pub fn receipt(&self) -> Receipt {
-        Receipt { lane: self.lane.to_string(), seq: self.lane_seq, hash: self.hash.to_string() }
+        Receipt { lane: self.lane.to_string(), seq: self.lane_seq, hash: self.lane_hash.to_string() }
+    }
+
+    /// The end of its lane once it is there.
+    #[must_use]
+    pub fn lane_head(&self) -> LaneHead {
+        LaneHead { seq: self.lane_seq, hash: Arc::clone(&self.lane_hash) }
     }
 }
 
@@ -213,7 +253,7 @@ mod tests {
         let origin = Origin { actor: "operator".into(), command_id: "c".into(), at: Micros(7) };
         LogEntry::chain(
             head,
-            head.seq + 1,
+            &LaneHead { seq: head.seq, hash: Arc::clone(&head.hash) },
             &origin,
             Event::UserChanged(super::super::event::UserChanged { user_id: user }),
             &[7; 16],
@@ -224,7 +264,10 @@ mod tests {
     fn the_chain_notices_any_change_of_any_column() {
         let head = LogHead { seq: 0, hash: GENESIS.into(), epoch: "e".into() };
         let (first, row) = entry(&head, "u1");
-        assert_eq!(LogEntry::chain_hash(&row), &*first.hash);
+        assert_eq!(LogEntry::lane_hash(GENESIS, &row), &*first.lane_hash);
+        assert_eq!(LogEntry::chain_hash(GENESIS, &row.lane_hash), &*first.hash);
+        assert_ne!(LogEntry::lane_hash(&row.hash, &row), &*first.lane_hash);
+        assert_ne!(LogEntry::chain_hash(&row.hash, &row.lane_hash), &*first.hash);
         let changed = [
             log_entry::Model { seq: 2, ..row.clone() },
             log_entry::Model { lane: "sys".into(), ..row.clone() },
@@ -236,11 +279,10 @@ mod tests {
             log_entry::Model { kind: "k".into(), ..row.clone() },
             log_entry::Model { fact: row.fact.replace("u1", "u2"), ..row.clone() },
             log_entry::Model { salt: "00".into(), ..row.clone() },
-            log_entry::Model { prev_hash: "00".into(), ..row.clone() },
         ];
         for wrong in changed {
             assert_ne!(Row::from(wrong.clone()), Row::from(row.clone()));
-            assert_ne!(LogEntry::chain_hash(&wrong), row.hash, "{wrong:?}");
+            assert_ne!(LogEntry::lane_hash(GENESIS, &wrong), row.lane_hash, "{wrong:?}");
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::db::entity::{
 };
 use crate::db::row::{Change, Row};
 use crate::error::Refusal;
-use crate::events::log::LogHead;
+use crate::events::log::{LaneHead, LogHead};
 use crate::events::room::Lane;
 use crate::ids::{AssignmentId, CategoryId, ContestId, ContestantId, CriterionId, EventId, RaceId, SessionId, UserId};
 use crate::ranking::{Decimal, Mark, Rules};
@@ -66,8 +66,8 @@ impl Category {
 pub struct State {
     /// The end of the log.
     pub head: LogHead,
-    /// How many facts each lane holds.
-    pub lanes: HashMap<Lane, i64>,
+    /// Where each lane ends.
+    pub lanes: HashMap<Lane, LaneHead>,
     /// Everybody who may sign in.
     pub users: OrdMap<UserId, Arc<user::Model>>,
     /// Users by their email, lower case.
@@ -204,7 +204,7 @@ impl State {
             }
             Row::Lane(lane) => {
                 if let Ok(name) = lane.name.parse() {
-                    self.lanes.insert(name, lane.seq);
+                    self.lanes.insert(name, LaneHead { seq: lane.seq, hash: lane.hash.as_str().into() });
                 }
             }
             Row::LogHead(head) => {
@@ -331,7 +331,13 @@ impl State {
     /// How many facts a lane holds.
     #[must_use]
     pub fn lane_seq(&self, lane: &Lane) -> i64 {
-        self.lanes.get(lane).copied().unwrap_or(0)
+        self.lanes.get(lane).map_or(0, |head| head.seq)
+    }
+
+    /// Where a lane ends.
+    #[must_use]
+    pub fn lane_head(&self, lane: &Lane) -> LaneHead {
+        self.lanes.get(lane).cloned().unwrap_or_default()
     }
 
     /// The contests of an event, in the organiser's order.

@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use scorecast::db::connect::{Target, read_pool};
 use scorecast::db::entity::{lane, log_entry, log_head, mark};
-use scorecast::events::log::{GENESIS, LogEntry};
+use scorecast::events::log::{GENESIS, LaneHead, LogEntry};
 use sea_orm::{EntityTrait, QueryOrder};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
@@ -104,22 +104,24 @@ async fn check(url: &str, judges: &[Judge]) {
     let db = read_pool(&Target::parse(url).expect("our own url")).await.expect("the database opens");
     let entries =
         log_entry::Entity::find().order_by_asc(log_entry::Column::Seq).all(&db).await.expect("the log is read");
-    let (mut previous, mut lanes) = (GENESIS.to_owned(), HashMap::<String, i64>::new());
+    let (mut previous, mut lanes) = (GENESIS.to_owned(), HashMap::<String, LaneHead>::new());
     let mut hashes = HashMap::new();
     for (at, entry) in entries.iter().enumerate() {
         assert_eq!(entry.seq, i64::try_from(at + 1).expect("a small number"), "the log is dense");
         assert_eq!(entry.prev_hash, previous, "the chain holds at {}", entry.seq);
-        assert_eq!(LogEntry::chain_hash(entry), entry.hash, "the hash holds at {}", entry.seq);
-        let seq = lanes.entry(entry.lane.clone()).or_default();
-        *seq += 1;
-        assert_eq!(entry.lane_seq, *seq, "the lane {} is dense", entry.lane);
+        let lane = lanes.entry(entry.lane.clone()).or_default();
+        assert_eq!(entry.lane_seq, lane.seq + 1, "the lane {} is dense", entry.lane);
+        assert_eq!(LogEntry::lane_hash(&lane.hash, entry), entry.lane_hash, "the lane's hash holds at {}", entry.seq);
+        assert_eq!(LogEntry::chain_hash(&previous, &entry.lane_hash), entry.hash, "the hash holds at {}", entry.seq);
+        *lane = LaneHead { seq: entry.lane_seq, hash: entry.lane_hash.as_str().into() };
         previous.clone_from(&entry.hash);
-        hashes.insert((entry.lane.clone(), entry.lane_seq), entry.hash.clone());
+        hashes.insert((entry.lane.clone(), entry.lane_seq), entry.lane_hash.clone());
     }
     let head = log_head::Entity::find_by_id("head").one(&db).await.expect("the head is read").expect("there is a head");
     assert_eq!((head.seq, head.hash), (i64::try_from(entries.len()).expect("a small number"), previous));
     for row in lane::Entity::find().all(&db).await.expect("the lanes are read") {
-        assert_eq!(lanes.get(&row.name), Some(&row.seq), "the head of lane {}", row.name);
+        let head = LaneHead { seq: row.seq, hash: row.hash.into() };
+        assert_eq!(lanes.get(&row.name), Some(&head), "the head of lane {}", row.name);
     }
     let marks = mark::Entity::find().all(&db).await.expect("the marks are read");
     let mut found: HashMap<(String, String, String), (i64, i64)> = HashMap::new();

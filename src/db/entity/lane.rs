@@ -1,4 +1,4 @@
-//! How many facts a lane holds.
+//! The end of a lane: how many facts it holds, and the hash of the last.
 
 use sea_orm::entity::prelude::*;
 
@@ -8,6 +8,7 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub name: String,
     pub seq: i64,
+    pub hash: String,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -17,6 +17,7 @@ pub struct Model {
     pub kind: String,
     pub fact: String,
     pub salt: String,
+    pub lane_hash: String,
     pub prev_hash: String,
     pub hash: String,
 }
