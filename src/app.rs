@@ -18,20 +18,26 @@ use crate::events::dispatcher::{self, Handover, Outlet};
 use crate::events::event::Event;
 use crate::events::log::GENESIS;
 use crate::events::room::Lane;
+use crate::evidence::bundle::Bundle;
+use crate::evidence::key::Signer;
+use crate::evidence::line::Line;
 use crate::ids::{CategoryId, MarkId, UserId};
 use crate::metrics::Metrics;
+use crate::publications::key::{self, KeepKey};
+use crate::publications::read::Wanted;
 use crate::state::{State, load};
 use crate::tally::{self, TallyView};
 use crate::writer::{Parts, Writer, WriterHandle};
 use anyhow::{Context, bail};
 use arc_swap::ArcSwap;
-use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::Value;
 use socketioxide::SocketIo;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -40,6 +46,8 @@ use tokio_util::task::TaskTracker;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How often what is no longer needed is forgotten.
 const TIDY_EVERY: Duration = Duration::from_mins(1);
+/// Bundles checked at a time for those who are not signed in.
+const VERIFICATIONS_MAX: usize = 4;
 /// Shortest time between two tallies of one category.
 const TALLY_EVERY: Duration = Duration::from_millis(250);
 
@@ -66,7 +74,11 @@ pub struct App {
     pub tasks: TaskTracker,
     /// Ends when the server is to end.
     pub stopping: CancellationToken,
+    /// Bundles that may be checked at a time for those who are not signed in.
+    pub verifications: Arc<Semaphore>,
     fingerprint_key: DerivedKey,
+    sealing_key: DerivedKey,
+    signer: Arc<OnceCell<Arc<Signer>>>,
     state: Arc<ArcSwap<State>>,
     writer: WriterHandle,
     handover: Arc<Handover>,
@@ -135,7 +147,10 @@ impl App {
         let app = Self {
             limits: Arc::new(Limits::new(&config, &clock)),
             refresh_key: Arc::new(RefreshKey::new(&config.jwt_secret)),
+            verifications: Arc::new(Semaphore::new(VERIFICATIONS_MAX)),
             fingerprint_key: DerivedKey::new(&config.jwt_secret, "command fingerprints"),
+            sealing_key: DerivedKey::new(&config.jwt_secret, "signing keys"),
+            signer: Arc::default(),
             config: Arc::new(config),
             clock,
             chance,
@@ -272,8 +287,59 @@ impl App {
     pub async fn tally(&self, id: &CategoryId) -> Result<TallyView, AppError> {
         let state = self.state_with(id).await?;
         let category = state.categories.get(id).cloned().ok_or_else(|| Refusal::not_found("category", id))?;
-        let rank = move || tally::tally(&state, &category);
-        Ok(tokio::task::spawn_blocking(rank).await.map_err(anyhow::Error::from)??)
+        Ok(self.computing(move || tally::tally(&state, &category)).await??)
+    }
+
+    /// Does something that takes long, off the threads that answer.
+    ///
+    /// # Errors
+    /// When it panicked.
+    pub async fn computing<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, AppError> {
+        Ok(tokio::task::spawn_blocking(work).await.map_err(anyhow::Error::from)?)
+    }
+
+    /// The key that signs publications: the newest that was sealed under the secret of this installation, else a new one.
+    ///
+    /// # Errors
+    /// When keys cannot be read or kept.
+    pub async fn signer(&self) -> Result<Arc<Signer>, AppError> {
+        self.signer.get_or_try_init(|| self.open_or_make_key()).await.cloned()
+    }
+
+    async fn open_or_make_key(&self) -> Result<Arc<Signer>, AppError> {
+        for kept in key::all(&self.db).await? {
+            let id = kept.public.id();
+            match Signer::open(&id, &kept.sealed, &self.sealing_key) {
+                Ok(signer) => return Ok(Arc::new(signer)),
+                Err(error) => tracing::warn!(%error, key = %id, "an older signing key is kept for checking only"),
+            }
+        }
+        let (signer, sealed) = Signer::generate(&self.chance, &self.sealing_key);
+        let keep = KeepKey { id: signer.key_id().clone(), public: signer.public_key(), sealed };
+        self.carry_out(Actor::Operator, keep.into(), None, &Value::Null).await?;
+        tracing::info!(key = %signer.key_id(), "a new signing key was made");
+        Ok(Arc::new(signer))
+    }
+
+    /// The bytes of a bundle: what was signed, with the log it was taken from.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn bundle(&self, wanted: Wanted) -> Result<Vec<u8>, AppError> {
+        let position = &wanted.publication.statement.log;
+        let rows = log_entry::Entity::find()
+            .filter(log_entry::Column::Lane.eq(&position.lane))
+            .filter(log_entry::Column::LaneSeq.lte(position.seq))
+            .order_by_asc(log_entry::Column::LaneSeq)
+            .all(&self.db)
+            .await?;
+        let encode = move || -> anyhow::Result<Vec<u8>> {
+            let log = rows.into_iter().map(Line::of).collect::<Result<_, _>>()?;
+            let Wanted { publication, record } = wanted;
+            let ranking = record.basis.rank();
+            Ok(Bundle { publication, record, log }.encode(&ranking)?)
+        };
+        Ok(self.computing(encode).await??)
     }
 
     /// The marks of a category that have changed after a place in its lane.

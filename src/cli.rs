@@ -10,6 +10,10 @@ use crate::command::parse;
 use crate::config::{Config, LogFormat};
 use crate::db::connect::{self, FileLock, Target};
 use crate::demo;
+use crate::events::log::Receipt;
+use crate::evidence::key::{KeySet, PublicKey};
+use crate::evidence::verify;
+use crate::publications::key;
 use crate::setup::import;
 use crate::setup::spec::UserSpec;
 use crate::setup::{DisableUser, PutUser};
@@ -56,6 +60,18 @@ enum Action {
     Token {
         /// The user's email.
         email: String,
+    },
+    /// Check the evidence of a published result: its signature, its log, its marks; its ranking is computed again.
+    Verify {
+        /// The bundle, `evidence.zip`.
+        file: PathBuf,
+        /// The public key it must be signed with (base64url), or a file with a key set; without one, the keys of the
+        /// database are taken.
+        #[arg(long)]
+        key: Vec<String>,
+        /// A file of receipts (JSON objects), each of which must be in the log.
+        #[arg(long)]
+        receipts: Option<PathBuf>,
     },
     /// Print the description of the HTTP interface (OpenAPI 3.1).
     Openapi,
@@ -192,6 +208,7 @@ async fn run(config: Config, action: Action) -> anyhow::Result<()> {
             })
             .await
         }
+        Action::Verify { file, key, receipts } => check_evidence(&config, &file, &key, receipts.as_deref()).await,
         Action::Openapi => {
             println!("{}", http::openapi()?);
             Ok(())
@@ -318,6 +335,69 @@ async fn user(app: &App, action: UserAction) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+async fn check_evidence(
+    config: &Config,
+    file: &Path,
+    pinned: &[String],
+    receipts: Option<&Path>,
+) -> anyhow::Result<()> {
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let keys = if pinned.is_empty() { keys_of_database(config).await? } else { pinned_keys(pinned)? };
+    let receipts = match receipts {
+        Some(path) => read_receipts(&read_file(path)?).with_context(|| format!("cannot read {}", path.display()))?,
+        None => Vec::new(),
+    };
+    let found =
+        verify::verify(&bytes, &keys, &receipts).with_context(|| format!("{} is not accepted", file.display()))?;
+    let statement = &found.statement;
+    println!("accepted: {}", file.display());
+    println!("  result     {}, {}, {}", statement.event.name, statement.contest.name, statement.category.name);
+    println!("  published  {:?}, revision {}, {}", statement.state, statement.revision, statement.published_at);
+    println!("  signed     key {}", found.key_id);
+    println!("  computed   {} places from {} marks in {} facts", statement.ranking.len(), found.marks, found.facts);
+    println!("  receipts   {} honoured, {} of other categories", found.receipts_honoured, found.receipts_elsewhere);
+    if statement.single_officer {
+        println!("  note       one person was allowed to sign several stages");
+    }
+    for signed in statement.signatures.iter().filter(|signed| signed.overridden) {
+        println!("  note       {:?} was put in its place by an ADMIN", signed.stage);
+    }
+    Ok(())
+}
+
+/// The keys in a database: nothing is made or changed for it.
+async fn keys_of_database(config: &Config) -> anyhow::Result<Vec<PublicKey>> {
+    let target = Target::parse(&config.database_url)?;
+    if let Target::Sqlite(path) = &target
+        && !path.exists()
+    {
+        bail!("there is no database at {}; name the key with --key", path.display());
+    }
+    let db = connect::read_pool(&target).await.context("cannot open the database; or name the key with --key")?;
+    connect::check_schema(&db).await?;
+    Ok(key::all(&db).await?.into_iter().map(|key| key.public).collect())
+}
+
+/// A key as it was written down, or every key of a file.
+fn pinned_keys(pinned: &[String]) -> anyhow::Result<Vec<PublicKey>> {
+    let mut keys = Vec::new();
+    for text in pinned {
+        if let Ok(key) = text.parse() {
+            keys.push(key);
+            continue;
+        }
+        let set = read_file(Path::new(text)).with_context(|| format!("{text} is no key, and no file with keys"))?;
+        let set: KeySet = serde_json::from_str(&set).with_context(|| format!("{text} is no key set"))?;
+        keys.extend(set.keys.into_iter().map(|key| key.x));
+    }
+    Ok(keys)
+}
+
+/// Receipts one after the other, each as it came in an answer.
+fn read_receipts(text: &str) -> anyhow::Result<Vec<Receipt>> {
+    Ok(serde_json::Deserializer::from_str(text).into_iter().collect::<Result<_, _>>()?)
 }
 
 fn first_line() -> anyhow::Result<String> {

@@ -11,6 +11,8 @@ use crate::certification::officers::{RejectStage, SignStage};
 use crate::command::{Decide, Draft, Limit};
 use crate::error::Refusal;
 use crate::notices::{self, Announce, DeleteNotice, ReadNotice};
+use crate::publications::key::KeepKey;
+use crate::publications::{FreezeResults, PublishResults, RevealResults, ThawResults};
 use crate::scores::{SubmitBatch, SubmitScore};
 use crate::setup::assignments::{ChangeAssignment, CreateAssignment, RemoveAssignment};
 use crate::setup::import::ImportDocument;
@@ -81,6 +83,16 @@ commands!(
     Commands,
     CloseDecision = "decision:close",
     Commands,
+    PublishResults = "results:publish",
+    Commands,
+    FreezeResults = "results:freeze",
+    Commands,
+    RevealResults = "results:reveal",
+    Commands,
+    ThawResults = "results:thaw",
+    Commands,
+    KeepKey = "system:signing-key",
+    None,
     ReadNotice = "notification:read",
     Commands,
     DeleteNotice = "notification:delete",

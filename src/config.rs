@@ -77,6 +77,9 @@ pub struct Config {
     /// Handshakes without a valid token in a minute, from one address.
     #[arg(long, global = true, env = "RATE_LIMIT_HANDSHAKES_PER_MINUTE", default_value_t = 6_000)]
     pub rate_limit_handshakes_per_minute: u32,
+    /// What an address may read in a minute without a token.
+    #[arg(long, global = true, env = "RATE_LIMIT_PUBLIC_READS_PER_MINUTE", default_value_t = 6_000)]
+    pub rate_limit_public_reads_per_minute: u32,
     /// Lets others than this machine itself read `/metrics`, by `Authorization: Bearer`.
     #[arg(long, global = true, env = "METRICS_TOKEN", default_value = "", hide_env_values = true)]
     pub metrics_token: String,

@@ -9,6 +9,7 @@ pub use sea_orm_migration::prelude::*;
 
 mod m0001_spine;
 mod m0002_certification;
+mod m0003_publication;
 mod shapes;
 
 pub struct Migrator;
@@ -16,6 +17,10 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_spine::Migration), Box::new(m0002_certification::Migration)]
+        vec![
+            Box::new(m0001_spine::Migration),
+            Box::new(m0002_certification::Migration),
+            Box::new(m0003_publication::Migration),
+        ]
     }
 }

@@ -83,6 +83,7 @@ fn tables() -> Vec<TableCreateStatement> {
                 text_null("discipline"),
                 string("status"),
                 boolean("single_officer"),
+                big_integer_null("frozen_at"),
                 big_integer("created_at"),
                 big_integer("updated_at"),
             ],

@@ -27,6 +27,7 @@ pub struct Limits {
     failed_logins: Keyed<(String, IpAddr)>,
     failed_logins_from: Keyed<IpAddr>,
     handshakes: Keyed<IpAddr>,
+    public_reads: Keyed<IpAddr>,
     /// Until when logins are refused unseen, by account and address, or by address alone (no account).
     refused_logins: Mutex<HashMap<(Option<String>, IpAddr), Nanos>>,
     clock: Clock,
@@ -65,6 +66,7 @@ impl Limits {
             failed_logins: per_minute(config.rate_limit_failed_logins_per_minute, clock),
             failed_logins_from: per_minute(config.rate_limit_failed_logins_per_address_per_minute, clock),
             handshakes: per_minute(config.rate_limit_handshakes_per_minute, clock),
+            public_reads: per_minute(config.rate_limit_public_reads_per_minute, clock),
             refused_logins: Mutex::default(),
             clock: clock.clone(),
         }
@@ -143,6 +145,14 @@ impl Limits {
         self.take(&self.handshakes, &network(from), 1)
     }
 
+    /// Takes `cost` from what an address may read without a token.
+    ///
+    /// # Errors
+    /// `RATE_LIMIT`.
+    pub fn public_read(&self, from: IpAddr, cost: u32) -> Result<(), Refusal> {
+        self.take(&self.public_reads, &network(from), cost)
+    }
+
     /// Forgets the keys whose limit is whole again.
     pub fn evict_idle(&self, metrics: &Metrics) {
         fn evict<K: Clone + Hash + Eq>(limiter: &Keyed<K>, name: &str, metrics: &Metrics) {
@@ -158,5 +168,6 @@ impl Limits {
         evict(&self.failed_logins, "failed_logins", metrics);
         evict(&self.failed_logins_from, "failed_logins_from", metrics);
         evict(&self.handshakes, "handshakes", metrics);
+        evict(&self.public_reads, "public_reads", metrics);
     }
 }

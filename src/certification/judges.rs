@@ -54,7 +54,7 @@ fn judge_of(draft: &Draft, category: &Category) -> Result<UserId, Refusal> {
 
 /// What the board has signed stays as it is, also where a mark was never asked for.
 fn must_not_be_locked(board: &Board) -> Result<(), Refusal> {
-    if board.stage() == Stage::Certified {
+    if board.stage() >= Stage::Certified {
         return Err(Refusal::Locked("the category is certified; its scores are locked".into()));
     }
     Ok(())

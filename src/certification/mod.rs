@@ -33,7 +33,7 @@ impl Stage {
     #[must_use]
     pub fn next(self) -> Option<(Self, Hat)> {
         match self {
-            Self::Open | Self::Certified => None,
+            Self::Open | Self::Certified | Self::Published => None,
             Self::Judged => Some((Self::Tallied, Hat::TallyMaster)),
             Self::Tallied => Some((Self::Audited, Hat::Auditor)),
             Self::Audited => Some((Self::Certified, Hat::Board)),
@@ -181,6 +181,14 @@ fn answer(draft: &Draft, category: &CategoryId) -> Result<Value, Refusal> {
         Ok(user) => view(&draft.state, user, category),
         Err(refusal) => Err(refusal),
     }
+}
+
+/// Moves a certified category on: its result is published as official.
+///
+/// # Errors
+/// `BoardNeeded`.
+pub fn published(draft: &mut Draft, category: &Arc<Category>) -> Result<(), Refusal> {
+    settle::move_to(draft, category, Stage::Published, false, Vec::new())
 }
 
 /// Whether the event of a category lets one person sign several stages.

@@ -95,7 +95,7 @@ impl Decide for SignStage {
             Stage::Tallied => Hat::TallyMaster,
             Stage::Audited => Hat::Auditor,
             Stage::Certified => Hat::Board,
-            Stage::Open | Stage::Judged => {
+            Stage::Open | Stage::Judged | Stage::Published => {
                 return Err(Refusal::invalid("stage", "is TALLIED, AUDITED or CERTIFIED: the stage that is reached"));
             }
         };
@@ -163,7 +163,7 @@ impl Decide for RejectStage {
             Stage::Open => return Err(Refusal::State("nothing was signed yet".into())),
             Stage::Judged | Stage::Tallied => Stage::Judged,
             Stage::Audited => Stage::Tallied,
-            Stage::Certified => Stage::Audited,
+            Stage::Certified | Stage::Published => Stage::Audited,
         };
         let to = self.to_stage.unwrap_or(back);
         if to > back || to < Stage::Judged {

@@ -67,7 +67,13 @@ fn settle_one(draft: &mut Draft, category: &Arc<Category>) -> Result<(), Refusal
     let voids = !signers.is_empty();
     let board = draft.state.board(&category.row.id)?;
     let reached = board.signatures.keys().max().copied();
-    let stage = if judged { reached.unwrap_or(Stage::Judged) } else { Stage::Open };
+    let stage = match (judged, reached) {
+        (false, _) => Stage::Open,
+        (true, None) => Stage::Judged,
+        // What is published stays so as long as the board's signature stands.
+        (true, Some(Stage::Certified)) if before.stage == Stage::Published => Stage::Published,
+        (true, Some(stage)) => stage,
+    };
     if stage == before.stage && !voids {
         return Ok(());
     }
@@ -123,7 +129,7 @@ pub(super) fn move_to(
     let board = draft.state.board(&category.row.id)?;
     let before = progress_of(board, &category.row.id);
     let locked: Vec<_> = board.marks().filter(|mark| mark.status == MarkStatus::Locked).cloned().collect();
-    let certified = stage == Stage::Certified;
+    let certified = stage >= Stage::Certified;
     let row = certification::Model {
         stage,
         voided,

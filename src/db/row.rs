@@ -3,8 +3,8 @@
 
 use super::entity::{
     approval, assignment, category, certification, command, contest, contest_lock, contestant, criterion, decision,
-    entry, event, judge_final, lane, log_entry, log_head, log_text, mark, notification, race, race_participant,
-    session, sheet, signature, user,
+    entry, event, judge_final, lane, log_entry, log_head, log_text, mark, notification, publication, race,
+    race_participant, session, sheet, signature, signing_key, user,
 };
 use crate::ids::CategoryId;
 use indexmap::IndexMap;
@@ -102,6 +102,8 @@ rows!(
     Signature(signature),
     ContestLock(contest_lock),
     Notification(notification),
+    Publication(publication),
+    SigningKey(signing_key),
     User(user),
 );
 
@@ -117,6 +119,7 @@ impl Row {
             Self::Signature(row) => Some(&row.category_id),
             Self::Decision(row) => Some(&row.category_id),
             Self::Approval(row) => Some(&row.category_id),
+            Self::Publication(row) => Some(&row.category_id),
             Self::Assignment(_)
             | Self::Category(_)
             | Self::Command(_)
@@ -134,6 +137,7 @@ impl Row {
             | Self::Race(_)
             | Self::RaceParticipant(_)
             | Self::Session(_)
+            | Self::SigningKey(_)
             | Self::User(_) => None,
         }
     }

@@ -11,9 +11,9 @@
 use super::room::{Lane, Room};
 use super::view::{
     Announcement, AnyView, AssignmentNew, AssignmentRemoved, DeductionPending, DeductionUpdated, FlagUpdated,
-    FullCertification, FullDeletion, FullScore, LockedContest, MaskedScore, Notice, NoticesRead, NoticesRemoved,
-    OwnScore, PlainCertification, PlainDeletion, RemovalPending, RemovalUpdated, TallyUpdated, Tick,
-    UncertificationUpdated, UnlockedContest, View,
+    FrozenResults, FullCertification, FullDeletion, FullScore, LockedContest, MaskedScore, Notice, NoticesRead,
+    NoticesRemoved, OwnScore, PlainCertification, PlainDeletion, PublishedResults, ReleasedScore, RemovalPending,
+    RemovalUpdated, RevealedResults, TallyUpdated, ThawedResults, Tick, UncertificationUpdated, UnlockedContest, View,
 };
 use crate::auth::role::{Hat, Role};
 use crate::ids::{CategoryId, UserId};
@@ -129,6 +129,14 @@ impl Admits<Notice> for Person<'_> {}
 impl Admits<NoticesRead> for Person<'_> {}
 impl Admits<NoticesRemoved> for Person<'_> {}
 impl Admits<Announcement> for Members<'_> {}
+impl Admits<PublishedResults> for Members<'_> {}
+impl Admits<FrozenResults> for Members<'_> {}
+impl Admits<ThawedResults> for Members<'_> {}
+impl Admits<RevealedResults> for Members<'_> {}
+// Marks that were published as official are no secret any more; their comments still are.
+impl Admits<ReleasedScore> for Panel<'_> {}
+impl Admits<ReleasedScore> for Members<'_> {}
+impl Admits<ReleasedScore> for Person<'_> {}
 impl Admits<AssignmentNew> for Person<'_> {}
 impl Admits<AssignmentRemoved> for Person<'_> {}
 impl Admits<Tick> for Members<'_> {}

@@ -281,6 +281,10 @@ impl Outlet {
 
     #[expect(clippy::disallowed_methods, reason = "the dispatcher is where emitting belongs")]
     fn emit<T: Serialize>(&self, rooms: &[Room], except: &[Room], event: &'static str, arguments: &T) {
+        // For the library, to no room is to everyone; for us, a lane of the public has no member here.
+        if rooms.is_empty() {
+            return;
+        }
         // The local adapter answers at once; were it ever to wait, the frame would be counted as lost, not forgotten.
         let sent = self.io.to(names(rooms)).except(names(except)).emit(event, arguments).now_or_never();
         let outcome = match sent {

@@ -8,9 +8,9 @@ use super::log::commitment;
 use super::room::{Lane, Room};
 use super::view::{
     Announcement, AnyView, AssignmentNew, AssignmentRemoved, DeductionPending, DeductionUpdated, FlagUpdated,
-    FullCertification, FullDeletion, FullScore, LockedContest, MaskedScore, Notice, NoticesRead, NoticesRemoved,
-    OwnScore, PlainCertification, PlainDeletion, RemovalPending, RemovalUpdated, Tick, UncertificationUpdated,
-    UnlockedContest,
+    FrozenResults, FullCertification, FullDeletion, FullScore, LockedContest, MaskedScore, Notice, NoticesRead,
+    NoticesRemoved, OwnScore, PlainCertification, PlainDeletion, PublishedResults, ReleasedScore, RemovalPending,
+    RemovalUpdated, RevealedResults, ThawedResults, Tick, UncertificationUpdated, UnlockedContest,
 };
 use crate::auth::role::{Hat, Role};
 use crate::clock::Micros;
@@ -20,6 +20,7 @@ use crate::db::entity::certification::Stage;
 use crate::db::entity::decision::{DecisionKind, DecisionStatus};
 use crate::db::entity::mark::MarkStatus;
 use crate::db::entity::notification::NoticeLevel;
+use crate::db::entity::publication::PublicationState;
 use crate::ids::{AssignmentId, CategoryId, ContestId, ContestantId, CriterionId, EventId, MarkId, SessionId, UserId};
 use crate::ranking::{Decimal, Mark};
 use crate::state::State;
@@ -397,6 +398,83 @@ pub enum AnnouncedTo {
     Public(EventId),
 }
 
+/// The result of a category was published. Staff and public learn of it by a fact each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResultsPublished {
+    /// Which category.
+    pub category_id: CategoryId,
+    /// Its contest.
+    pub contest_id: ContestId,
+    /// Its event.
+    pub event_id: EventId,
+    /// The publication.
+    pub publication_id: String,
+    /// 1 for the first of the category.
+    pub revision: i64,
+    /// How much it is worth.
+    pub state: PublicationState,
+    /// When.
+    pub published_at: Micros,
+    /// The tally that was published.
+    pub tally_hash: String,
+    /// The signature under it, base64url.
+    pub signature: String,
+    /// The key that signed.
+    pub key_id: String,
+    /// The fact for the public.
+    pub public: bool,
+}
+
+/// The results of an event were frozen for the public, or shown again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResultsFrozen {
+    /// Which event.
+    pub event_id: EventId,
+    /// Whether they are frozen now.
+    pub frozen: bool,
+    /// Categories with a result that is not shown.
+    pub hidden: usize,
+    /// When.
+    pub at: Micros,
+    /// The fact for the public.
+    pub public: bool,
+}
+
+/// A line of a result that is shown before the rest of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all(serialize = "camelCase"))]
+pub struct RevealedLine {
+    /// The place.
+    pub rank: u32,
+    /// Whose.
+    #[serde(alias = "contestantId")]
+    pub contestant_id: ContestantId,
+    /// Exact decimal.
+    #[schema(value_type = Option<f64>)]
+    pub total: Option<Decimal>,
+}
+
+/// Places of a hidden result were shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResultsRevealed {
+    /// Which event.
+    pub event_id: EventId,
+    /// Which category.
+    pub category_id: CategoryId,
+    /// Which publication.
+    pub publication_id: String,
+    /// Its revision.
+    pub revision: i64,
+    /// What is shown now, and was not before.
+    pub lines: Vec<RevealedLine>,
+    /// Lines that are still hidden.
+    pub left: usize,
+    /// When.
+    pub at: Micros,
+    /// The fact for the public.
+    pub public: bool,
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -429,6 +507,12 @@ pub enum Event {
     NoticesChanged(NoticesChanged),
     /// Something is announced.
     Announced(Announced),
+    /// A result was published.
+    ResultsPublished(ResultsPublished),
+    /// The public view was frozen or thawed.
+    ResultsFrozen(ResultsFrozen),
+    /// Places of a hidden result were shown.
+    ResultsRevealed(ResultsRevealed),
 }
 
 /// What a node that did not decide a fact itself has to read again.
@@ -444,6 +528,11 @@ pub enum Scope {
     Contestants,
     /// Nothing: it is told and not kept.
     Nothing,
+}
+
+/// The lane of an event for its staff, or for the public.
+fn event_lane(event: &EventId, public: bool) -> Lane {
+    if public { Lane::Public(event.clone()) } else { Lane::Event(event.clone()) }
 }
 
 /// Whose sockets have to be asked whether they still belong where they are.
@@ -521,6 +610,9 @@ impl Event {
             Self::Notified(_) => "notified",
             Self::NoticesChanged(_) => "notices_changed",
             Self::Announced(_) => "announced",
+            Self::ResultsPublished(_) => "results_published",
+            Self::ResultsFrozen(_) => "results_frozen",
+            Self::ResultsRevealed(_) => "results_revealed",
         }
     }
 
@@ -546,6 +638,9 @@ impl Event {
                 (None, AnnouncedTo::Public(event)) => Lane::Public(event.clone()),
                 (None, AnnouncedTo::Everyone | AnnouncedTo::Role(_)) => Lane::System,
             },
+            Self::ResultsPublished(fact) => event_lane(&fact.event_id, fact.public),
+            Self::ResultsFrozen(fact) => event_lane(&fact.event_id, fact.public),
+            Self::ResultsRevealed(fact) => event_lane(&fact.event_id, fact.public),
         }
     }
 
@@ -566,6 +661,9 @@ impl Event {
             Self::Notified(fact) => Scope::User(fact.user_id.clone()),
             Self::NoticesChanged(fact) => Scope::User(fact.user_id.clone()),
             Self::Announced(_) => Scope::Nothing,
+            Self::ResultsPublished(fact) => Scope::Marks(fact.category_id.clone()),
+            Self::ResultsFrozen(fact) => Scope::Event(fact.event_id.clone()),
+            Self::ResultsRevealed(fact) => Scope::Marks(fact.category_id.clone()),
         }
     }
 
@@ -586,7 +684,10 @@ impl Event {
             | Self::ContestLocked(_)
             | Self::Notified(_)
             | Self::NoticesChanged(_)
-            | Self::Announced(_) => Moves::Nobody,
+            | Self::Announced(_)
+            | Self::ResultsPublished(_)
+            | Self::ResultsFrozen(_)
+            | Self::ResultsRevealed(_) => Moves::Nobody,
         }
     }
 
@@ -615,7 +716,10 @@ impl Event {
             | Self::ContestLocked(_)
             | Self::Notified(_)
             | Self::NoticesChanged(_)
-            | Self::Announced(_) => vec![],
+            | Self::Announced(_)
+            | Self::ResultsPublished(_)
+            | Self::ResultsFrozen(_)
+            | Self::ResultsRevealed(_) => vec![],
         }
     }
 
@@ -665,6 +769,14 @@ impl Event {
             }
             Self::NoticesChanged(fact) => vec![Delivery::of(&Person(&fact.user_id), NoticesRead::of(fact))],
             Self::Announced(fact) => vec![Delivery::of(&Members(&self.lane()), Announcement::of(fact))],
+            Self::ResultsPublished(fact) => {
+                vec![Delivery::of(&Members(&self.lane()), PublishedResults::of(fact))]
+            }
+            Self::ResultsFrozen(fact) if fact.frozen => {
+                vec![Delivery::of(&Members(&self.lane()), FrozenResults::of(fact))]
+            }
+            Self::ResultsFrozen(fact) => vec![Delivery::of(&Members(&self.lane()), ThawedResults::of(fact))],
+            Self::ResultsRevealed(fact) => vec![Delivery::of(&Members(&self.lane()), RevealedResults::of(fact))],
             Self::UserChanged(_) | Self::SessionChanged(_) | Self::SetupChanged(_) | Self::ContestantsChanged(_) => {
                 vec![]
             }
@@ -672,6 +784,25 @@ impl Event {
         // Every member of the lane who gets nothing else gets a tick, so that the sequence stays gapless for all.
         deliveries.push(Delivery::of(&Members(&self.lane()), Tick));
         deliveries
+    }
+
+    /// What the viewer in these rooms is shown of a mark that was published as official, when it is read again.
+    #[must_use]
+    pub fn released_to(fact: &ScoreUpdated, rooms: &BTreeSet<Room>) -> Option<AnyView> {
+        let lane = Lane::Category(fact.category_id.clone());
+        let deliveries = [
+            Delivery::of(&Author(&fact.judge_id), OwnScore::of(fact)),
+            Delivery::of(&Panel(&fact.category_id), ReleasedScore::of(fact)),
+            Delivery::of(&Office(&fact.category_id), FullScore::of(fact)),
+            Delivery::of(&Members(&lane), ReleasedScore::of(fact)),
+        ];
+        variant_for(&deliveries, &lane, rooms).map(|delivery| delivery.view.clone())
+    }
+
+    /// What a contestant is shown of an own mark that was published as official.
+    #[must_use]
+    pub fn released_to_contestant(fact: &ScoreUpdated, contestant: &UserId) -> AnyView {
+        Delivery::of(&Person(contestant), ReleasedScore::of(fact)).view
     }
 
     /// What the viewer in these rooms is shown of it, if it is more than a tick: the same choice the dispatcher makes.
@@ -713,7 +844,10 @@ impl Event {
             | Self::SessionChanged(_)
             | Self::SetupChanged(_)
             | Self::ContestantsChanged(_)
-            | Self::NoticesChanged(_) => vec![],
+            | Self::NoticesChanged(_)
+            | Self::ResultsPublished(_)
+            | Self::ResultsFrozen(_)
+            | Self::ResultsRevealed(_) => vec![],
         }
     }
 
@@ -744,7 +878,10 @@ impl Event {
             | Self::SessionChanged(_)
             | Self::SetupChanged(_)
             | Self::ContestantsChanged(_)
-            | Self::NoticesChanged(_) => None,
+            | Self::NoticesChanged(_)
+            | Self::ResultsPublished(_)
+            | Self::ResultsFrozen(_)
+            | Self::ResultsRevealed(_) => None,
         }
     }
 

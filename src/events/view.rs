@@ -2,7 +2,8 @@
 
 use super::event::{
     Announced, AnnouncedTo, AssignmentChanged, CertificationUpdated, ContestLocked, DecisionChanged, JudgeProgress,
-    NoticesChanged, Notified, ScoreDeleted, ScoreUpdated, SignatureFact, Text,
+    NoticesChanged, Notified, ResultsFrozen, ResultsPublished, ResultsRevealed, RevealedLine, ScoreDeleted,
+    ScoreUpdated, SignatureFact, Text,
 };
 use crate::auth::role::Hat;
 use crate::clock::Micros;
@@ -11,6 +12,7 @@ use crate::db::entity::certification::Stage;
 use crate::db::entity::decision::{DecisionKind, DecisionStatus};
 use crate::db::entity::mark::MarkStatus;
 use crate::db::entity::notification::NoticeLevel;
+use crate::db::entity::publication::PublicationState;
 use crate::ids::{AssignmentId, CategoryId, ContestId, ContestantId, CriterionId, EventId, MarkId, UserId};
 use crate::ranking::{Decimal, Mark};
 use serde::Serialize;
@@ -42,6 +44,7 @@ views!(
     FullScore => "scores:updated",
     OwnScore => "scores:updated",
     MaskedScore => "scores:updated",
+    ReleasedScore => "scores:updated",
     AssignmentNew => "assignment:new",
     AssignmentRemoved => "assignment:removed",
     FullCertification => "certification:updated",
@@ -60,6 +63,10 @@ views!(
     NoticesRead => "notification:read",
     NoticesRemoved => "notification:deleted",
     Announcement => "system:announcement",
+    PublishedResults => "results:published",
+    FrozenResults => "results:frozen",
+    ThawedResults => "results:thawed",
+    RevealedResults => "results:revealed",
     TallyUpdated => "tally:updated",
     Tick => "sync:tick",
 );
@@ -136,6 +143,19 @@ impl OwnScore {
     #[must_use]
     pub fn of(fact: &ScoreUpdated) -> Self {
         Self(ScoreFields::of(fact))
+    }
+}
+
+/// A mark that was published as official: without the judge's comment, and without who entered it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct ReleasedScore(ScoreFields);
+
+impl ReleasedScore {
+    /// Everybody's view of a mark that was published.
+    #[must_use]
+    pub fn of(fact: &ScoreUpdated) -> Self {
+        Self(ScoreFields { comment: None, entered_by: None, ..ScoreFields::of(fact) })
     }
 }
 
@@ -243,6 +263,124 @@ impl AssignmentRemoved {
     }
 }
 
+/// That a result was published.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of the publication")]
+pub struct PublishedResults {
+    pub category_id: CategoryId,
+    pub contest_id: ContestId,
+    pub event_id: EventId,
+    pub publication_id: String,
+    pub revision: i64,
+    pub state: PublicationState,
+    #[schema(value_type = String, format = DateTime)]
+    pub published_at: Micros,
+    pub tally_hash: String,
+    pub signature: String,
+    pub key_id: String,
+    /// Where what was signed can be read.
+    pub url: String,
+}
+
+impl PublishedResults {
+    /// Everybody's view.
+    #[must_use]
+    pub fn of(fact: &ResultsPublished) -> Self {
+        Self {
+            category_id: fact.category_id.clone(),
+            contest_id: fact.contest_id.clone(),
+            event_id: fact.event_id.clone(),
+            publication_id: fact.publication_id.clone(),
+            revision: fact.revision,
+            state: fact.state,
+            published_at: fact.published_at,
+            tally_hash: fact.tally_hash.clone(),
+            signature: fact.signature.clone(),
+            key_id: fact.key_id.clone(),
+            url: format!("/api/v1/publications/{}", fact.publication_id),
+        }
+    }
+}
+
+/// Whether the results of an event are shown as they stand, and how many are not.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct FreezeFields {
+    pub event_id: EventId,
+    pub frozen: bool,
+    /// Categories with a result that is not shown.
+    pub hidden: usize,
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Micros,
+}
+
+impl From<&ResultsFrozen> for FreezeFields {
+    fn from(fact: &ResultsFrozen) -> Self {
+        Self { event_id: fact.event_id.clone(), frozen: fact.frozen, hidden: fact.hidden, at: fact.at }
+    }
+}
+
+/// The results of an event are shown no further.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct FrozenResults(FreezeFields);
+
+impl FrozenResults {
+    /// Everybody's view.
+    #[must_use]
+    pub fn of(fact: &ResultsFrozen) -> Self {
+        Self(fact.into())
+    }
+}
+
+/// The results of an event are shown again.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct ThawedResults(FreezeFields);
+
+impl ThawedResults {
+    /// Everybody's view.
+    #[must_use]
+    pub fn of(fact: &ResultsFrozen) -> Self {
+        Self(fact.into())
+    }
+}
+
+/// Places of a hidden result, shown one step at a time.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields are those of the publication")]
+pub struct RevealedResults {
+    pub event_id: EventId,
+    pub category_id: CategoryId,
+    pub publication_id: String,
+    pub revision: i64,
+    /// What is shown now, and was not before.
+    pub lines: Vec<RevealedLine>,
+    /// Lines that are still hidden.
+    pub left: usize,
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Micros,
+}
+
+impl RevealedResults {
+    /// Everybody's view.
+    #[must_use]
+    pub fn of(fact: &ResultsRevealed) -> Self {
+        Self {
+            event_id: fact.event_id.clone(),
+            category_id: fact.category_id.clone(),
+            publication_id: fact.publication_id.clone(),
+            revision: fact.revision,
+            lines: fact.lines.clone(),
+            left: fact.left,
+            at: fact.at,
+        }
+    }
+}
+
 /// How far the certification of a category has come.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -297,7 +435,7 @@ fn status_of(stage: Stage, rejected: bool) -> (&'static str, u8) {
         Stage::Judged => ("IN_PROGRESS", 2),
         Stage::Tallied => ("IN_PROGRESS", 3),
         Stage::Audited => ("IN_PROGRESS", 4),
-        Stage::Certified => ("CERTIFIED", 4),
+        Stage::Certified | Stage::Published => ("CERTIFIED", 4),
     };
     (if rejected { "REJECTED" } else { status }, step)
 }

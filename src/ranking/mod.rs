@@ -26,7 +26,7 @@ pub use rank::{
     Cell, CellMark, CriterionIn, DeductionIn, EntryIn, Input, MarkIn, Missing, Panelist, Ranking, Row, Status, rank,
 };
 pub use rules::{Method, MissingPolicy, RankStyle, Rounding, RuleError, Rules, TieBreak, Trim, UnknownTieBreak};
-pub use standings::{Combine, Part, PartResult, Standing, Standings, standings};
+pub use standings::{Combine, Part, PartResult, Standing, Standings, StandingsRules, standings};
 
 /// An identifier of a contestant, judge or criterion; shared, because every row of a ranking repeats it.
 pub type Id = Arc<str>;

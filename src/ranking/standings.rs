@@ -27,6 +27,18 @@ pub enum Combine {
     Placings,
 }
 
+/// How the categories of a contest combine, as it is configured and stored.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StandingsRules {
+    /// By which rule.
+    pub combine: Combine,
+    /// The weight of each category, 1 unless stated.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = Object)]
+    pub weights: BTreeMap<Id, Decimal>,
+}
+
 /// A category that counts for the standings.
 #[derive(Clone, Debug)]
 pub struct Part<'a> {

@@ -204,6 +204,22 @@ pub struct Filter {
     pub among: Option<BTreeSet<MarkId>>,
 }
 
+/// What is no secret any more.
+pub trait Released {
+    /// Whether this very mark was published as official.
+    fn holds(&self, mark: &mark::Model) -> bool;
+}
+
+/// Before anything is published.
+#[derive(Clone, Copy, Debug)]
+pub struct NothingReleased;
+
+impl Released for NothingReleased {
+    fn holds(&self, _: &mark::Model) -> bool {
+        false
+    }
+}
+
 /// The category, if the user sees anything of its marks.
 ///
 /// # Errors
@@ -225,15 +241,24 @@ pub fn read(
     user: &UserId,
     category: &CategoryId,
     filter: &Filter,
+    released: &dyn Released,
 ) -> Result<(Vec<Value>, i64), Refusal> {
     let category = may_read(state, user, category)?;
     let board = state.board(&category.row.id)?;
     let rooms = state.rooms_of(user);
+    let view = |mark: &Arc<mark::Model>| {
+        let fact = fact_of(mark, state, category);
+        if released.holds(mark) {
+            Event::released_to(&fact, &rooms)
+        } else {
+            Event::ScoreUpdated(fact).shown_to(&rooms)
+        }
+    };
     let views = board
         .marks()
         .filter(|mark| filter.contestant.as_ref().is_none_or(|id| mark.contestant_id == *id))
         .filter(|mark| filter.among.as_ref().is_none_or(|ids| ids.contains(&mark.id)))
-        .filter_map(|mark| Event::ScoreUpdated(fact_of(mark, state, category)).shown_to(&rooms))
+        .filter_map(view)
         .map(to_value)
         .collect::<Result<_, _>>()?;
     let lane = crate::events::room::Lane::Category(category.row.id.clone());
@@ -250,7 +275,7 @@ fn submit(score: &SubmitScore, draft: &mut Draft) -> Result<(Value, Receipt), Re
     let board = draft.state.board(&score.category_id)?;
     let before = board.at(&target.place).cloned();
     // What the board has signed is locked, also the places nobody marked; who has signed FINAL gives nothing more.
-    if board.stage() == Stage::Certified {
+    if board.stage() >= Stage::Certified {
         return Err(Refusal::Locked("the category is certified; its scores are locked".into()));
     }
     if board.finals.contains_key(&target.judge) {

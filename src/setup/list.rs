@@ -170,7 +170,7 @@ pub fn event_view(state: &State, id: &EventId) -> Result<Value, Refusal> {
     Ok(json!({
         "id": event.id, "mainTitle": event.main_title, "subTitle": event.sub_title, "location": event.location,
         "startDate": event.start_date, "endDate": event.end_date, "discipline": event.discipline,
-        "status": event.status, "singleOfficer": event.single_officer,
+        "status": event.status, "singleOfficer": event.single_officer, "frozenAt": event.frozen_at,
         "createdAt": event.created_at, "updatedAt": event.updated_at,
     }))
 }

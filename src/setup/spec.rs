@@ -4,10 +4,9 @@ use crate::auth::role::{Hat, Role};
 use crate::db::entity::category::JudgeVisibility;
 use crate::db::entity::event::EventStatus;
 use crate::ids::{CategoryId, ContestId, ContestantId, CriterionId, EventId, RaceId};
-use crate::ranking::{Combine, Decimal, Mark, Rules};
+use crate::ranking::{Decimal, Mark, Rules, StandingsRules};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 /// One document: an event with all that belongs to it.
@@ -104,21 +103,9 @@ pub struct ContestSpec {
     pub id: ContestId,
     pub name: String,
     #[serde(default)]
-    pub standings: Option<Standings>,
+    pub standings: Option<StandingsRules>,
     #[serde(default)]
     pub categories: Vec<CategorySpec>,
-}
-
-/// How the categories of a contest combine.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Standings {
-    /// By which rule.
-    pub combine: Combine,
-    /// The weight of each category, 1 unless stated.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schema(value_type = Object)]
-    pub weights: BTreeMap<CategoryId, Decimal>,
 }
 
 /// A category.

@@ -4,7 +4,7 @@ use crate::auth::role::Hat;
 use crate::db::entity::certification::{self, Stage};
 use crate::db::entity::decision::{self, DecisionKind, DecisionStatus};
 use crate::db::entity::mark::{self, MarkStatus};
-use crate::db::entity::{approval, judge_final, sheet, signature};
+use crate::db::entity::{approval, judge_final, publication, sheet, signature};
 use crate::db::row::{Change, Row};
 use crate::ids::{ContestantId, CriterionId, MarkId, UserId};
 use imbl::{HashMap, OrdMap};
@@ -38,6 +38,8 @@ pub struct Board {
     pub decisions: OrdMap<String, Arc<decision::Model>>,
     /// Their approvals so far, by decision and hat.
     pub approvals: OrdMap<(String, Hat), Arc<approval::Model>>,
+    /// What was published, by revision.
+    pub publications: OrdMap<i64, Arc<publication::Model>>,
 }
 
 impl Board {
@@ -60,6 +62,8 @@ impl Board {
             fold(&mut self.decisions, row.id.clone(), row, put);
         } else if let Row::Approval(row) = row {
             fold(&mut self.approvals, (row.decision_id.clone(), row.hat), row, put);
+        } else if let Row::Publication(row) = row {
+            fold(&mut self.publications, row.revision, row, put);
         }
     }
 

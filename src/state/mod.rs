@@ -230,8 +230,10 @@ impl State {
             | Row::LogEntry(_)
             | Row::LogText(_)
             | Row::Mark(_)
+            | Row::Publication(_)
             | Row::Sheet(_)
-            | Row::Signature(_) => {}
+            | Row::Signature(_)
+            | Row::SigningKey(_) => {}
         }
     }
 
@@ -298,6 +300,8 @@ impl State {
             | Row::JudgeFinal(_)
             | Row::Sheet(_)
             | Row::Signature(_)
+            | Row::SigningKey(_)
+            | Row::Publication(_)
             | Row::Command(_)
             | Row::Lane(_)
             | Row::LogEntry(_)

@@ -9,11 +9,12 @@ use crate::db::entity::certification::Stage;
 use crate::db::entity::decision::{DecisionKind, DecisionStatus};
 use crate::db::entity::mark::MarkStatus;
 use crate::db::entity::notification::NoticeLevel;
+use crate::db::entity::publication::PublicationState;
 use crate::error::Code;
 use crate::events::event::{
     Announced, AnnouncedTo, AssignmentChanged, CertificationUpdated, ContestLocked, ContestantsChanged,
-    DecisionChanged, Event, JudgeProgress, NoticesChanged, Notified, ScoreDeleted, ScoreUpdated, SessionChanged,
-    SetupChanged, SignatureFact, Text, UserChanged,
+    DecisionChanged, Event, JudgeProgress, NoticesChanged, Notified, ResultsFrozen, ResultsPublished, ResultsRevealed,
+    ScoreDeleted, ScoreUpdated, SessionChanged, SetupChanged, SignatureFact, Text, UserChanged,
 };
 use crate::events::room::Room;
 use crate::ids::{EventId, UserId};
@@ -36,7 +37,7 @@ pub struct ClientEvent {
 }
 
 /// Every event a client may send; any other is answered `INVALID_EVENT`.
-pub const CLIENT_EVENTS: [ClientEvent; 24] = [
+pub const CLIENT_EVENTS: [ClientEvent; 27] = [
     ClientEvent {
         name: "scores:submit",
         who: "a judge of the category",
@@ -152,6 +153,24 @@ pub const CLIENT_EVENTS: [ClientEvent; 24] = [
         who: "TALLY_MASTER, AUDITOR or BOARD, but not who raised it",
         payload: "`{commandId?, id, decision: accepted or rejected, reason}`",
         answer: "`{flag}`",
+    },
+    ClientEvent {
+        name: "results:freeze",
+        who: "ADMIN, ORGANIZER, BOARD by hat",
+        payload: "`{commandId?, eventId}`",
+        answer: "`{eventId, frozen, hidden}`; the public is shown nothing newer from now on",
+    },
+    ClientEvent {
+        name: "results:reveal",
+        who: "the same, but nobody who judges the category or did",
+        payload: "`{commandId?, categoryId, ranks}`",
+        answer: "`{categoryId, lines, left}`; the last place shows the whole publication",
+    },
+    ClientEvent {
+        name: "results:thaw",
+        who: "ADMIN, ORGANIZER, BOARD by hat",
+        payload: "`{commandId?, eventId}`",
+        answer: "`{eventId, frozen, hidden}`",
     },
     ClientEvent {
         name: "notification:read",
@@ -343,6 +362,39 @@ fn decision(about: DecisionKind, fresh: bool) -> Event {
     })
 }
 
+fn published(public: bool) -> Event {
+    Event::ResultsPublished(ResultsPublished {
+        category_id: id("C"),
+        contest_id: id("K"),
+        event_id: id("E"),
+        publication_id: "PUBLICATION".into(),
+        revision: 1,
+        state: PublicationState::Official,
+        published_at: Micros(0),
+        tally_hash: "HASH".into(),
+        signature: "SIGNATURE".into(),
+        key_id: "KEY".into(),
+        public,
+    })
+}
+
+fn frozen(frozen: bool, public: bool) -> Event {
+    Event::ResultsFrozen(ResultsFrozen { event_id: id("E"), frozen, hidden: 0, at: Micros(0), public })
+}
+
+fn revealed(public: bool) -> Event {
+    Event::ResultsRevealed(ResultsRevealed {
+        event_id: id("E"),
+        category_id: id("C"),
+        publication_id: "PUBLICATION".into(),
+        revision: 1,
+        lines: vec![],
+        left: 0,
+        at: Micros(0),
+        public,
+    })
+}
+
 /// One of each fact, with placeholders for its ids.
 #[must_use]
 pub fn facts() -> Vec<(&'static str, Event)> {
@@ -375,6 +427,14 @@ pub fn facts() -> Vec<(&'static str, Event)> {
         ("A removal moved on", decision(DecisionKind::Removal, false)),
         ("An uncertification was asked for, or moved on", decision(DecisionKind::Uncertification, false)),
         ("A flag was raised, or resolved", decision(DecisionKind::Flag, false)),
+        ("A result was published, for the staff", published(false)),
+        ("… and for the public", published(true)),
+        ("The results of an event were frozen, for the staff", frozen(true, false)),
+        ("… and for the public", frozen(true, true)),
+        ("They were thawed, for the staff", frozen(false, false)),
+        ("… and for the public", frozen(false, true)),
+        ("Places of a hidden result were revealed, for the staff", revealed(false)),
+        ("… and for the public", revealed(true)),
         (
             "Contestants changed",
             Event::ContestantsChanged(ContestantsChanged { contestant_ids: vec![id("CONTESTANT")] }),

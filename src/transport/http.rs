@@ -2,7 +2,7 @@
 
 use super::problem::problems;
 use super::rest::operation::Started;
-use super::rest::{auth, certification, decisions, notices, operation, scoring, setup};
+use super::rest::{auth, certification, decisions, notices, operation, publications, scoring, setup};
 use crate::app::App;
 use crate::error::Refusal;
 use crate::events::dispatcher::Outlet;
@@ -103,6 +103,18 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(notices::announce))
         .routes(routes!(notices::lock))
         .routes(routes!(notices::unlock))
+        // Publications
+        .routes(routes!(publications::publish))
+        .routes(routes!(publications::list))
+        .routes(routes!(publications::evidence))
+        .routes(routes!(publications::one))
+        .routes(routes!(publications::judged))
+        .routes(routes!(publications::standings))
+        .routes(routes!(publications::freeze))
+        .routes(routes!(publications::thaw))
+        .routes(routes!(publications::reveal))
+        .routes(routes!(publications::keys))
+        .routes(routes!(publications::verify_page, publications::verify_bundle))
         // Set-up
         .routes(routes!(setup::import).layer(DefaultBodyLimit::max(IMPORT_BYTES_MAX)))
         .routes(routes!(setup::users, setup::create_user))

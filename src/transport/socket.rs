@@ -21,6 +21,7 @@ use crate::error::{AppError, ErrorView, Refusal};
 use crate::events::dispatcher::Outlet;
 use crate::ids::{CategoryId, ContestantId, SessionId, UserId};
 use crate::notices::ReadNotice;
+use crate::publications::{FreezeResults, RevealResults, ThawResults};
 use crate::scores::{BATCH_ITEMS_MAX, SubmitBatch, SubmitScore};
 use crate::setup::assignments::{CreateAssignment, RemoveAssignment};
 use prometheus::IntGauge;
@@ -78,6 +79,9 @@ fn read(event: &str, payload: Value) -> Result<Wish, Refusal> {
         "uncertification:reject" => carry(CloseDecision::read(DecisionKind::Uncertification, false, payload)?.into()),
         "flag:raise" => carry(parse::<RaiseFlag>(payload)?.into()),
         "flag:resolve" => carry(CloseDecision::read(DecisionKind::Flag, false, payload)?.into()),
+        "results:freeze" => carry(parse::<FreezeResults>(payload)?.into()),
+        "results:reveal" => carry(parse::<RevealResults>(payload)?.into()),
+        "results:thaw" => carry(parse::<ThawResults>(payload)?.into()),
         "notification:read" => carry(parse::<ReadNotice>(payload)?.into()),
         "assignment:created" | "assignment:create" => carry(parse::<CreateAssignment>(payload)?.into()),
         "assignment:remove" => carry(parse::<RemoveAssignment>(payload)?.into()),

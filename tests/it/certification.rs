@@ -561,10 +561,16 @@ async fn an_announcement_reaches_those_it_is_for_and_only_admins_organizers_and_
         "judges, please",
         "idle is no staff of the cup"
     );
+    let public = json!({"message": "welcome", "audience": {"public": "cup"}});
+    assert_eq!(post("organizer", public).await.status, 201);
     assert_eq!(post("admin", json!({"message": "good night"})).await.status, 201);
     let all = hall.tally.next("system:announcement").await;
     assert_eq!(all.data()["message"], "lunch");
     assert_eq!(hall.tally.next("system:announcement").await.data()["message"], "good night", "no judge, not called");
+    idle.next("system:announcement").await;
+    for member in [&idle, &hall.tally, &hall.judges[0]] {
+        assert!(!member.raw_text().contains("pub:cup"), "the public's lane has no member here");
+    }
     hall.app.stop().await;
 }
 

@@ -8,6 +8,7 @@ use crate::support::START;
 use crate::support::people::{self, PEOPLE, email, mark};
 use scorecast::auth::actor::Actor;
 use scorecast::auth::role::Hat;
+use scorecast::auth::secret::DerivedKey;
 use scorecast::auth::sessions::{EndSession, OpenSession, RefreshKey, RevokeSessions, RotateSession, SessionGrant};
 use scorecast::certification::decisions::{
     ApproveDecision, CloseDecision, RaiseFlag, RequestDeduction, RequestRemoval, RequestUncertification,
@@ -24,19 +25,23 @@ use scorecast::db::entity::decision::{DecisionKind, DecisionStatus};
 use scorecast::db::entity::event::EventStatus;
 use scorecast::db::entity::mark::MarkStatus;
 use scorecast::db::entity::notification::NoticeLevel;
+use scorecast::db::entity::publication::PublicationState;
 use scorecast::error::Refusal;
 use scorecast::events::audience::{Delivery, Office, variant_for};
 use scorecast::events::event::{
     Announced, AnnouncedTo, CertificationUpdated, ContestLocked, ContestantsChanged, DecisionChanged, Event,
-    JudgeProgress, NoticesChanged, Notified, ScoreDeleted, ScoreUpdated, SessionChanged, SetupChanged, Text,
-    UserChanged,
+    JudgeProgress, NoticesChanged, Notified, ResultsFrozen, ResultsPublished, ResultsRevealed, ScoreDeleted,
+    ScoreUpdated, SessionChanged, SetupChanged, Text, UserChanged,
 };
 use scorecast::events::log::{GENESIS, LogHead};
 use scorecast::events::room::Lane;
 use scorecast::events::view::{AnyView, TallyUpdated};
+use scorecast::evidence::key::Signer;
 use scorecast::ids::{CategoryId, UserId};
 use scorecast::notices::{Announce, DeleteNotice, ReadNotice};
-use scorecast::scores::{self, SubmitBatch, SubmitScore};
+use scorecast::publications::key::KeepKey;
+use scorecast::publications::{FreezeResults, PublishResults, RevealResults, ThawResults};
+use scorecast::scores::{self, NothingReleased, SubmitBatch, SubmitScore};
 use scorecast::setup::assignments::{ChangeAssignment, CreateAssignment, RemoveAssignment, fact_of};
 use scorecast::setup::import::{self, ImportDocument};
 use scorecast::setup::list::{self, PageQuery};
@@ -171,6 +176,7 @@ struct World {
     key: Arc<RefreshKey>,
     actors: BTreeMap<&'static str, Actor>,
     refresh_tokens: BTreeMap<&'static str, String>,
+    signer: Arc<Signer>,
 }
 
 impl World {
@@ -182,6 +188,7 @@ impl World {
             key: Arc::new(RefreshKey::new("it-0123456789abcdef0123456789abcdef")),
             actors: BTreeMap::from([("operator", Actor::Operator)]),
             refresh_tokens: BTreeMap::new(),
+            signer: Arc::new(Signer::generate(&Chance::seeded(8), &DerivedKey::new("it", "signing keys")).0),
         };
         world.operate(&import_of(&document()));
         world.operate(&import_of(&json!({"event": {"id": "other", "mainTitle": "Another Cup"}})));
@@ -340,7 +347,12 @@ fn cell(view: &AnyView) -> String {
         | AnyView::Notice(_)
         | AnyView::NoticesRead(_)
         | AnyView::NoticesRemoved(_)
-        | AnyView::Announcement(_) => "full".to_owned(),
+        | AnyView::Announcement(_)
+        | AnyView::PublishedResults(_)
+        | AnyView::FrozenResults(_)
+        | AnyView::ThawedResults(_)
+        | AnyView::RevealedResults(_) => "full".to_owned(),
+        AnyView::ReleasedScore(_) => "released".to_owned(),
         AnyView::FullCertification(_) => "hash".to_owned(),
         AnyView::PlainCertification(_) | AnyView::PlainDeletion(_) => "plain".to_owned(),
         AnyView::OwnScore(_) => "own".to_owned(),
@@ -373,10 +385,13 @@ fn number(event: &Event) -> usize {
         Event::Notified(_) => 11,
         Event::NoticesChanged(_) => 12,
         Event::Announced(_) => 13,
+        Event::ResultsPublished(_) => 14,
+        Event::ResultsFrozen(_) => 15,
+        Event::ResultsRevealed(_) => 16,
     }
 }
 
-const EVENTS: usize = 14;
+const EVENTS: usize = 17;
 
 fn marks(world: &World) -> Vec<(String, Event)> {
     let comment = || Some(Text::Known { body: "well landed".into(), salt: "00".into() });
@@ -517,8 +532,49 @@ fn other_facts(world: &World) -> Vec<(String, Event)> {
         ("announced to judges: ada", announced(AnnouncedTo::Role(scorecast::auth::role::Role::Judge), Some("ada"))),
         ("announced to the staff of the cup", announced(AnnouncedTo::Event(id("cup")), None)),
         ("announced to the public of the cup", announced(AnnouncedTo::Public(id("cup")), None)),
+        ("the vault is published, for the staff", published(false)),
+        ("… and for the public", published(true)),
+        ("the cup is frozen, for the staff", frozen(true, false)),
+        ("… and for the public", frozen(true, true)),
+        ("the cup is thawed, for the staff", frozen(false, false)),
+        ("a place of the vault is revealed, for the staff", revealed(false)),
+        ("… and for the public", revealed(true)),
     ];
     cases.map(|(label, event)| (label.to_owned(), event)).to_vec()
+}
+
+fn published(public: bool) -> Event {
+    Event::ResultsPublished(ResultsPublished {
+        category_id: id("vault"),
+        contest_id: id("women"),
+        event_id: id("cup"),
+        publication_id: "p".into(),
+        revision: 1,
+        state: PublicationState::Official,
+        published_at: scorecast::clock::Micros(0),
+        tally_hash: "00".into(),
+        signature: "00".into(),
+        key_id: "00".into(),
+        public,
+    })
+}
+
+fn frozen(frozen: bool, public: bool) -> Event {
+    let at = scorecast::clock::Micros(0);
+    Event::ResultsFrozen(ResultsFrozen { event_id: id("cup"), frozen, hidden: 0, at, public })
+}
+
+fn revealed(public: bool) -> Event {
+    Event::ResultsRevealed(ResultsRevealed {
+        event_id: id("cup"),
+        category_id: id("vault"),
+        publication_id: "p".into(),
+        revision: 1,
+        lines: vec![],
+        left: 2,
+        at: scorecast::clock::Micros(0),
+        public,
+    })
 }
 
 fn certification(category: &str, stage: Stage) -> Event {
@@ -643,6 +699,17 @@ fn scoring(world: &World) -> Vec<(&'static str, Command)> {
             CloseDecision { about, id: "none".into(), status, reason: Some("no".into()) }.into()
         }),
         ("lock the women's contest", { LockContest { contest: id("women"), locked: true, reason: None }.into() }),
+        ("publish the vault", {
+            let (category_id, state) = (id("vault"), PublicationState::Official);
+            PublishResults { category_id, state, signer: Arc::clone(&world.signer) }.into()
+        }),
+        ("freeze the cup's results", FreezeResults { event_id: id("cup") }.into()),
+        ("reveal a place of the vault", RevealResults { category_id: id("vault"), ranks: [1].into() }.into()),
+        ("thaw the cup's results", ThawResults { event_id: id("cup") }.into()),
+        ("keep a signing key", {
+            let (id, public) = (world.signer.key_id().clone(), world.signer.public_key());
+            KeepKey { id, public, sealed: String::new() }.into()
+        }),
         ("announce to everyone", read::<Announce>(json!({"message": "hello"})).into()),
         ("announce to the cup's public", {
             read::<Announce>(json!({"message": "hello", "audience": {"public": "cup"}})).into()
@@ -729,7 +796,7 @@ fn signing_in(world: &World, name: &str, actor: &Actor) -> Vec<(&'static str, Co
 
 /// How many marks are told, and of how many the number shows.
 fn marks_read(world: &World, user: &UserId, category: &str) -> Result<String, Refusal> {
-    let (views, _) = scores::read(&world.state, user, &id(category), &scores::Filter::default())?;
+    let (views, _) = scores::read(&world.state, user, &id(category), &scores::Filter::default(), &NothingReleased)?;
     let open = views.iter().filter(|view| view["score"].is_number()).count();
     Ok(format!("{open}/{}", views.len()))
 }

@@ -3,6 +3,12 @@
 use crate::support::TestApp;
 use crate::support::client::{Client, Frame};
 use futures_util::future::join_all;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use reqwest::Method;
+use scorecast::db::entity::publication::PublicationState;
+use scorecast::evidence::key::PublicKey;
+use scorecast::evidence::verify;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -91,6 +97,63 @@ async fn certify_everything(
     }
 }
 
+/// Publishes each of the 16 categories as official, and checks the evidence of each as anyone would.
+async fn publish_everything(app: &TestApp, tallies: &BTreeMap<String, Value>, office: &[Client]) {
+    let (organizer, judge) = ("organizer@gpf2017.example", "board@gpf2017.example");
+    let keys = app.request(Method::GET, "/.well-known/scorecast-keys.json", None, None).await.body;
+    let key: PublicKey = keys["keys"][0]["x"].as_str().expect("a key").parse().expect("an Ed25519 key");
+    let mut bundles = Vec::new();
+    for (category, before) in tallies {
+        let path = format!("/api/v1/categories/{category}");
+        let published = app.post(&format!("{path}/publish"), organizer, json!({"state": "official"})).await;
+        assert_eq!(published.status, 201, "{}", published.body);
+        let bundle = app.bytes(&format!("{path}/evidence.zip"), judge).await;
+        let found = verify::verify(&bundle, std::slice::from_ref(&key), &[]).expect("the evidence is accepted");
+        assert_eq!(found.statement.category.id.as_str(), category);
+        assert_eq!(
+            (found.statement.state, found.statement.revision, found.marks),
+            (PublicationState::Official, 1, 270)
+        );
+        let told = |line: &Value| (line["contestantId"].clone(), line["rank"].clone(), line["total"].clone());
+        let ranking = serde_json::to_value(&found.statement.ranking).expect("plain data");
+        let lines = |list: &Value| list.as_array().expect("a list").iter().map(told).collect::<Vec<_>>();
+        assert_eq!(lines(&ranking), lines(&before["ranking"]), "what is published is what was tallied");
+        bundles.push(bundle);
+    }
+    office[1].wait_until(|frames| frames.iter().filter(|frame| frame.event == "results:published").count() >= 16).await;
+    let public = app.request(Method::GET, "/api/v1/events/gpf2017/judged", None, None).await.body;
+    assert_eq!(public["items"].as_array().map(Vec::len), Some(16), "{public}");
+    every_flipped_bit_is_found(&bundles[0], &key);
+    let (one, other) = (&bundles[0], &bundles[1]);
+    let offline = crate::support::process::verify_offline(one, &key.to_string());
+    assert!(offline.status.success(), "{}", String::from_utf8_lossy(&offline.stderr));
+    let stranger = crate::support::process::verify_offline(other, &"A".repeat(43));
+    assert!(!stranger.status.success(), "another key signed nothing of this");
+}
+
+/// A thousand bundles, each with one bit changed; where is drawn from a fixed seed.
+fn every_flipped_bit_is_found(bundle: &[u8], key: &PublicKey) {
+    let mut dice = StdRng::seed_from_u64(2017);
+    let flips: BTreeSet<usize> =
+        std::iter::repeat_with(|| dice.random_range(0..bundle.len() * 8)).take(1_100).collect();
+    let flips: Vec<usize> = flips.into_iter().take(1_000).collect();
+    assert_eq!(flips.len(), 1_000);
+    // Each core takes every second one.
+    std::thread::scope(|scope| {
+        for part in 0..2 {
+            let flips = &flips;
+            scope.spawn(move || {
+                for bit in flips.iter().skip(part).step_by(2) {
+                    let mut changed = bundle.to_vec();
+                    changed[bit / 8] ^= 1 << (bit % 8);
+                    let outcome = verify::verify(&changed, std::slice::from_ref(key), &[]);
+                    assert!(outcome.is_err(), "bit {bit} of {} can be changed", bundle.len() * 8);
+                }
+            });
+        }
+    });
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn all_official_totals_come_out_of_the_marks_and_no_judge_sees_a_foreign_one() {
     let app = TestApp::start().await;
@@ -134,6 +197,7 @@ async fn all_official_totals_come_out_of_the_marks_and_no_judge_sees_a_foreign_o
     assert_eq!((checked, tallies.len()), (96, 16));
 
     certify_everything(&app, &by_judge, &clients, &office).await;
+    publish_everything(&app, &tallies, &office).await;
 
     let total: usize = by_judge.values().map(Vec::len).sum();
     assert_eq!(total, 4320);
@@ -149,10 +213,15 @@ async fn all_official_totals_come_out_of_the_marks_and_no_judge_sees_a_foreign_o
         let mut own = 0;
         for frame in client.transcript() {
             assert!(
-                ["session:ready", "scores:updated", "certification:updated"].contains(&frame.event.as_str()),
+                ["session:ready", "scores:updated", "certification:updated", "results:published"]
+                    .contains(&frame.event.as_str()),
                 "{frame}"
             );
-            assert!(frame.event == "session:ready" || !frame.to_string().contains("tallyHash"), "{frame}");
+            assert!(
+                ["session:ready", "results:published"].contains(&frame.event.as_str())
+                    || !frame.to_string().contains("tallyHash"),
+                "{frame}"
+            );
             if frame.event != "scores:updated" {
                 continue;
             }

@@ -233,6 +233,7 @@ impl People {
             discipline: None,
             status: status(official),
             single_officer: false,
+            frozen_at: None,
             created_at: START,
             updated_at: START,
         };
@@ -330,6 +331,11 @@ fn variant(view: &AnyView) -> Variant {
         | AnyView::NoticesRead(_)
         | AnyView::NoticesRemoved(_)
         | AnyView::Announcement(_)
+        | AnyView::PublishedResults(_)
+        | AnyView::FrozenResults(_)
+        | AnyView::ThawedResults(_)
+        | AnyView::RevealedResults(_)
+        | AnyView::ReleasedScore(_)
         | AnyView::TallyUpdated(_) => Variant::Full,
         AnyView::OwnScore(_) => Variant::Own,
         AnyView::MaskedScore(_) | AnyView::PlainCertification(_) | AnyView::PlainDeletion(_) => Variant::Masked,

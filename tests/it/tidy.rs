@@ -37,13 +37,19 @@ fn all_sources() -> BTreeMap<String, String> {
 
 /// Which parts of the program a part may not name: the direction is main → app → transport → features → command, auth,
 /// state, events, db.
-const FORBIDDEN: [(&str, &[&str]); 11] = [
-    ("src/scores", &["certification", "notices", "setup", "tally", "transport", "app", "cli", "demo"]),
-    ("src/setup", &["certification", "notices", "scores", "tally", "transport", "app", "cli", "demo"]),
-    ("src/tally", &["certification", "notices", "scores", "setup", "transport", "app", "cli", "demo"]),
+const FORBIDDEN: [(&str, &[&str]); 13] = [
+    ("src/scores", &["certification", "notices", "publications", "setup", "tally", "transport", "app", "cli", "demo"]),
+    ("src/setup", &["certification", "notices", "publications", "scores", "tally", "transport", "app", "cli", "demo"]),
+    ("src/tally", &["certification", "notices", "publications", "scores", "setup", "transport", "app", "cli", "demo"]),
     // A certification signs a tally of marks: it builds on both, and neither knows of it.
-    ("src/certification", &["notices", "setup", "transport", "app", "cli", "demo"]),
-    ("src/notices", &["certification", "scores", "setup", "tally", "transport", "app", "cli", "demo"]),
+    ("src/certification", &["notices", "publications", "setup", "transport", "app", "cli", "demo"]),
+    // A publication shows what was certified: marks, tally and certification do not know of it.
+    ("src/publications", &["notices", "setup", "transport", "app", "cli", "demo"]),
+    (
+        "src/evidence",
+        &["certification", "notices", "publications", "scores", "setup", "transport", "app", "cli", "demo"],
+    ),
+    ("src/notices", &["certification", "publications", "scores", "setup", "tally", "transport", "app", "cli", "demo"]),
     ("src/ranking", &["scores", "setup", "tally", "transport", "app", "cli", "demo", "db", "events", "state", "auth"]),
     ("src/events", &["scores", "setup", "tally", "transport", "app", "cli", "demo", "writer", "commands"]),
     ("src/db", &["scores", "setup", "tally", "transport", "app", "cli", "demo", "writer", "commands", "state"]),

@@ -53,4 +53,6 @@ pub enum Stage {
     Audited,
     /// The board has signed; the scores are locked.
     Certified,
+    /// It is published as official.
+    Published,
 }

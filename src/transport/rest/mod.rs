@@ -7,6 +7,7 @@ pub mod certification;
 pub mod decisions;
 pub mod notices;
 pub mod operation;
+pub mod publications;
 pub mod scoring;
 pub mod setup;
 

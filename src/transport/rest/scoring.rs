@@ -4,10 +4,12 @@ use super::{Answer, Caller, with_path};
 use crate::app::App;
 use crate::auth::actor::Actor;
 use crate::command::parse;
-use crate::error::AppError;
+use crate::error::{AppError, Refusal};
+use crate::events::room::Lane;
 use crate::ids::{CategoryId, ContestantId};
+use crate::publications::read::{self, ReleasedMarks};
 use crate::scores::{self, SubmitBatch, SubmitScore};
-use crate::tally::{self, CompletenessView};
+use crate::tally::CompletenessView;
 use crate::transport::problem::{ApiError, Problem};
 use crate::transport::request::Json as Body;
 use axum::Json;
@@ -47,14 +49,24 @@ pub async fn read_marks(
     // Asked before anything is loaded: a stranger's question costs nothing.
     let state = app.state();
     actor.must_be_signed_in(&state)?;
-    scores::may_read(&state, actor.user()?, category)?;
+    let user = actor.user()?;
+    read::for_readers(&state, user, category)?;
+    if scores::may_read(&state, user, category).is_err() {
+        let state = app.state_with(category).await?;
+        let own = read::own_marks(&state, user, category)?.ok_or(Refusal::Forbidden)?;
+        return Ok(json!({ "scores": own, "seq": state.lane_seq(&Lane::Category(category.clone())) }));
+    }
     let among = match query.since_seq {
         Some(seq) => Some(app.marks_changed_since(category, seq).await?),
         None => None,
     };
     let state = app.state_with(category).await?;
     let filter = scores::Filter { contestant: query.contestant_id, among };
-    let (scores, seq) = scores::read(&state, actor.user()?, category, &filter)?;
+    let released = match state.categories.get(category) {
+        Some(category) => ReleasedMarks::of(&state, category)?,
+        None => ReleasedMarks::default(),
+    };
+    let (scores, seq) = scores::read(&state, user, category, &filter, &released)?;
     Ok(json!({ "scores": scores, "seq": seq }))
 }
 
@@ -85,17 +97,19 @@ pub async fn submit_batch(caller: Caller, Path(category): Path<CategoryId>, Body
     caller.carry_out(command, &body).await
 }
 
-/// What the marks of a category come to; for its office only.
+/// What the marks of a category come to: live for its office, for its other staff as it was published.
 #[utoipa::path(get, path = "/api/v1/categories/{id}/tally", tag = "scoring", params(("id" = CategoryId, Path)),
     responses((status = 200, description = "{categoryId, stage, tallyHash, complete, missing, ranking, warnings}", body = Object),
         (status = 403, body = Problem)))]
 pub async fn tally(caller: Caller, Path(category): Path<CategoryId>) -> Answer {
     caller.app.limit_reading(&caller.actor, "tally")?;
-    tally::for_office(&caller.app.state(), &caller.user, &category)?;
-    Ok(Json(serde_json::to_value(caller.app.tally(&category).await?).map_err(anyhow::Error::from)?))
+    read::for_readers(&caller.app.state(), &caller.user, &category)?;
+    let (state, user) = (caller.app.state_with(&category).await?, caller.user.clone());
+    let view = caller.app.computing(move || read::tally(&state, &user, &category)).await??;
+    Ok(Json(serde_json::to_value(view).map_err(anyhow::Error::from)?))
 }
 
-/// How much of a category's marks is there; for its office only.
+/// How much of a category's marks is there: for its office, and once it is official for its other staff.
 #[utoipa::path(get, path = "/api/v1/categories/{id}/completeness", tag = "scoring", params(("id" = CategoryId, Path)),
     responses((status = 200, body = CompletenessView), (status = 403, body = Problem)))]
 pub async fn completeness(
@@ -103,7 +117,7 @@ pub async fn completeness(
     Path(category): Path<CategoryId>,
 ) -> Result<Json<CompletenessView>, ApiError> {
     caller.app.limit_reading(&caller.actor, "completeness")?;
-    tally::for_office(&caller.app.state(), &caller.user, &category)?;
+    read::for_readers(&caller.app.state(), &caller.user, &category)?;
     let state = caller.app.state_with(&category).await?;
-    Ok(Json(tally::completeness(&state, tally::for_office(&state, &caller.user, &category)?)?))
+    Ok(Json(read::completeness(&state, &caller.user, &category)?))
 }

@@ -147,6 +147,15 @@ impl TestApp {
         self.request(Method::GET, path, Some(&token), None).await
     }
 
+    /// What `GET` brings as a user, byte for byte.
+    pub async fn bytes(&self, path: &str, email: &str) -> Vec<u8> {
+        let token = self.token(email).await;
+        let request = self.http.get(format!("http://{}{path}", self.address)).bearer_auth(token);
+        let response = request.send().await.expect("an answer");
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+        response.bytes().await.expect("a body").to_vec()
+    }
+
     /// `POST` as a user.
     pub async fn post(&self, path: &str, email: &str, body: Value) -> Reply {
         let token = self.token(email).await;

@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_scorecast");
 
@@ -98,4 +98,14 @@ impl Drop for RunningProcess {
         let _ended = self.child.kill();
         let _waited = self.child.wait();
     }
+}
+
+/// `scorecast verify`, with a pinned key and no database.
+pub fn verify_offline(bundle: &[u8], key: &str) -> Output {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("evidence.zip");
+    std::fs::write(&file, bundle).expect("the bundle is written");
+    let mut command = Command::new(PROGRAM);
+    command.env_clear().arg("verify").arg(&file).args(["--key", key]).current_dir(folder.path());
+    command.output().expect("the program runs")
 }

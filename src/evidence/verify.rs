@@ -1,0 +1,285 @@
+//! Checks a bundle: its form, its signature, its log, its marks, its ranking, the officers' signatures, and receipts.
+//!
+//! Invariant: whatever is not checked by name is checked by the last step, which writes the bundle again and compares
+//! every byte.
+
+use super::bundle::{Bundle, NotABundle};
+use super::key::{KeyId, PublicKey};
+use super::{FORMAT, Statement};
+use crate::db::entity::certification::Stage;
+use crate::db::entity::decision::{DecisionKind, DecisionStatus};
+use crate::db::entity::publication::PublicationState;
+use crate::events::event::{CertificationUpdated, Event};
+use crate::events::log::{GENESIS, Receipt};
+use crate::events::room::Lane;
+use crate::ids::{ContestantId, CriterionId, MarkId, UserId};
+use crate::ranking::Ranking;
+use crate::tally::record::{DeductionBasis, MarkBasis, Record};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// Why a bundle is not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum Rejected {
+    /// It is none, or not written as one.
+    #[error("{0}")]
+    Form(#[from] NotABundle),
+    /// The key is not one of those that were brought.
+    #[error("it is signed with the key {0}, which is not one of yours")]
+    UnknownKey(KeyId),
+    /// The signature is not under this statement.
+    #[error("the signature is not one of the key {0} under this statement")]
+    Signature(KeyId),
+    /// The statement is of another kind.
+    #[error("the statement is no publication of a format this version knows")]
+    Format,
+    /// The log is not whole, or was changed.
+    #[error("the log is not what was signed: {0}")]
+    Log(String),
+    /// The marks are not those of the log.
+    #[error("the tally is not that of the log: {0}")]
+    Tally(String),
+    /// The officers signed something else.
+    #[error("the signatures are not under this tally: {0}")]
+    Signatures(String),
+    /// A receipt is not honoured.
+    #[error("a receipt is not honoured: {0}")]
+    Receipt(String),
+    /// A file differs from what follows from the others.
+    #[error("{0} is not what follows from the other files")]
+    Derived(&'static str),
+    /// The archive is not written in the one way there is.
+    #[error("the archive is not written in the one way there is")]
+    NotCanonical,
+}
+
+/// What was found right.
+#[derive(Debug)]
+pub struct Verified {
+    /// What it says.
+    pub statement: Statement,
+    /// The key that signed it.
+    pub key_id: KeyId,
+    /// Facts of its log.
+    pub facts: usize,
+    /// Marks that led to the ranking.
+    pub marks: usize,
+    /// Receipts that stand in the log.
+    pub receipts_honoured: usize,
+    /// Receipts of other categories, which nothing was checked of.
+    pub receipts_elsewhere: usize,
+}
+
+/// Checks a bundle against the keys one trusts and the receipts one was given.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn verify(bytes: &[u8], keys: &[PublicKey], receipts: &[Receipt]) -> Result<Verified, Rejected> {
+    let bundle = Bundle::decode(bytes)?;
+    let publication = &bundle.publication;
+    let key_id = publication.key_id.clone();
+    let key = keys.iter().find(|key| key.id() == key_id).ok_or(Rejected::UnknownKey(key_id.clone()))?;
+    if publication.public_key != *key
+        || !key.accepts(publication.statement.to_json().as_bytes(), &publication.signature)
+    {
+        return Err(Rejected::Signature(key_id));
+    }
+    let statement = &publication.statement;
+    if statement.format != FORMAT {
+        return Err(Rejected::Format);
+    }
+    let fold = follow_log(&bundle)?;
+    check_marks(&bundle.record, &fold)?;
+    let ranking = check_ranking(&bundle)?;
+    check_signatures(statement, &fold)?;
+    let receipts_honoured = check_receipts(&bundle, receipts)?;
+    check_bytes(&bundle, &ranking, bytes)?;
+    Ok(Verified {
+        facts: bundle.log.len(),
+        marks: bundle.record.basis.marks.len(),
+        receipts_honoured,
+        receipts_elsewhere: receipts.len() - receipts_honoured,
+        key_id,
+        statement: bundle.publication.statement,
+    })
+}
+
+/// What the facts of a log add up to.
+#[derive(Debug, Default)]
+struct Fold {
+    marks: BTreeMap<(ContestantId, UserId, CriterionId), MarkBasis>,
+    places: HashMap<MarkId, (ContestantId, UserId, CriterionId)>,
+    deductions: BTreeMap<String, DeductionBasis>,
+    certification: Option<CertificationUpdated>,
+}
+
+impl Fold {
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::ScoreUpdated(fact) => {
+                let place = (fact.contestant_id.clone(), fact.judge_id.clone(), fact.criterion_id.clone());
+                self.places.insert(fact.id, place.clone());
+                let mark = MarkBasis {
+                    contestant_id: fact.contestant_id,
+                    judge_id: fact.judge_id,
+                    criterion_id: fact.criterion_id,
+                    score: fact.score,
+                    version: fact.version,
+                };
+                self.marks.insert(place, mark);
+            }
+            Event::ScoreDeleted(fact) => {
+                if let Some(place) = self.places.get(&fact.id) {
+                    self.marks.remove(place);
+                }
+            }
+            Event::DecisionChanged(fact) => {
+                let in_force = fact.about == DecisionKind::Deduction && fact.status == DecisionStatus::Approved;
+                if let (true, Some(contestant_id), Some(amount)) = (in_force, fact.contestant_id, fact.amount) {
+                    let deduction = DeductionBasis { id: fact.id.clone(), contestant_id, amount };
+                    self.deductions.insert(fact.id, deduction);
+                }
+            }
+            Event::CertificationUpdated(fact) => self.certification = Some(fact),
+            // Of other lanes, or nothing a ranking is made of.
+            Event::AssignmentNew(_)
+            | Event::AssignmentRemoved(_)
+            | Event::UserChanged(_)
+            | Event::SessionChanged(_)
+            | Event::SetupChanged(_)
+            | Event::ContestantsChanged(_)
+            | Event::ContestLocked(_)
+            | Event::Notified(_)
+            | Event::NoticesChanged(_)
+            | Event::Announced(_)
+            | Event::ResultsPublished(_)
+            | Event::ResultsFrozen(_)
+            | Event::ResultsRevealed(_) => {}
+        }
+    }
+}
+
+/// Goes along the chain, and adds its facts up.
+fn follow_log(bundle: &Bundle) -> Result<Fold, Rejected> {
+    let statement = &bundle.publication.statement;
+    let position = &statement.log;
+    if position.lane != Lane::Category(statement.category.id.clone()).to_string() {
+        return Err(Rejected::Log(format!("{} is the lane of something else", position.lane)));
+    }
+    let mut fold = Fold::default();
+    let (mut hash, mut seq) = (GENESIS.to_owned(), 0);
+    for (number, line) in (1..).zip(&bundle.log) {
+        if line.lane_seq != number {
+            return Err(Rejected::Log(format!("fact {number} is missing, {} stands in its place", line.lane_seq)));
+        }
+        let expected = line.hash_after(&hash, &position.lane);
+        if line.hash != expected {
+            return Err(Rejected::Log(format!("the chain breaks at fact {number}")));
+        }
+        let event = line.event().map_err(|wrong| Rejected::Log(format!("fact {number} cannot be read: {wrong}")))?;
+        if event.kind() != line.kind || event.lane().to_string() != position.lane {
+            return Err(Rejected::Log(format!("fact {number} is not of the kind or lane it says")));
+        }
+        fold.take(event);
+        (hash, seq) = (expected, number);
+    }
+    if (seq, &hash) != (position.seq, &position.hash) {
+        return Err(Rejected::Log(format!("it ends at fact {seq}, not at the {} that was signed", position.seq)));
+    }
+    Ok(fold)
+}
+
+fn check_marks(record: &Record, fold: &Fold) -> Result<(), Rejected> {
+    let basis = &record.basis;
+    let panel: HashSet<&UserId> = basis.panel.iter().map(|judge| &judge.judge_id).collect();
+    let marks = fold.marks.values().filter(|mark| panel.contains(&mark.judge_id));
+    if !basis.marks.iter().eq(marks) {
+        return Err(Rejected::Tally("the marks are not the last ones given".to_owned()));
+    }
+    if !basis.deductions.iter().eq(fold.deductions.values()) {
+        return Err(Rejected::Tally("the deductions are not those approved".to_owned()));
+    }
+    Ok(())
+}
+
+/// Computes the ranking again.
+fn check_ranking(bundle: &Bundle) -> Result<Ranking, Rejected> {
+    let (statement, record) = (&bundle.publication.statement, &bundle.record);
+    if record.basis.category_id != statement.category.id {
+        return Err(Rejected::Tally("it is of another category".to_owned()));
+    }
+    if record.hash() != statement.tally_hash {
+        return Err(Rejected::Tally("its hash is not the one published".to_owned()));
+    }
+    let ranking = record.basis.rank();
+    if Record::of(record.basis.clone(), &ranking) != *record || !bundle.publication.says(&ranking) {
+        return Err(Rejected::Tally("the marks do not come to this ranking by these rules".to_owned()));
+    }
+    if !ranking.complete && statement.state != PublicationState::Draft {
+        return Err(Rejected::Tally("it is not complete".to_owned()));
+    }
+    Ok(ranking)
+}
+
+/// The signatures are those of the log, each under this tally, and as many as the state asks for.
+fn check_signatures(statement: &Statement, fold: &Fold) -> Result<(), Rejected> {
+    let wrong = |what: &str| Err(Rejected::Signatures(what.to_owned()));
+    let logged = fold.certification.as_ref().map(|fact| &*fact.signatures).unwrap_or_default();
+    let said = statement.signatures.iter().map(|signed| (signed.stage, &signed.user_id, signed.at, signed.overridden));
+    if !said.eq(logged.iter().map(|signed| (signed.stage, &signed.user_id, signed.at, signed.overridden))) {
+        return wrong("they are not those of the log");
+    }
+    if let Some(other) = statement.signatures.iter().find(|signed| signed.tally_hash != statement.tally_hash) {
+        return wrong(&format!("{} signed another tally for {:?}", other.user_id, other.stage));
+    }
+    let mut signers = HashSet::new();
+    if !statement.single_officer && !statement.signatures.iter().all(|signed| signers.insert(&signed.user_id)) {
+        return wrong("one person signed two stages");
+    }
+    let stage = fold.certification.as_ref().map_or(Stage::Open, |fact| fact.stage);
+    let hash = fold.certification.as_ref().and_then(|fact| fact.tally_hash.as_ref());
+    match statement.state {
+        PublicationState::Unofficial if stage < Stage::Judged => wrong("the judges were not done"),
+        PublicationState::Draft | PublicationState::Unofficial => Ok(()),
+        PublicationState::Official if stage < Stage::Certified => wrong("the board had not signed"),
+        PublicationState::Official if hash != Some(&statement.tally_hash) => wrong("the board signed another tally"),
+        PublicationState::Official => {
+            let there: HashSet<Stage> = statement.signatures.iter().map(|signed| signed.stage).collect();
+            let needed = [Stage::Tallied, Stage::Audited, Stage::Certified];
+            if needed.iter().all(|stage| there.contains(stage)) { Ok(()) } else { wrong("one is missing") }
+        }
+    }
+}
+
+/// What was acknowledged must be there: a log that was cut off and chained anew does not have it.
+fn check_receipts(bundle: &Bundle, receipts: &[Receipt]) -> Result<usize, Rejected> {
+    let position = &bundle.publication.statement.log;
+    let mut honoured = 0;
+    for receipt in receipts.iter().filter(|receipt| receipt.lane == position.lane) {
+        let line = usize::try_from(receipt.seq).ok().and_then(|seq| bundle.log.get(seq.checked_sub(1)?));
+        match line {
+            Some(line) if line.hash == receipt.hash => honoured += 1,
+            Some(_) => return Err(Rejected::Receipt(format!("fact {} is another one", receipt.seq))),
+            None => {
+                return Err(Rejected::Receipt(format!(
+                    "the log ends at fact {}, before fact {}: it was cut off, or published before that",
+                    position.seq, receipt.seq
+                )));
+            }
+        }
+    }
+    Ok(honoured)
+}
+
+fn check_bytes(bundle: &Bundle, ranking: &Ranking, bytes: &[u8]) -> Result<(), Rejected> {
+    if bundle.encode(ranking)? == bytes {
+        return Ok(());
+    }
+    // Only to say which file it is: each is there as a whole, because nothing is compressed.
+    let files = bundle.files(ranking)?;
+    let differs = files.iter().find(|(_, content)| !contains(bytes, content));
+    Err(differs.map_or(Rejected::NotCanonical, |(name, _)| Rejected::Derived(name)))
+}
+
+fn contains(bytes: &[u8], content: &[u8]) -> bool {
+    content.is_empty() || bytes.windows(content.len()).any(|window| window == content)
+}
