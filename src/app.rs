@@ -6,7 +6,7 @@ use crate::auth::secret::DerivedKey;
 use crate::auth::sessions::RefreshKey;
 use crate::auth::token::Tokens;
 use crate::clock::{Chance, Clock};
-use crate::command::Limit;
+use crate::command::{Draft, Limit};
 use crate::commands::Command;
 use crate::config::Config;
 use crate::db::connect::{self, Target};
@@ -23,6 +23,7 @@ use crate::evidence::key::Signer;
 use crate::evidence::line::Line;
 use crate::ids::{CategoryId, MarkId, UserId};
 use crate::metrics::Metrics;
+use crate::preview::{self, Preview};
 use crate::publications::key::{self, KeepKey};
 use crate::publications::read::Wanted;
 use crate::state::{State, load};
@@ -319,6 +320,26 @@ impl App {
         self.carry_out(Actor::Operator, keep.into(), None, &Value::Null).await?;
         tracing::info!(key = %signer.key_id(), "a new signing key was made");
         Ok(Arc::new(signer))
+    }
+
+    /// What a command would come to; nothing is changed by it.
+    ///
+    /// # Errors
+    /// As [`preview()`](crate::preview::preview) says.
+    pub async fn preview(&self, actor: Actor, command: Command) -> Result<Preview, AppError> {
+        self.limit_reading(&actor, "preview")?;
+        loop {
+            let id = self.chance.id(self.clock.now()).to_string();
+            let state = State::clone(&self.state());
+            let draft = Draft::new(state, actor.clone(), id.into(), self.clock.now(), self.chance.clone());
+            let foreseen = command.clone();
+            match self.computing(move || preview::preview(draft, &foreseen)).await? {
+                Err(Refusal::BoardNeeded(category)) => {
+                    self.state_with(&category).await?;
+                }
+                outcome => return Ok(outcome?),
+            }
+        }
     }
 
     /// The bytes of a bundle: what was signed, with the log it was taken from.

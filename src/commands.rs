@@ -169,6 +169,17 @@ impl Command {
         self.as_decide().settled(answer, draft)
     }
 
+    /// Decides, and carries out what would still wait for approvals as if all were given: for a preview, never for the
+    /// log.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn foresee(&self, draft: &mut Draft) -> Result<(), Refusal> {
+        self.decide(draft)?;
+        certification::decisions::foresee(draft)?;
+        certification::settle::settle(draft)
+    }
+
     /// How much of its rate limit it takes.
     #[must_use]
     pub fn cost(&self) -> u32 {

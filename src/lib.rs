@@ -19,6 +19,7 @@ pub mod evidence;
 pub mod ids;
 pub mod metrics;
 pub mod notices;
+pub mod preview;
 pub mod publications;
 pub mod ranking;
 pub mod scores;

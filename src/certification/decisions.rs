@@ -496,11 +496,16 @@ fn carry_out(draft: &mut Draft, category: &Arc<Category>, row: &decision::Model)
     if !approved || !missing(&draft.state, category, board, row).is_empty() {
         return Ok(None);
     }
+    take(draft, category, row).map(Some)
+}
+
+/// Takes a decision, with what follows from it.
+fn take(draft: &mut Draft, category: &Arc<Category>, row: &decision::Model) -> Result<Value, Refusal> {
     let status = if row.kind == DecisionKind::Deduction { DecisionStatus::Approved } else { DecisionStatus::Executed };
     let row = decision::Model { status, decided_at: Some(draft.now), ..row.clone() };
     draft.put(row.clone());
     follow(draft, category, &row)?;
-    tell(draft, category, &row, false).map(Some)
+    tell(draft, category, &row, false)
 }
 
 /// A party can fall away, a hat with it: then the approvals that are there may be all that is needed.
@@ -510,6 +515,28 @@ pub(super) fn settle(draft: &mut Draft, category: &Arc<Category>) -> Result<(), 
     let pending: Vec<_> = board.decisions.values().filter(open).map(|row| row.as_ref().clone()).collect();
     for row in pending {
         carry_out(draft, category, &row)?;
+    }
+    Ok(())
+}
+
+/// Takes every decision this draft has asked for or moved on, whoever's approval is missing: for a preview.
+///
+/// # Errors
+/// `BoardNeeded`.
+pub fn foresee(draft: &mut Draft) -> Result<(), Refusal> {
+    let moved: Vec<(CategoryId, String)> = draft
+        .entries()
+        .iter()
+        .filter_map(|entry| {
+            let Event::DecisionChanged(fact) = &entry.event else { return None };
+            Some((fact.category_id.clone(), fact.id.clone()))
+        })
+        .collect();
+    for (category, id) in moved {
+        let category = category_of(&draft.state, &category)?;
+        let board = draft.state.board(&category.row.id)?;
+        let Some(row) = board.decisions.get(&id).filter(|row| row.status == DecisionStatus::Pending) else { continue };
+        take(draft, &category, &row.as_ref().clone())?;
     }
     Ok(())
 }

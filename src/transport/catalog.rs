@@ -37,7 +37,7 @@ pub struct ClientEvent {
 }
 
 /// Every event a client may send; any other is answered `INVALID_EVENT`.
-pub const CLIENT_EVENTS: [ClientEvent; 27] = [
+pub const CLIENT_EVENTS: [ClientEvent; 28] = [
     ClientEvent {
         name: "scores:submit",
         who: "a judge of the category",
@@ -195,6 +195,12 @@ pub const CLIENT_EVENTS: [ClientEvent; 27] = [
         who: "ADMIN, ORGANIZER",
         payload: "`{commandId?, id}`",
         answer: "`{assignment}`",
+    },
+    ClientEvent {
+        name: "preview",
+        who: "the office of all that the command would move, and who may send the command",
+        payload: "`{command, payload}`; also `admin:category` and `admin:entries`; approvals that are missing count as given",
+        answer: "`{rankChanges, tallyHash, tallyHashes, voids}`; changes nothing",
     },
     ClientEvent {
         name: "user:active",

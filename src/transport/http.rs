@@ -73,6 +73,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(scoring::submit_batch))
         .routes(routes!(scoring::tally))
         .routes(routes!(scoring::completeness))
+        .routes(routes!(scoring::preview))
         // Certification
         .routes(routes!(certification::show))
         .routes(routes!(certification::certify))

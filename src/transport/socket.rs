@@ -6,6 +6,7 @@
 use super::catalog::CLIENT_EVENTS;
 use super::request::{bearer, client_address, peer, take_command_id};
 use super::rest::scoring::{ScoresQuery, read_marks};
+use super::rest::setup::category_command;
 use crate::app::App;
 use crate::auth::actor::Actor;
 use crate::certification::decisions::{
@@ -13,7 +14,7 @@ use crate::certification::decisions::{
 };
 use crate::certification::judges::{CertifySheet, SignFinal};
 use crate::certification::officers::{RejectStage, SignStage};
-use crate::command::{Limit, parse};
+use crate::command::{Limit, parse, to_value};
 use crate::commands::Command;
 use crate::config::{Config, Transport};
 use crate::db::entity::decision::DecisionKind;
@@ -24,6 +25,8 @@ use crate::notices::ReadNotice;
 use crate::publications::{FreezeResults, RevealResults, ThawResults};
 use crate::scores::{BATCH_ITEMS_MAX, SubmitBatch, SubmitScore};
 use crate::setup::assignments::{CreateAssignment, RemoveAssignment};
+use crate::setup::spec::EntrySpec;
+use crate::setup::{Mode, PutEntries};
 use prometheus::IntGauge;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -52,6 +55,8 @@ enum Wish {
     Carry(Box<Command>),
     /// The marks of a category.
     Scores(ScoresRequest),
+    /// What a command would come to.
+    Preview(Box<Command>),
     /// A sign of life.
     Active,
 }
@@ -85,9 +90,48 @@ fn read(event: &str, payload: Value) -> Result<Wish, Refusal> {
         "notification:read" => carry(parse::<ReadNotice>(payload)?.into()),
         "assignment:created" | "assignment:create" => carry(parse::<CreateAssignment>(payload)?.into()),
         "assignment:remove" => carry(parse::<RemoveAssignment>(payload)?.into()),
+        "preview" => Wish::Preview(Box::new(previewed(payload)?)),
         "user:active" => Wish::Active,
         _ => return Err(Refusal::InvalidEvent),
     })
+}
+
+/// What a command would come to, before anybody carries it out.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PreviewRequest {
+    /// The name of the event that would carry it; `admin:category` and `admin:entries` for a changed set-up.
+    command: String,
+    /// Its payload.
+    #[schema(value_type = Object)]
+    payload: Value,
+}
+
+/// The start list of a category, as it would be put.
+#[derive(Deserialize)]
+struct NewEntries {
+    id: CategoryId,
+    entries: Vec<EntrySpec>,
+}
+
+/// Reads what is to be previewed: a command of the sockets, or one of the set-up that moves ranks.
+///
+/// # Errors
+/// `INVALID_EVENT`, `INVALID_DATA`.
+pub fn previewed(request: Value) -> Result<Command, Refusal> {
+    let PreviewRequest { command, mut payload } = parse(request)?;
+    take_command_id(&mut payload)?;
+    match &*command {
+        "admin:category" => Ok(category_command(Mode::Update, &payload)?.into()),
+        "admin:entries" => {
+            let NewEntries { id, entries } = parse(payload)?;
+            Ok(PutEntries { category: id, entries }.into())
+        }
+        event => match read(event, payload)? {
+            Wish::Carry(command) => Ok(*command),
+            Wish::Scores(_) | Wish::Preview(_) | Wish::Active => Err(Refusal::InvalidEvent),
+        },
+    }
 }
 
 /// `"categoryId"`, or an object.
@@ -376,6 +420,10 @@ impl Door {
                 let ScoresRequest { category_id, contestant_id, since_seq } = request;
                 let query = ScoresQuery { contestant_id, since_seq };
                 read_marks(&self.app, &actor, &category_id, query).await.map_err(AppError::into_refusal)
+            }
+            Wish::Preview(command) => {
+                let foreseen = self.app.preview(actor, *command).await.map_err(AppError::into_refusal)?;
+                to_value(foreseen)
             }
             Wish::Active => {
                 self.app.limit_reading(&actor, "user:active")?;

@@ -7,11 +7,13 @@ use crate::command::parse;
 use crate::error::{AppError, Refusal};
 use crate::events::room::Lane;
 use crate::ids::{CategoryId, ContestantId};
+use crate::preview::Preview;
 use crate::publications::read::{self, ReleasedMarks};
 use crate::scores::{self, SubmitBatch, SubmitScore};
 use crate::tally::CompletenessView;
 use crate::transport::problem::{ApiError, Problem};
 use crate::transport::request::Json as Body;
+use crate::transport::socket::{PreviewRequest, previewed};
 use axum::Json;
 use axum::extract::{Path, Query};
 use serde::Deserialize;
@@ -120,4 +122,11 @@ pub async fn completeness(
     read::for_readers(&caller.app.state(), &caller.user, &category)?;
     let state = caller.app.state_with(&category).await?;
     Ok(Json(read::completeness(&state, &caller.user, &category)?))
+}
+
+/// What a command would come to, approvals that are missing taken as given; changes nothing.
+#[utoipa::path(post, path = "/api/v1/preview", tag = "scoring", request_body = PreviewRequest,
+    responses((status = 200, body = Preview), (status = 403, body = Problem), (status = 409, body = Problem)))]
+pub async fn preview(caller: Caller, Body(body): Body) -> Result<Json<Preview>, ApiError> {
+    Ok(Json(caller.app.preview(caller.actor, previewed(body)?).await?))
 }

@@ -257,7 +257,11 @@ pub async fn categories(caller: Caller, Query(query): Query<PageQuery>) -> Answe
     Ok(Json(list::categories(&*caller.desk("admin:categories")?, &query)?))
 }
 
-fn category_command(mode: Mode, body: &Value) -> Result<PutCategory, Refusal> {
+/// Reads a category with the contest it is in.
+///
+/// # Errors
+/// `INVALID_DATA`.
+pub fn category_command(mode: Mode, body: &Value) -> Result<PutCategory, Refusal> {
     let mut rest = body.clone();
     let InContest { contest_id } = take(&mut rest, "contestId")?;
     Ok(PutCategory { mode, contest: contest_id, spec: parse(rest)? })
