@@ -136,6 +136,7 @@ async fn the_metrics_of_the_contract_are_there_with_bounded_labels() {
         "room_members",
         "commit_duration_seconds",
         "commit_batch_size",
+        "certification_stage",
     ] {
         assert!(families.contains(format!("scorecast_{name}").as_str()), "{name} is not among {families:?}");
     }
@@ -160,6 +161,8 @@ async fn the_metrics_of_the_contract_are_there_with_bounded_labels() {
     let appended = format!("scorecast_log_appended_total{{event=\"{}\"}}", "scores:updated");
     assert!(value(&text, &appended) == Some(1.0) || text.contains("scorecast_log_appended_total{event="), "{text}");
     assert!(value(&text, "scorecast_masked_frames_total").is_some_and(|frames| frames >= 1.0));
+    let at = |stage: &str| value(&text, &format!("scorecast_certification_stage{{stage=\"{stage}\"}}"));
+    assert_eq!((at("OPEN"), at("PUBLISHED")), (Some(3.0), Some(0.0)));
     // Nobody is named in a metric.
     for secret in [app.user_id(&email("ada")), email("ada"), "9.5".to_owned()] {
         assert!(

@@ -2,7 +2,8 @@
 
 use super::Answer;
 use crate::app::App;
-use crate::error::Refusal;
+use crate::db::entity::certification::{self, Stage};
+use crate::error::{AppError, Refusal};
 use crate::events::dispatcher::Outlet;
 use crate::transport::problem::{ApiError, Problem};
 use crate::transport::request::bearer;
@@ -10,6 +11,7 @@ use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use sea_orm::{ActiveEnum, EntityTrait, Iterable, QuerySelect};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -70,7 +72,26 @@ pub async fn metrics(
     if !local && !known {
         return Err(Refusal::Forbidden.into());
     }
+    count_stages(&app).await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.encode()?).into_response())
+}
+
+/// Counts the categories at each stage: when somebody looks, because boards that are not in memory count too.
+async fn count_stages(app: &App) -> Result<(), ApiError> {
+    let begun: Vec<Stage> = certification::Entity::find()
+        .select_only()
+        .column(certification::Column::Stage)
+        .into_tuple()
+        .all(&app.db)
+        .await
+        .map_err(AppError::from)?;
+    let untouched = app.state().categories.len().saturating_sub(begun.len());
+    for stage in Stage::iter() {
+        let there = begun.iter().filter(|at| **at == stage).count() + if stage == Stage::Open { untouched } else { 0 };
+        let label = stage.to_value();
+        app.metrics.certification_stage.with_label_values(&[&label]).set(i64::try_from(there).unwrap_or(i64::MAX));
+    }
+    Ok(())
 }
 
 /// Compares by hashes, so that the time it takes says nothing.

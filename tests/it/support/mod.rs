@@ -73,9 +73,21 @@ impl TestApp {
     }
 
     async fn serve(folder: TempDir, config: Config, clock: Clock) -> Self {
+        Self::serve_with(folder, config, clock, Chance::from_system()).await
+    }
+
+    /// An empty server under a clock that stands still and dice that fall the same in every run.
+    pub async fn seeded(seed: u64) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let settings =
+            Config { rate_limit_commands_per_minute: 100_000, rate_limit_lists_per_minute: 100_000, ..config(&folder) };
+        Self::serve_with(folder, settings, Clock::manual(START), Chance::seeded(seed)).await
+    }
+
+    async fn serve_with(folder: TempDir, config: Config, clock: Clock, chance: Chance) -> Self {
         let target = Target::parse(&config.database_url).expect("our own url");
         connect::migrate(&target).await.expect("the schema is made");
-        let setting = Setting { config, clock: clock.clone(), chance: Chance::from_system() };
+        let setting = Setting { config, clock: clock.clone(), chance };
         let (app, running) = App::start(setting).await.expect("the application starts");
         let server = serve::start(app, running).await.expect("the server listens");
         let (address, app) = (server.address, server.app().clone());
