@@ -13,6 +13,7 @@ use crate::error::Refusal;
 use crate::notices::{self, Announce, DeleteNotice, ReadNotice};
 use crate::scores::{SubmitBatch, SubmitScore};
 use crate::setup::assignments::{ChangeAssignment, CreateAssignment, RemoveAssignment};
+use crate::setup::entries::{ReinstateEntry, WithdrawEntry};
 use crate::setup::import::ImportDocument;
 use crate::setup::locks::{self, LockContest};
 use crate::setup::{
@@ -88,6 +89,10 @@ commands!(
     Announce = "system:announce",
     Commands,
     LockContest = "contest:lock",
+    Commands,
+    WithdrawEntry = "entry:withdraw",
+    Commands,
+    ReinstateEntry = "entry:reinstate",
     Commands,
     CreateAssignment = "assignment:created",
     Commands,

@@ -8,9 +8,9 @@ use super::log::commitment;
 use super::room::{Lane, Room};
 use super::view::{
     Announcement, AnyView, AssignmentNew, AssignmentRemoved, DeductionPending, DeductionUpdated, FlagUpdated,
-    FullCertification, FullDeletion, FullScore, LockedContest, MaskedScore, Notice, NoticesRead, NoticesRemoved,
-    OwnScore, PlainCertification, PlainDeletion, RemovalPending, RemovalUpdated, Tick, UncertificationUpdated,
-    UnlockedContest,
+    FullCertification, FullDeletion, FullReinstatement, FullScore, FullWithdrawal, LockedContest, MaskedScore, Notice,
+    NoticesRead, NoticesRemoved, OwnScore, PlainCertification, PlainDeletion, PlainReinstatement, PlainWithdrawal,
+    RemovalPending, RemovalUpdated, Tick, UncertificationUpdated, UnlockedContest,
 };
 use crate::auth::role::{Hat, Role};
 use crate::clock::Micros;
@@ -315,6 +315,25 @@ pub struct DecisionChanged {
     pub decided_at: Option<Micros>,
 }
 
+/// A contestant was taken out of a category, or is in it again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryChanged {
+    /// The category.
+    pub category_id: CategoryId,
+    /// Its event.
+    pub event_id: EventId,
+    /// Who.
+    pub contestant_id: ContestantId,
+    /// Whether they are out now.
+    pub withdrawn: bool,
+    /// Why; for the office only.
+    pub reason: Text,
+    /// By whom.
+    pub by: UserId,
+    /// When.
+    pub at: Micros,
+}
+
 /// A contest was locked or unlocked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContestLocked {
@@ -421,6 +440,8 @@ pub enum Event {
     ScoreDeleted(ScoreDeleted),
     /// A decision of several people moved.
     DecisionChanged(DecisionChanged),
+    /// A contestant withdrew, or is in again.
+    EntryChanged(EntryChanged),
     /// A contest was locked or unlocked.
     ContestLocked(ContestLocked),
     /// A user was given a notice.
@@ -502,6 +523,28 @@ impl DecisionChanged {
     }
 }
 
+impl EntryChanged {
+    /// Everybody on the category learns who is in it; why, the office alone.
+    fn deliveries(&self) -> Vec<Delivery> {
+        let (panel, office) = (Panel(&self.category_id), Office(&self.category_id));
+        let lane = Lane::Category(self.category_id.clone());
+        // The panel first: whoever is in it and in the office too is served here, and left out there.
+        if self.withdrawn {
+            vec![
+                Delivery::of(&panel, PlainWithdrawal::of(self)),
+                Delivery::of(&office, FullWithdrawal::of(self)),
+                Delivery::of(&Members(&lane), PlainWithdrawal::of(self)),
+            ]
+        } else {
+            vec![
+                Delivery::of(&panel, PlainReinstatement::of(self)),
+                Delivery::of(&office, FullReinstatement::of(self)),
+                Delivery::of(&Members(&lane), PlainReinstatement::of(self)),
+            ]
+        }
+    }
+}
+
 impl Event {
     /// Its name in the log.
     #[must_use]
@@ -517,6 +560,7 @@ impl Event {
             Self::CertificationUpdated(_) => "certification_updated",
             Self::ScoreDeleted(_) => "score_deleted",
             Self::DecisionChanged(_) => "decision_changed",
+            Self::EntryChanged(_) => "entry_changed",
             Self::ContestLocked(_) => "contest_locked",
             Self::Notified(_) => "notified",
             Self::NoticesChanged(_) => "notices_changed",
@@ -537,6 +581,7 @@ impl Event {
             Self::CertificationUpdated(fact) => Lane::Category(fact.category_id.clone()),
             Self::ScoreDeleted(fact) => Lane::Category(fact.category_id.clone()),
             Self::DecisionChanged(fact) => Lane::Category(fact.category_id.clone()),
+            Self::EntryChanged(fact) => Lane::Category(fact.category_id.clone()),
             Self::ContestLocked(fact) => Lane::Event(fact.event_id.clone()),
             Self::Notified(fact) => Lane::User(fact.user_id.clone()),
             Self::NoticesChanged(fact) => Lane::User(fact.user_id.clone()),
@@ -562,6 +607,7 @@ impl Event {
             Self::CertificationUpdated(fact) => Scope::Marks(fact.category_id.clone()),
             Self::ScoreDeleted(fact) => Scope::Marks(fact.category_id.clone()),
             Self::DecisionChanged(fact) => Scope::Marks(fact.category_id.clone()),
+            Self::EntryChanged(fact) => Scope::Event(fact.event_id.clone()),
             Self::ContestLocked(fact) => Scope::Event(fact.event_id.clone()),
             Self::Notified(fact) => Scope::User(fact.user_id.clone()),
             Self::NoticesChanged(fact) => Scope::User(fact.user_id.clone()),
@@ -583,6 +629,7 @@ impl Event {
             | Self::CertificationUpdated(_)
             | Self::ScoreDeleted(_)
             | Self::DecisionChanged(_)
+            | Self::EntryChanged(_)
             | Self::ContestLocked(_)
             | Self::Notified(_)
             | Self::NoticesChanged(_)
@@ -598,6 +645,7 @@ impl Event {
             Self::CertificationUpdated(fact) => vec![fact.category_id.clone()],
             Self::ScoreDeleted(fact) => vec![fact.category_id.clone()],
             Self::DecisionChanged(fact) => vec![fact.category_id.clone()],
+            Self::EntryChanged(fact) => vec![fact.category_id.clone()],
             Self::AssignmentNew(fact) | Self::AssignmentRemoved(fact) if fact.hat.judges() => state
                 .categories_of(&fact.event_id)
                 .filter(|category| fact.contest_id.as_ref().is_none_or(|id| *id == category.row.contest_id))
@@ -655,6 +703,7 @@ impl Event {
                 ]
             }
             Self::DecisionChanged(fact) => fact.deliveries(),
+            Self::EntryChanged(fact) => fact.deliveries(),
             Self::ContestLocked(fact) if fact.locked => {
                 vec![Delivery::of(&Members(&self.lane()), LockedContest::of(fact))]
             }
@@ -704,6 +753,7 @@ impl Event {
                     .chain(fact.answer.iter().map(|text| ("answer".to_owned(), text)))
                     .collect()
             }
+            Self::EntryChanged(fact) => vec![("reason".to_owned(), &fact.reason)],
             Self::ContestLocked(fact) => fact.reason.iter().map(|text| ("reason".to_owned(), text)).collect(),
             Self::Notified(fact) => vec![("message".to_owned(), &fact.message)],
             Self::Announced(fact) => vec![("message".to_owned(), &fact.message)],
@@ -735,6 +785,7 @@ impl Event {
                 }
                 (_, None) => None,
             },
+            Self::EntryChanged(fact) => Some(&mut fact.reason).filter(|_| field == "reason"),
             Self::ContestLocked(fact) => fact.reason.as_mut().filter(|_| field == "reason"),
             Self::Notified(fact) => Some(&mut fact.message).filter(|_| field == "message"),
             Self::Announced(fact) => Some(&mut fact.message).filter(|_| field == "message"),

@@ -1,8 +1,8 @@
 //! Views: the only types that reach the wire. Each has the fields its readers may see, and no others.
 
 use super::event::{
-    Announced, AnnouncedTo, AssignmentChanged, CertificationUpdated, ContestLocked, DecisionChanged, JudgeProgress,
-    NoticesChanged, Notified, ScoreDeleted, ScoreUpdated, SignatureFact, Text,
+    Announced, AnnouncedTo, AssignmentChanged, CertificationUpdated, ContestLocked, DecisionChanged, EntryChanged,
+    JudgeProgress, NoticesChanged, Notified, ScoreDeleted, ScoreUpdated, SignatureFact, Text,
 };
 use crate::auth::role::Hat;
 use crate::clock::Micros;
@@ -54,6 +54,10 @@ views!(
     RemovalUpdated => "score:removal-updated",
     UncertificationUpdated => "uncertification:updated",
     FlagUpdated => "flag:updated",
+    FullWithdrawal => "entry:withdrawn",
+    PlainWithdrawal => "entry:withdrawn",
+    FullReinstatement => "entry:reinstated",
+    PlainReinstatement => "entry:reinstated",
     LockedContest => "contest:locked",
     UnlockedContest => "contest:unlocked",
     Notice => "notification",
@@ -556,6 +560,61 @@ decision_views!(
     RemovalUpdated: "A removal moved on.",
     UncertificationUpdated: "An uncertification was asked for or moved on.",
     FlagUpdated: "A flag was raised or resolved.",
+);
+
+/// That a contestant is out of a category, or in it again.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct EntryFields {
+    pub category_id: CategoryId,
+    pub contestant_id: ContestantId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    pub by: UserId,
+    pub at: Micros,
+}
+
+impl EntryFields {
+    fn of(fact: &EntryChanged) -> Self {
+        Self {
+            category_id: fact.category_id.clone(),
+            contestant_id: fact.contestant_id.clone(),
+            reason: fact.reason.body().map(str::to_owned),
+            by: fact.by.clone(),
+            at: fact.at,
+        }
+    }
+
+    fn without_reason(fact: &EntryChanged) -> Self {
+        Self { reason: None, ..Self::of(fact) }
+    }
+}
+
+macro_rules! entry_views {
+    ($($name:ident = $fields:ident: $doc:literal),* $(,)?) => {
+        $(
+            #[doc = $doc]
+            #[derive(Clone, Debug, Serialize)]
+            #[serde(transparent)]
+            pub struct $name(EntryFields);
+
+            impl $name {
+                /// The view of an entry that changed.
+                #[must_use]
+                pub fn of(fact: &EntryChanged) -> Self {
+                    Self(EntryFields::$fields(fact))
+                }
+            }
+        )*
+    };
+}
+
+entry_views!(
+    FullWithdrawal = of: "A withdrawal as the office sees it, with its reason.",
+    PlainWithdrawal = without_reason: "A withdrawal as everybody else on the category sees it.",
+    FullReinstatement = of: "A withdrawal taken back as the office sees it, with the reason.",
+    PlainReinstatement = without_reason: "A withdrawal taken back as everybody else on the category sees it.",
 );
 
 /// Whether a contest is locked.

@@ -4,6 +4,7 @@
 //! Invariants: what is refused names its place; nothing that marks hang on is removed or re-ranged under them.
 
 pub mod assignments;
+pub mod entries;
 pub mod import;
 pub mod list;
 pub mod locks;

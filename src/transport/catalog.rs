@@ -12,8 +12,8 @@ use crate::db::entity::notification::NoticeLevel;
 use crate::error::Code;
 use crate::events::event::{
     Announced, AnnouncedTo, AssignmentChanged, CertificationUpdated, ContestLocked, ContestantsChanged,
-    DecisionChanged, Event, JudgeProgress, NoticesChanged, Notified, ScoreDeleted, ScoreUpdated, SessionChanged,
-    SetupChanged, SignatureFact, Text, UserChanged,
+    DecisionChanged, EntryChanged, Event, JudgeProgress, NoticesChanged, Notified, ScoreDeleted, ScoreUpdated,
+    SessionChanged, SetupChanged, SignatureFact, Text, UserChanged,
 };
 use crate::events::room::Room;
 use crate::ids::{EventId, UserId};
@@ -36,7 +36,7 @@ pub struct ClientEvent {
 }
 
 /// Every event a client may send; any other is answered `INVALID_EVENT`.
-pub const CLIENT_EVENTS: [ClientEvent; 24] = [
+pub const CLIENT_EVENTS: [ClientEvent; 26] = [
     ClientEvent {
         name: "scores:submit",
         who: "a judge of the category",
@@ -152,6 +152,18 @@ pub const CLIENT_EVENTS: [ClientEvent; 24] = [
         who: "TALLY_MASTER, AUDITOR or BOARD, but not who raised it",
         payload: "`{commandId?, id, decision: accepted or rejected, reason}`",
         answer: "`{flag}`",
+    },
+    ClientEvent {
+        name: "entry:withdraw",
+        who: "ADMIN, ORGANIZER",
+        payload: "`{commandId?, categoryId, contestantId, reason}`",
+        answer: "`{entry}`; signatures over the field as it was are void",
+    },
+    ClientEvent {
+        name: "entry:reinstate",
+        who: "ADMIN, ORGANIZER",
+        payload: "`{commandId?, categoryId, contestantId, reason}`",
+        answer: "`{entry}`",
     },
     ClientEvent {
         name: "notification:read",
@@ -275,6 +287,18 @@ fn certification() -> Event {
     })
 }
 
+fn entry(withdrawn: bool) -> Event {
+    Event::EntryChanged(EntryChanged {
+        category_id: id("C"),
+        event_id: id("E"),
+        contestant_id: id("CONTESTANT"),
+        withdrawn,
+        reason: Text::Known { body: "…".into(), salt: String::new() },
+        by: id("USER"),
+        at: Micros(0),
+    })
+}
+
 fn lock(locked: bool) -> Event {
     let reason = Some(Text::Known { body: "…".into(), salt: String::new() });
     Event::ContestLocked(ContestLocked {
@@ -359,6 +383,8 @@ pub fn facts() -> Vec<(&'static str, Event)> {
         ),
         ("The set-up of an event changed", Event::SetupChanged(SetupChanged { event_id: event })),
         ("The certification of a category moved", certification()),
+        ("A contestant withdrew", entry(true)),
+        ("A withdrawal was taken back", entry(false)),
         ("A contest was locked", lock(true)),
         ("A contest was unlocked", lock(false)),
         ("A user was given a notice", notice()),

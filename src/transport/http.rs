@@ -116,6 +116,8 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(setup::categories, setup::create_category))
         .routes(routes!(setup::category, setup::put_category, setup::delete_category))
         .routes(routes!(setup::put_entries))
+        .routes(routes!(setup::withdraw_entry))
+        .routes(routes!(setup::reinstate_entry))
         .routes(routes!(setup::contestants, setup::create_contestant))
         .routes(routes!(setup::contestant, setup::put_contestant, setup::delete_contestant))
         .routes(routes!(setup::assignments, setup::create_assignment))

@@ -23,6 +23,7 @@ use crate::ids::{CategoryId, ContestantId, SessionId, UserId};
 use crate::notices::ReadNotice;
 use crate::scores::{BATCH_ITEMS_MAX, SubmitBatch, SubmitScore};
 use crate::setup::assignments::{CreateAssignment, RemoveAssignment};
+use crate::setup::entries::{ReinstateEntry, WithdrawEntry};
 use prometheus::IntGauge;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -78,6 +79,8 @@ fn read(event: &str, payload: Value) -> Result<Wish, Refusal> {
         "uncertification:reject" => carry(CloseDecision::read(DecisionKind::Uncertification, false, payload)?.into()),
         "flag:raise" => carry(parse::<RaiseFlag>(payload)?.into()),
         "flag:resolve" => carry(CloseDecision::read(DecisionKind::Flag, false, payload)?.into()),
+        "entry:withdraw" => carry(parse::<WithdrawEntry>(payload)?.into()),
+        "entry:reinstate" => carry(parse::<ReinstateEntry>(payload)?.into()),
         "notification:read" => carry(parse::<ReadNotice>(payload)?.into()),
         "assignment:created" | "assignment:create" => carry(parse::<CreateAssignment>(payload)?.into()),
         "assignment:remove" => carry(parse::<RemoveAssignment>(payload)?.into()),

@@ -27,8 +27,8 @@ use scorecast::db::entity::notification::NoticeLevel;
 use scorecast::error::Refusal;
 use scorecast::events::audience::{Delivery, Office, variant_for};
 use scorecast::events::event::{
-    Announced, AnnouncedTo, CertificationUpdated, ContestLocked, ContestantsChanged, DecisionChanged, Event,
-    JudgeProgress, NoticesChanged, Notified, ScoreDeleted, ScoreUpdated, SessionChanged, SetupChanged, Text,
+    Announced, AnnouncedTo, CertificationUpdated, ContestLocked, ContestantsChanged, DecisionChanged, EntryChanged,
+    Event, JudgeProgress, NoticesChanged, Notified, ScoreDeleted, ScoreUpdated, SessionChanged, SetupChanged, Text,
     UserChanged,
 };
 use scorecast::events::log::{GENESIS, LogHead};
@@ -38,6 +38,7 @@ use scorecast::ids::{CategoryId, UserId};
 use scorecast::notices::{Announce, DeleteNotice, ReadNotice};
 use scorecast::scores::{self, SubmitBatch, SubmitScore};
 use scorecast::setup::assignments::{ChangeAssignment, CreateAssignment, RemoveAssignment, fact_of};
+use scorecast::setup::entries::{ReinstateEntry, WithdrawEntry};
 use scorecast::setup::import::{self, ImportDocument};
 use scorecast::setup::list::{self, PageQuery};
 use scorecast::setup::locks::LockContest;
@@ -335,6 +336,8 @@ fn cell(view: &AnyView) -> String {
         | AnyView::RemovalUpdated(_)
         | AnyView::UncertificationUpdated(_)
         | AnyView::FlagUpdated(_)
+        | AnyView::FullWithdrawal(_)
+        | AnyView::FullReinstatement(_)
         | AnyView::LockedContest(_)
         | AnyView::UnlockedContest(_)
         | AnyView::Notice(_)
@@ -342,7 +345,10 @@ fn cell(view: &AnyView) -> String {
         | AnyView::NoticesRemoved(_)
         | AnyView::Announcement(_) => "full".to_owned(),
         AnyView::FullCertification(_) => "hash".to_owned(),
-        AnyView::PlainCertification(_) | AnyView::PlainDeletion(_) => "plain".to_owned(),
+        AnyView::PlainCertification(_)
+        | AnyView::PlainDeletion(_)
+        | AnyView::PlainWithdrawal(_)
+        | AnyView::PlainReinstatement(_) => "plain".to_owned(),
         AnyView::OwnScore(_) => "own".to_owned(),
         AnyView::MaskedScore(_) => "masked".to_owned(),
         AnyView::Tick(_) => "tick".to_owned(),
@@ -373,10 +379,11 @@ fn number(event: &Event) -> usize {
         Event::Notified(_) => 11,
         Event::NoticesChanged(_) => 12,
         Event::Announced(_) => 13,
+        Event::EntryChanged(_) => 14,
     }
 }
 
-const EVENTS: usize = 14;
+const EVENTS: usize = 15;
 
 fn marks(world: &World) -> Vec<(String, Event)> {
     let comment = || Some(Text::Known { body: "well landed".into(), salt: "00".into() });
@@ -432,6 +439,17 @@ fn other_facts(world: &World) -> Vec<(String, Event)> {
             removal_id: "r".into(),
             visibility,
             deleted_at: scorecast::clock::Micros(0),
+        })
+    };
+    let entry = |withdrawn| {
+        Event::EntryChanged(EntryChanged {
+            category_id: id("vault"),
+            event_id: id("cup"),
+            contestant_id: id("x"),
+            withdrawn,
+            reason: text("a sprained ankle"),
+            by: world.user("organizer"),
+            at: scorecast::clock::Micros(0),
         })
     };
     let lock = |locked| {
@@ -508,6 +526,8 @@ fn other_facts(world: &World) -> Vec<(String, Event)> {
         ("board asks to remove ada's marks", decision(DecisionKind::Removal, "board", Some("ada"))),
         ("ada asks to open a sheet", decision(DecisionKind::Uncertification, "ada", Some("ada"))),
         ("ben flags a mark of ada", decision(DecisionKind::Flag, "ben", Some("ada"))),
+        ("x withdraws from the vault", entry(true)),
+        ("x is in the vault again", entry(false)),
         ("the women's contest is locked", lock(true)),
         ("the women's contest is unlocked", lock(false)),
         ("ada is given a notice", notice("ada")),
@@ -643,6 +663,14 @@ fn scoring(world: &World) -> Vec<(&'static str, Command)> {
             CloseDecision { about, id: "none".into(), status, reason: Some("no".into()) }.into()
         }),
         ("lock the women's contest", { LockContest { contest: id("women"), locked: true, reason: None }.into() }),
+        ("withdraw x from the vault", {
+            let payload = json!({"categoryId": "vault", "contestantId": "x", "reason": "a sprained ankle"});
+            read::<WithdrawEntry>(payload).into()
+        }),
+        ("reinstate x, who is in", {
+            let payload = json!({"categoryId": "vault", "contestantId": "x", "reason": "fit again"});
+            read::<ReinstateEntry>(payload).into()
+        }),
         ("announce to everyone", read::<Announce>(json!({"message": "hello"})).into()),
         ("announce to the cup's public", {
             read::<Announce>(json!({"message": "hello", "audience": {"public": "cup"}})).into()

@@ -324,6 +324,8 @@ fn variant(view: &AnyView) -> Variant {
         | AnyView::RemovalUpdated(_)
         | AnyView::UncertificationUpdated(_)
         | AnyView::FlagUpdated(_)
+        | AnyView::FullWithdrawal(_)
+        | AnyView::FullReinstatement(_)
         | AnyView::LockedContest(_)
         | AnyView::UnlockedContest(_)
         | AnyView::Notice(_)
@@ -332,7 +334,11 @@ fn variant(view: &AnyView) -> Variant {
         | AnyView::Announcement(_)
         | AnyView::TallyUpdated(_) => Variant::Full,
         AnyView::OwnScore(_) => Variant::Own,
-        AnyView::MaskedScore(_) | AnyView::PlainCertification(_) | AnyView::PlainDeletion(_) => Variant::Masked,
+        AnyView::MaskedScore(_)
+        | AnyView::PlainCertification(_)
+        | AnyView::PlainDeletion(_)
+        | AnyView::PlainWithdrawal(_)
+        | AnyView::PlainReinstatement(_) => Variant::Masked,
         AnyView::Tick(_) => Variant::Tick,
     }
 }
