@@ -8,6 +8,7 @@ use crate::certification::decisions::{
 };
 use crate::certification::judges::{CertifySheet, SignFinal};
 use crate::certification::officers::{RejectStage, SignStage};
+use crate::certification::ties::ResolveTie;
 use crate::command::{Decide, Draft, Limit};
 use crate::error::Refusal;
 use crate::notices::{self, Announce, DeleteNotice, ReadNotice};
@@ -69,6 +70,8 @@ commands!(
     SignStage = "certification:sign",
     Commands,
     RejectStage = "certification:reject",
+    Commands,
+    ResolveTie = "tie:resolve",
     Commands,
     RequestDeduction = "deduction:requested",
     Commands,

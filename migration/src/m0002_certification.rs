@@ -59,6 +59,18 @@ fn tables() -> Vec<TableCreateStatement> {
             &["category_id", "stage"],
         ),
         table(
+            "tie_break",
+            vec![
+                string("category_id"),
+                string("id"),
+                text("contestants"),
+                text("reason"),
+                string("resolved_by"),
+                big_integer("at"),
+            ],
+            &["category_id", "id"],
+        ),
+        table(
             "decision",
             vec![
                 string("id"),

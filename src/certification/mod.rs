@@ -8,6 +8,7 @@ pub mod decisions;
 pub mod judges;
 pub mod officers;
 pub mod settle;
+pub mod ties;
 
 use crate::auth::role::Hat;
 use crate::command::{Draft, to_value};

@@ -5,17 +5,16 @@ use super::settle::move_to;
 use super::{
     REASON_CHARS_MAX, answer, category_of, judges, progress_of, signature_name, single_officer, take_back, words,
 };
-use crate::auth::role::{Hat, Role};
+use crate::auth::role::Hat;
 use crate::command::{Decide, Draft};
 use crate::db::entity::certification::{self, Stage};
 use crate::db::entity::decision::DecisionKind;
 use crate::db::entity::mark::MarkStatus;
 use crate::db::entity::signature;
 use crate::error::Refusal;
-use crate::ids::{CategoryId, UserId};
+use crate::ids::CategoryId;
+use crate::state::Category;
 use crate::state::board::Board;
-use crate::state::rights::Seat;
-use crate::state::{Category, State};
 use crate::tally;
 use serde::Deserialize;
 use serde_json::Value;
@@ -49,21 +48,6 @@ pub struct RejectStage {
     /// How far back; one stage unless said.
     #[serde(default)]
     pub to_stage: Option<Stage>,
-}
-
-/// Whether a user may act under a hat of a category's office.
-fn officer(state: &State, category: &Category, user: &UserId, hat: Hat) -> Result<(), Refusal> {
-    match state.seat(user, category) {
-        Seat::Judge | Seat::FormerJudge => {
-            Err(Refusal::SeparationOfDuties("whoever judges a category, or ever did, signs nothing of it"))
-        }
-        // ADMIN and ORGANIZER give the hats out; they do not sign under one they gave themselves.
-        Seat::Office | Seat::Guest if state.role_of(user).is_some_and(Role::runs_installation) => {
-            Err(Refusal::Forbidden)
-        }
-        Seat::Office | Seat::Guest if state.hats_on(user, category).contains(&hat) => Ok(()),
-        Seat::Office | Seat::Guest | Seat::Stranger => Err(Refusal::Forbidden),
-    }
 }
 
 /// Nothing is signed while something is undecided.
@@ -100,7 +84,7 @@ impl Decide for SignStage {
             }
         };
         // Who may not sign is told only that, not how far the category is.
-        officer(&draft.state, &category, &user, hat)?;
+        draft.state.must_be_officer(&user, &category, hat)?;
         if before.stage.next() != Some((self.stage, hat)) {
             return Err(Refusal::State(format!(
                 "the category is {:?}; {:?} is not the next stage",
@@ -154,8 +138,8 @@ impl Decide for RejectStage {
     fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
         let category = category_of(&draft.state, &self.category_id)?;
         let user = draft.actor.user()?.clone();
-        officer(&draft.state, &category, &user, Hat::Auditor)
-            .or_else(|_not_auditor| officer(&draft.state, &category, &user, Hat::Board))?;
+        let must_be = |hat| draft.state.must_be_officer(&user, &category, hat);
+        must_be(Hat::Auditor).or_else(|_not_auditor| must_be(Hat::Board))?;
         let reason = words("reason", &self.reason, REASON_CHARS_MAX)?;
         let board = draft.state.board(&self.category_id)?;
         let before = progress_of(board, &self.category_id);

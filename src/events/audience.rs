@@ -13,7 +13,7 @@ use super::view::{
     Announcement, AnyView, AssignmentNew, AssignmentRemoved, DeductionPending, DeductionUpdated, FlagUpdated,
     FullCertification, FullDeletion, FullReinstatement, FullScore, FullWithdrawal, LockedContest, MaskedScore, Notice,
     NoticesRead, NoticesRemoved, OwnScore, PlainCertification, PlainDeletion, PlainReinstatement, PlainWithdrawal,
-    RemovalPending, RemovalUpdated, TallyUpdated, Tick, UncertificationUpdated, UnlockedContest, View,
+    RemovalPending, RemovalUpdated, ResolvedTie, TallyUpdated, Tick, UncertificationUpdated, UnlockedContest, View,
 };
 use crate::auth::role::{Hat, Role};
 use crate::ids::{CategoryId, UserId};
@@ -123,6 +123,7 @@ impl Admits<UncertificationUpdated> for Person<'_> {}
 impl Admits<UncertificationUpdated> for Office<'_> {}
 impl Admits<FlagUpdated> for Person<'_> {}
 impl Admits<FlagUpdated> for Office<'_> {}
+impl Admits<ResolvedTie> for Office<'_> {}
 // Who starts is known in the hall; why somebody does not may be a matter of health.
 impl Admits<FullWithdrawal> for Office<'_> {}
 impl Admits<PlainWithdrawal> for Panel<'_> {}

@@ -10,7 +10,7 @@ use super::view::{
     Announcement, AnyView, AssignmentNew, AssignmentRemoved, DeductionPending, DeductionUpdated, FlagUpdated,
     FullCertification, FullDeletion, FullReinstatement, FullScore, FullWithdrawal, LockedContest, MaskedScore, Notice,
     NoticesRead, NoticesRemoved, OwnScore, PlainCertification, PlainDeletion, PlainReinstatement, PlainWithdrawal,
-    RemovalPending, RemovalUpdated, Tick, UncertificationUpdated, UnlockedContest,
+    RemovalPending, RemovalUpdated, ResolvedTie, Tick, UncertificationUpdated, UnlockedContest,
 };
 use crate::auth::role::{Hat, Role};
 use crate::clock::Micros;
@@ -315,6 +315,21 @@ pub struct DecisionChanged {
     pub decided_at: Option<Micros>,
 }
 
+/// The tally master put those who shared a rank in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TieResolved {
+    /// The category.
+    pub category_id: CategoryId,
+    /// Who shared it, best first.
+    pub order: Vec<ContestantId>,
+    /// Why so.
+    pub reason: Text,
+    /// By whom.
+    pub by: UserId,
+    /// When.
+    pub at: Micros,
+}
+
 /// A contestant was taken out of a category, or is in it again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntryChanged {
@@ -440,6 +455,8 @@ pub enum Event {
     ScoreDeleted(ScoreDeleted),
     /// A decision of several people moved.
     DecisionChanged(DecisionChanged),
+    /// A tie was decided by hand.
+    TieResolved(TieResolved),
     /// A contestant withdrew, or is in again.
     EntryChanged(EntryChanged),
     /// A contest was locked or unlocked.
@@ -560,6 +577,7 @@ impl Event {
             Self::CertificationUpdated(_) => "certification_updated",
             Self::ScoreDeleted(_) => "score_deleted",
             Self::DecisionChanged(_) => "decision_changed",
+            Self::TieResolved(_) => "tie_resolved",
             Self::EntryChanged(_) => "entry_changed",
             Self::ContestLocked(_) => "contest_locked",
             Self::Notified(_) => "notified",
@@ -581,6 +599,7 @@ impl Event {
             Self::CertificationUpdated(fact) => Lane::Category(fact.category_id.clone()),
             Self::ScoreDeleted(fact) => Lane::Category(fact.category_id.clone()),
             Self::DecisionChanged(fact) => Lane::Category(fact.category_id.clone()),
+            Self::TieResolved(fact) => Lane::Category(fact.category_id.clone()),
             Self::EntryChanged(fact) => Lane::Category(fact.category_id.clone()),
             Self::ContestLocked(fact) => Lane::Event(fact.event_id.clone()),
             Self::Notified(fact) => Lane::User(fact.user_id.clone()),
@@ -607,6 +626,7 @@ impl Event {
             Self::CertificationUpdated(fact) => Scope::Marks(fact.category_id.clone()),
             Self::ScoreDeleted(fact) => Scope::Marks(fact.category_id.clone()),
             Self::DecisionChanged(fact) => Scope::Marks(fact.category_id.clone()),
+            Self::TieResolved(fact) => Scope::Marks(fact.category_id.clone()),
             Self::EntryChanged(fact) => Scope::Event(fact.event_id.clone()),
             Self::ContestLocked(fact) => Scope::Event(fact.event_id.clone()),
             Self::Notified(fact) => Scope::User(fact.user_id.clone()),
@@ -629,6 +649,7 @@ impl Event {
             | Self::CertificationUpdated(_)
             | Self::ScoreDeleted(_)
             | Self::DecisionChanged(_)
+            | Self::TieResolved(_)
             | Self::EntryChanged(_)
             | Self::ContestLocked(_)
             | Self::Notified(_)
@@ -645,6 +666,7 @@ impl Event {
             Self::CertificationUpdated(fact) => vec![fact.category_id.clone()],
             Self::ScoreDeleted(fact) => vec![fact.category_id.clone()],
             Self::DecisionChanged(fact) => vec![fact.category_id.clone()],
+            Self::TieResolved(fact) => vec![fact.category_id.clone()],
             Self::EntryChanged(fact) => vec![fact.category_id.clone()],
             Self::AssignmentNew(fact) | Self::AssignmentRemoved(fact) if fact.hat.judges() => state
                 .categories_of(&fact.event_id)
@@ -703,6 +725,11 @@ impl Event {
                 ]
             }
             Self::DecisionChanged(fact) => fact.deliveries(),
+            // An order tells the ranking: the panel and all other members learn that something happened.
+            Self::TieResolved(fact) => vec![
+                Delivery::of(&Panel(&fact.category_id), Tick),
+                Delivery::of(&Office(&fact.category_id), ResolvedTie::of(fact)),
+            ],
             Self::EntryChanged(fact) => fact.deliveries(),
             Self::ContestLocked(fact) if fact.locked => {
                 vec![Delivery::of(&Members(&self.lane()), LockedContest::of(fact))]
@@ -753,6 +780,7 @@ impl Event {
                     .chain(fact.answer.iter().map(|text| ("answer".to_owned(), text)))
                     .collect()
             }
+            Self::TieResolved(fact) => vec![("reason".to_owned(), &fact.reason)],
             Self::EntryChanged(fact) => vec![("reason".to_owned(), &fact.reason)],
             Self::ContestLocked(fact) => fact.reason.iter().map(|text| ("reason".to_owned(), text)).collect(),
             Self::Notified(fact) => vec![("message".to_owned(), &fact.message)],
@@ -785,6 +813,7 @@ impl Event {
                 }
                 (_, None) => None,
             },
+            Self::TieResolved(fact) => Some(&mut fact.reason).filter(|_| field == "reason"),
             Self::EntryChanged(fact) => Some(&mut fact.reason).filter(|_| field == "reason"),
             Self::ContestLocked(fact) => fact.reason.as_mut().filter(|_| field == "reason"),
             Self::Notified(fact) => Some(&mut fact.message).filter(|_| field == "message"),

@@ -2,7 +2,7 @@
 
 use super::event::{
     Announced, AnnouncedTo, AssignmentChanged, CertificationUpdated, ContestLocked, DecisionChanged, EntryChanged,
-    JudgeProgress, NoticesChanged, Notified, ScoreDeleted, ScoreUpdated, SignatureFact, Text,
+    JudgeProgress, NoticesChanged, Notified, ScoreDeleted, ScoreUpdated, SignatureFact, Text, TieResolved,
 };
 use crate::auth::role::Hat;
 use crate::clock::Micros;
@@ -54,6 +54,7 @@ views!(
     RemovalUpdated => "score:removal-updated",
     UncertificationUpdated => "uncertification:updated",
     FlagUpdated => "flag:updated",
+    ResolvedTie => "tie:resolved",
     FullWithdrawal => "entry:withdrawn",
     PlainWithdrawal => "entry:withdrawn",
     FullReinstatement => "entry:reinstated",
@@ -561,6 +562,47 @@ decision_views!(
     UncertificationUpdated: "An uncertification was asked for or moved on.",
     FlagUpdated: "A flag was raised or resolved.",
 );
+
+/// How a tie was decided by hand.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct TieFields {
+    pub category_id: CategoryId,
+    /// Who shared the rank, best first.
+    pub order: Vec<ContestantId>,
+    pub reason: Option<String>,
+    pub by: UserId,
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Micros,
+}
+
+impl TieFields {
+    /// What the office is told of a tie.
+    #[must_use]
+    pub fn of(fact: &TieResolved) -> Self {
+        Self {
+            category_id: fact.category_id.clone(),
+            order: fact.order.clone(),
+            reason: fact.reason.body().map(str::to_owned),
+            by: fact.by.clone(),
+            at: fact.at,
+        }
+    }
+}
+
+/// A tie was decided by hand.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct ResolvedTie(TieFields);
+
+impl ResolvedTie {
+    /// The office's view.
+    #[must_use]
+    pub fn of(fact: &TieResolved) -> Self {
+        Self(TieFields::of(fact))
+    }
+}
 
 /// That a contestant is out of a category, or in it again.
 #[derive(Clone, Debug, Serialize)]

@@ -4,7 +4,7 @@ use crate::auth::role::Hat;
 use crate::db::entity::certification::{self, Stage};
 use crate::db::entity::decision::{self, DecisionKind, DecisionStatus};
 use crate::db::entity::mark::{self, MarkStatus};
-use crate::db::entity::{approval, judge_final, sheet, signature};
+use crate::db::entity::{approval, judge_final, sheet, signature, tie_break};
 use crate::db::row::{Change, Row};
 use crate::ids::{ContestantId, CriterionId, MarkId, UserId};
 use imbl::{HashMap, OrdMap};
@@ -34,6 +34,8 @@ pub struct Board {
     pub finals: OrdMap<UserId, Arc<judge_final::Model>>,
     /// Signatures of officers that stand, by stage.
     pub signatures: OrdMap<Stage, Arc<signature::Model>>,
+    /// Ties decided by hand.
+    pub ties: OrdMap<String, Arc<tie_break::Model>>,
     /// What several people decide, decided or not.
     pub decisions: OrdMap<String, Arc<decision::Model>>,
     /// Their approvals so far, by decision and hat.
@@ -56,6 +58,8 @@ impl Board {
             fold(&mut self.finals, row.judge_id.clone(), row, put);
         } else if let Row::Signature(row) = row {
             fold(&mut self.signatures, row.stage, row, put);
+        } else if let Row::TieBreak(row) = row {
+            fold(&mut self.ties, row.id.clone(), row, put);
         } else if let Row::Decision(row) = row {
             fold(&mut self.decisions, row.id.clone(), row, put);
         } else if let Row::Approval(row) = row {
@@ -72,6 +76,17 @@ impl Board {
     /// The decisions of a kind that are not decided yet.
     pub fn pending(&self, kind: DecisionKind) -> impl Iterator<Item = &Arc<decision::Model>> {
         self.decisions.values().filter(move |row| row.kind == kind && row.status == DecisionStatus::Pending)
+    }
+
+    /// The ties decided by hand, each with its contestants, best first; in the order they were decided in.
+    pub fn tie_orders(&self) -> impl Iterator<Item = (&Arc<tie_break::Model>, Vec<ContestantId>)> {
+        self.ties.values().filter_map(|row| {
+            let order = serde_json::from_str(&row.contestants);
+            order
+                .inspect_err(|cause| tracing::error!(error = %cause, tie = row.id, "an order cannot be read"))
+                .ok()
+                .map(|order| (row, order))
+        })
     }
 
     /// Sets a mark in its place.

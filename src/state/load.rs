@@ -5,7 +5,8 @@ use super::board::Board;
 use crate::clock::Micros;
 use crate::db::entity::{
     approval, assignment, category, certification, contest, contest_lock, contestant, criterion, decision, entry,
-    event, judge_final, lane, log_head, mark, notification, race, race_participant, session, sheet, signature, user,
+    event, judge_final, lane, log_head, mark, notification, race, race_participant, session, sheet, signature,
+    tie_break, user,
 };
 use crate::db::row::{Change, Row};
 use crate::events::event::Scope;
@@ -73,7 +74,7 @@ pub async fn board(db: &DatabaseConnection, category: &CategoryId) -> Result<Boa
             })*
         };
     }
-    fold_all!(mark, certification, sheet, judge_final, signature, decision, approval);
+    fold_all!(mark, certification, sheet, judge_final, signature, tie_break, decision, approval);
     Ok(board)
 }
 

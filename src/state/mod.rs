@@ -231,7 +231,8 @@ impl State {
             | Row::LogText(_)
             | Row::Mark(_)
             | Row::Sheet(_)
-            | Row::Signature(_) => {}
+            | Row::Signature(_)
+            | Row::TieBreak(_) => {}
         }
     }
 
@@ -298,6 +299,7 @@ impl State {
             | Row::JudgeFinal(_)
             | Row::Sheet(_)
             | Row::Signature(_)
+            | Row::TieBreak(_)
             | Row::Command(_)
             | Row::Lane(_)
             | Row::LogEntry(_)

@@ -98,7 +98,7 @@ pub fn input(state: &State, category: &Category, board: &Board) -> Input {
             })
             .collect(),
         deductions: deductions(board),
-        manual_order: Vec::new(),
+        manual_order: board.tie_orders().map(|(_, order)| order.iter().map(ContestantId::text).collect()).collect(),
     }
 }
 
@@ -151,6 +151,9 @@ fn tally_hash(category: &Category, board: &Board, input: &Input, ranking: &Ranki
     }
     for deduction in &input.deductions {
         line(format!("deduction {} {}", deduction.contestant, deduction.amount));
+    }
+    for order in &input.manual_order {
+        line(format!("tie {}", order.join(" ")));
     }
     for row in &ranking.ranking {
         let rank = row.rank.map_or_else(|| "-".to_owned(), |rank| rank.to_string());

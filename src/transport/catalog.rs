@@ -13,7 +13,7 @@ use crate::error::Code;
 use crate::events::event::{
     Announced, AnnouncedTo, AssignmentChanged, CertificationUpdated, ContestLocked, ContestantsChanged,
     DecisionChanged, EntryChanged, Event, JudgeProgress, NoticesChanged, Notified, ScoreDeleted, ScoreUpdated,
-    SessionChanged, SetupChanged, SignatureFact, Text, UserChanged,
+    SessionChanged, SetupChanged, SignatureFact, Text, TieResolved, UserChanged,
 };
 use crate::events::room::Room;
 use crate::ids::{EventId, UserId};
@@ -36,7 +36,7 @@ pub struct ClientEvent {
 }
 
 /// Every event a client may send; any other is answered `INVALID_EVENT`.
-pub const CLIENT_EVENTS: [ClientEvent; 26] = [
+pub const CLIENT_EVENTS: [ClientEvent; 27] = [
     ClientEvent {
         name: "scores:submit",
         who: "a judge of the category",
@@ -80,6 +80,12 @@ pub const CLIENT_EVENTS: [ClientEvent; 26] = [
         who: "AUDITOR, BOARD, by hat",
         payload: "`{commandId?, categoryId, reason, toStage?}`",
         answer: "the certification",
+    },
+    ClientEvent {
+        name: "tie:resolve",
+        who: "TALLY_MASTER, by hat, before anybody signs; nobody who ever judged it",
+        payload: "`{commandId?, categoryId, order: [contestantId], reason}`; all who share the rank, best first",
+        answer: "`{tie}`; `STATE` where the rules do not list `manual` or they are not tied",
     },
     ClientEvent {
         name: "deduction:requested",
@@ -287,6 +293,16 @@ fn certification() -> Event {
     })
 }
 
+fn tie() -> Event {
+    Event::TieResolved(TieResolved {
+        category_id: id("C"),
+        order: vec![id("CONTESTANT")],
+        reason: Text::Known { body: "…".into(), salt: String::new() },
+        by: id("USER"),
+        at: Micros(0),
+    })
+}
+
 fn entry(withdrawn: bool) -> Event {
     Event::EntryChanged(EntryChanged {
         category_id: id("C"),
@@ -383,6 +399,7 @@ pub fn facts() -> Vec<(&'static str, Event)> {
         ),
         ("The set-up of an event changed", Event::SetupChanged(SetupChanged { event_id: event })),
         ("The certification of a category moved", certification()),
+        ("A tie was decided by hand", tie()),
         ("A contestant withdrew", entry(true)),
         ("A withdrawal was taken back", entry(false)),
         ("A contest was locked", lock(true)),

@@ -14,6 +14,7 @@ use scorecast::certification::decisions::{
 };
 use scorecast::certification::judges::{CertifySheet, SignFinal};
 use scorecast::certification::officers::{RejectStage, SignStage};
+use scorecast::certification::ties::ResolveTie;
 use scorecast::clock::Chance;
 use scorecast::command::{Draft, parse};
 use scorecast::commands::Command;
@@ -29,7 +30,7 @@ use scorecast::events::audience::{Delivery, Office, variant_for};
 use scorecast::events::event::{
     Announced, AnnouncedTo, CertificationUpdated, ContestLocked, ContestantsChanged, DecisionChanged, EntryChanged,
     Event, JudgeProgress, NoticesChanged, Notified, ScoreDeleted, ScoreUpdated, SessionChanged, SetupChanged, Text,
-    UserChanged,
+    TieResolved, UserChanged,
 };
 use scorecast::events::log::{GENESIS, LogHead};
 use scorecast::events::room::Lane;
@@ -336,6 +337,7 @@ fn cell(view: &AnyView) -> String {
         | AnyView::RemovalUpdated(_)
         | AnyView::UncertificationUpdated(_)
         | AnyView::FlagUpdated(_)
+        | AnyView::ResolvedTie(_)
         | AnyView::FullWithdrawal(_)
         | AnyView::FullReinstatement(_)
         | AnyView::LockedContest(_)
@@ -380,10 +382,11 @@ fn number(event: &Event) -> usize {
         Event::NoticesChanged(_) => 12,
         Event::Announced(_) => 13,
         Event::EntryChanged(_) => 14,
+        Event::TieResolved(_) => 15,
     }
 }
 
-const EVENTS: usize = 15;
+const EVENTS: usize = 16;
 
 fn marks(world: &World) -> Vec<(String, Event)> {
     let comment = || Some(Text::Known { body: "well landed".into(), salt: "00".into() });
@@ -441,6 +444,13 @@ fn other_facts(world: &World) -> Vec<(String, Event)> {
             deleted_at: scorecast::clock::Micros(0),
         })
     };
+    let tie = Event::TieResolved(TieResolved {
+        category_id: id("vault"),
+        order: vec![id("x"), id("y")],
+        reason: text("the higher difficulty"),
+        by: world.user("tally"),
+        at: scorecast::clock::Micros(0),
+    });
     let entry = |withdrawn| {
         Event::EntryChanged(EntryChanged {
             category_id: id("vault"),
@@ -526,6 +536,7 @@ fn other_facts(world: &World) -> Vec<(String, Event)> {
         ("board asks to remove ada's marks", decision(DecisionKind::Removal, "board", Some("ada"))),
         ("ada asks to open a sheet", decision(DecisionKind::Uncertification, "ada", Some("ada"))),
         ("ben flags a mark of ada", decision(DecisionKind::Flag, "ben", Some("ada"))),
+        ("tally puts x before y", tie),
         ("x withdraws from the vault", entry(true)),
         ("x is in the vault again", entry(false)),
         ("the women's contest is locked", lock(true)),
@@ -663,6 +674,10 @@ fn scoring(world: &World) -> Vec<(&'static str, Command)> {
             CloseDecision { about, id: "none".into(), status, reason: Some("no".into()) }.into()
         }),
         ("lock the women's contest", { LockContest { contest: id("women"), locked: true, reason: None }.into() }),
+        ("put x before y on the vault", {
+            let payload = json!({"categoryId": "vault", "order": ["x", "y"], "reason": "difficulty"});
+            read::<ResolveTie>(payload).into()
+        }),
         ("withdraw x from the vault", {
             let payload = json!({"categoryId": "vault", "contestantId": "x", "reason": "a sprained ankle"});
             read::<WithdrawEntry>(payload).into()

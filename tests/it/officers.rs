@@ -3,6 +3,7 @@
 
 use crate::support::hall::{Hall, code, ok};
 use crate::support::people::{email, mark};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 /// Why `z` does not start; nobody but the office may read it.
@@ -10,6 +11,32 @@ const ANKLE: &str = "a sprained ankle";
 
 fn entry(contestant: &str) -> Value {
     json!({"categoryId": "vault", "contestantId": contestant, "reason": ANKLE})
+}
+
+/// Changes the vault's own settings, as an organiser does: read, change, put back.
+async fn change_vault(hall: &Hall, change: impl FnOnce(&mut Value)) {
+    let path = "/api/v1/admin/categories/vault";
+    let mut category = hall.app.get(path, &email("organizer")).await.body;
+    for field in ["id", "eventId", "entries"] {
+        category.as_object_mut().expect("an object").remove(field);
+    }
+    change(&mut category);
+    let changed = hall.app.send(Method::PUT, path, &email("organizer"), category).await;
+    assert_eq!(changed.status, 200, "{}", changed.body);
+}
+
+/// The places as the tally master sees them: contestant, rank, and what decided.
+async fn places(hall: &Hall) -> Vec<(String, i64, Option<String>)> {
+    let tally = hall.app.get("/api/v1/categories/vault/tally", &email("tally")).await.body;
+    let place = |row: &Value| {
+        let text = |field: &str| row[field].as_str().map(str::to_owned);
+        (text("contestantId").expect("an id"), row["rank"].as_i64().expect("a rank"), text("decidedBy"))
+    };
+    tally["ranking"].as_array().expect("a ranking").iter().map(place).collect()
+}
+
+fn order(contestants: &[&str]) -> Value {
+    json!({"categoryId": "vault", "order": contestants, "reason": "the higher difficulty"})
 }
 
 // Entries.
@@ -118,4 +145,96 @@ async fn an_entry_is_withdrawn_once_with_a_reason_and_not_below_a_lock() {
     let category = app.get("/api/v1/admin/categories/vault", &email("organizer")).await.body;
     assert_eq!(category["entries"][2]["withdrawn"], true, "it outlives a restart");
     app.stop().await;
+}
+
+// Ties.
+
+#[tokio::test]
+async fn a_tie_is_put_in_order_by_the_tally_master_and_only_the_office_learns_how() {
+    let hall = Hall::judged().await;
+    change_vault(&hall, |vault| vault["rules"]["tieBreaks"] = json!(["manual"])).await;
+    let shared = places(&hall).await;
+    assert!(shared.iter().all(|(_, rank, _)| *rank == 1), "{shared:?}");
+    let before = hall.hash().await;
+    let resolved = hall.tally.call("tie:resolve", order(&["z", "x", "y"])).await;
+    assert_eq!(ok(&resolved)["tie"]["order"], json!(["z", "x", "y"]));
+    let manual = || Some("manual".to_owned());
+    let by_hand = [("z", 1, None), ("x", 2, manual()), ("y", 3, manual())];
+    assert_eq!(places(&hall).await, by_hand.map(|(id, rank, by)| (id.to_owned(), rank, by)));
+    let first = hall.hash().await;
+    assert_ne!(first, before, "a signature binds the order");
+    // A later word on the same contestants takes the place of the earlier.
+    ok(&hall.tally.call("tie:resolve", order(&["y", "x", "z"])).await);
+    let ranked: Vec<String> = places(&hall).await.into_iter().map(|(id, ..)| id).collect();
+    assert_eq!(ranked, ["y", "x", "z"]);
+    assert_ne!(hall.hash().await, first);
+    ok(&hall.sign(&hall.tally, "TALLIED").await);
+    assert_eq!(code(&hall.tally.call("tie:resolve", order(&["z", "x", "y"])).await), "STATE", "it is signed");
+    let told = hall.auditor.next("tie:resolved").await;
+    assert_eq!(
+        (&told.data()["order"], &told.data()["reason"]),
+        (&json!(["z", "x", "y"]), &json!("the higher difficulty"))
+    );
+    let emcee = hall.app.connect(&email("emcee")).await;
+    let both = hall.app.connect(&email("both")).await;
+    ok(&hall.auditor.call("certification:reject", json!({"categoryId": "vault", "reason": "again"})).await);
+    ok(&hall.tally.call("tie:resolve", order(&["z", "x", "y"])).await);
+    ok(&hall.sign(&hall.tally, "TALLIED").await);
+    for reader in [&hall.judges[0], &emcee, &both] {
+        reader
+            .wait_until(|frames| {
+                frames.iter().any(|frame| {
+                    frame.event == "certification:updated"
+                        && frame.data()["stage"] == "TALLIED"
+                        && frame.data().get("rejectionReason").is_none()
+                })
+            })
+            .await;
+        assert!(reader.transcript().iter().all(|frame| frame.event != "tie:resolved"));
+        assert!(!reader.raw_text().contains("the higher difficulty"));
+    }
+    let kept = places(&hall).await;
+    let Hall { app, judges, tally, auditor, board } = hall;
+    drop((judges, tally, auditor, board));
+    let app = app.restart().await;
+    let tally = app.get("/api/v1/categories/vault/tally", &email("tally")).await.body;
+    assert_eq!(tally["ranking"][0]["contestantId"], kept[0].0.as_str(), "the order outlives a restart");
+    assert_eq!(tally["stage"], "TALLIED");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn only_a_whole_tie_is_put_in_order_and_only_where_the_rules_leave_it_to_hand() {
+    let hall = Hall::marked().await;
+    let by_hand = async |contestants: &[&str]| {
+        let answer = hall.tally.call("tie:resolve", order(contestants)).await;
+        (code(&answer).to_owned(), answer["error"]["message"].as_str().unwrap_or_default().to_owned())
+    };
+    let (refused, why) = by_hand(&["x", "y", "z"]).await;
+    assert_eq!(refused, "STATE");
+    assert!(why.contains("manual"), "{why}");
+    change_vault(&hall, |vault| vault["rules"]["tieBreaks"] = json!(["fewest_deductions", "manual"])).await;
+    let (refused, why) = by_hand(&["x", "y"]).await;
+    assert_eq!((refused.as_str(), why.contains("x, y, z")), ("STATE", true), "{why}");
+    ok(&hall.judges[0].call("scores:submit", mark("z", "form", 9.0)).await);
+    let (refused, why) = by_hand(&["x", "z"]).await;
+    assert_eq!((refused.as_str(), why.contains("do not share")), ("STATE", true), "{why}");
+    assert_eq!(by_hand(&["x", "y", "z"]).await.0, "STATE");
+    assert_eq!(by_hand(&["x", "y", "x"]).await.0, "INVALID_DATA");
+    assert_eq!(by_hand(&["x"]).await.0, "INVALID_DATA");
+    assert_eq!(by_hand(&["x", "nobody"]).await.0, "NOT_FOUND");
+    assert_eq!(code(&hall.auditor.call("tie:resolve", order(&["x", "y"])).await), "FORBIDDEN");
+    let both = hall.app.connect(&email("both")).await;
+    assert_eq!(code(&both.call("tie:resolve", order(&["x", "y"])).await), "SEPARATION_OF_DUTIES");
+    let made = hall
+        .app
+        .post("/api/v1/categories/vault/ties", &email("tally"), json!({"order": ["y", "x"], "reason": "difficulty"}))
+        .await;
+    assert_eq!((made.status.as_u16(), &made.body["tie"]["order"]), (201, &json!(["y", "x"])), "{}", made.body);
+    let ranked: Vec<(String, i64)> = places(&hall).await.into_iter().map(|(id, rank, _)| (id, rank)).collect();
+    assert_eq!(ranked, [("z".to_owned(), 1), ("y".to_owned(), 2), ("x".to_owned(), 3)]);
+    // What nobody put in order stays shared: now all three are tied again, and nobody has put z anywhere.
+    ok(&hall.judges[0].call("scores:submit", mark("z", "form", 5.0)).await);
+    assert!(places(&hall).await.iter().all(|(_, rank, _)| *rank == 1));
+    hall.app.stop().await;
 }

@@ -324,6 +324,7 @@ fn variant(view: &AnyView) -> Variant {
         | AnyView::RemovalUpdated(_)
         | AnyView::UncertificationUpdated(_)
         | AnyView::FlagUpdated(_)
+        | AnyView::ResolvedTie(_)
         | AnyView::FullWithdrawal(_)
         | AnyView::FullReinstatement(_)
         | AnyView::LockedContest(_)

@@ -26,4 +26,5 @@ pub mod race_participant;
 pub mod session;
 pub mod sheet;
 pub mod signature;
+pub mod tie_break;
 pub mod user;
