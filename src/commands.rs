@@ -7,7 +7,7 @@ use crate::certification::decisions::{
     ApproveDecision, CloseDecision, RaiseFlag, RequestDeduction, RequestRemoval, RequestUncertification,
 };
 use crate::certification::judges::{CertifySheet, SignFinal};
-use crate::certification::officers::{RejectStage, SignStage};
+use crate::certification::officers::{OverrideStage, RejectStage, SignStage};
 use crate::certification::ties::ResolveTie;
 use crate::command::{Decide, Draft, Limit};
 use crate::error::Refusal;
@@ -70,6 +70,8 @@ commands!(
     SignStage = "certification:sign",
     Commands,
     RejectStage = "certification:reject",
+    Commands,
+    OverrideStage = "certification:override",
     Commands,
     ResolveTie = "tie:resolve",
     Commands,

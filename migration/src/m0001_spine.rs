@@ -82,6 +82,7 @@ fn tables() -> Vec<TableCreateStatement> {
                 text_null("discipline"),
                 string("status"),
                 boolean("single_officer"),
+                boolean("allow_override"),
                 big_integer("created_at"),
                 big_integer("updated_at"),
             ],

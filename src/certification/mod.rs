@@ -128,6 +128,7 @@ fn fact_of(
             signature_name: salted(&row.signature_name),
             at: row.at,
             overridden: row.overridden,
+            reason: row.comments.as_deref().filter(|_| row.overridden).map(salted),
         })
         .collect();
     let tally_hash = if progress.stage == Stage::Open { None } else { Some(tally::tally(state, category)?.tally_hash) };

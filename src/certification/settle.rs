@@ -1,5 +1,5 @@
-//! What follows from a change by itself: a category is JUDGED when its panel is done, and signatures under another tally
-//! than the one that stands now are void.
+//! What follows from a change by itself: a category is JUDGED when its panel is done, or as long as an override says so,
+//! and signatures under another tally than the one that stands now are void.
 //!
 //! Invariant: it runs after every command, over every category whose tally the command may have changed, in the same
 //! decision: nobody can forget it, and nobody can sign in between.
@@ -48,15 +48,18 @@ fn settle_one(draft: &mut Draft, category: &Arc<Category>) -> Result<(), Refusal
         return Ok(());
     }
     drop_hollow_finals(draft, category)?;
-    let judged = is_judged(&draft.state, category)?;
+    let panel_done = is_judged(&draft.state, category)?;
     let board = draft.state.board(&category.row.id)?;
     let before = progress_of(board, &category.row.id);
-    if before.stage == Stage::Open && !judged {
+    if before.stage == Stage::Open && !panel_done {
         return Ok(());
     }
     // The first signature that does not stand any more takes all later ones with it: each was given on top of it.
     let hash = tally::tally(&draft.state, category)?.tally_hash;
     let first_void = first_void(&draft.state, category, board, &hash);
+    // JUDGED is the first of all stages: an override of it stands unless it is the first that is void.
+    let overridden = board.signatures.contains_key(&Stage::Judged) && first_void != Some(Stage::Judged);
+    let judged = panel_done || overridden;
     let gone: Vec<_> = board
         .signatures
         .values()

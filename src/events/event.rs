@@ -185,6 +185,9 @@ pub struct SignatureFact {
     /// Put in its place by an ADMIN, by the event's leave.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub overridden: bool,
+    /// Why it was.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<Text>,
 }
 
 /// How many judges have done how much. Counts only: nothing of what was marked.
@@ -766,8 +769,12 @@ impl Event {
             Self::ScoreUpdated(fact) => fact.comment.iter().map(|text| ("comment".to_owned(), text)).collect(),
             Self::CertificationUpdated(fact) => {
                 let names = fact.signatures.iter().enumerate();
+                let reasons = names.clone().filter_map(|(at, signature)| {
+                    signature.reason.as_ref().map(|text| (format!("overrides.{at}"), text))
+                });
                 names
                     .map(|(at, signature)| (format!("signatures.{at}"), &signature.signature_name))
+                    .chain(reasons)
                     .chain(fact.rejection_reason.iter().map(|text| ("rejection_reason".to_owned(), text)))
                     .collect()
             }
@@ -798,10 +805,12 @@ impl Event {
     fn text_mut(&mut self, field: &str) -> Option<&mut Text> {
         match self {
             Self::ScoreUpdated(fact) => fact.comment.as_mut().filter(|_| field == "comment"),
-            Self::CertificationUpdated(fact) => match field.strip_prefix("signatures.") {
-                Some(at) => {
+            Self::CertificationUpdated(fact) => match field.split_once('.') {
+                Some(("signatures", at)) => {
                     fact.signatures.get_mut(at.parse::<usize>().ok()?).map(|signature| &mut signature.signature_name)
                 }
+                Some(("overrides", at)) => fact.signatures.get_mut(at.parse::<usize>().ok()?)?.reason.as_mut(),
+                Some(_) => None,
                 None => fact.rejection_reason.as_mut().filter(|_| field == "rejection_reason"),
             },
             Self::ScoreDeleted(fact) => Some(&mut fact.reason).filter(|_| field == "reason"),

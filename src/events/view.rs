@@ -293,6 +293,9 @@ pub struct SignatureView {
     /// Put in its place by an ADMIN, by the event's leave.
     #[serde(rename = "override", skip_serializing_if = "std::ops::Not::not")]
     pub overridden: bool,
+    /// Why it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// The words and numbers a stage has on the wire.
@@ -317,6 +320,7 @@ impl CertificationFields {
             signature_name: text(&signature.signature_name),
             at: signature.at,
             overridden: signature.overridden,
+            reason: signature.reason.as_ref().and_then(text),
         };
         Self {
             id: fact.category_id.clone(),

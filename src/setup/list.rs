@@ -172,6 +172,7 @@ pub fn event_view(state: &State, id: &EventId) -> Result<Value, Refusal> {
         "id": event.id, "mainTitle": event.main_title, "subTitle": event.sub_title, "location": event.location,
         "startDate": event.start_date, "endDate": event.end_date, "discipline": event.discipline,
         "status": event.status, "singleOfficer": event.single_officer,
+        "allowOverride": event.allow_override,
         "createdAt": event.created_at, "updatedAt": event.updated_at,
     }))
 }

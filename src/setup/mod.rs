@@ -300,6 +300,7 @@ fn put_event(draft: &mut Draft, at: &At, mode: Mode, spec: &EventSpec) -> Result
         discipline: optional_text(at, "discipline", spec.discipline.as_ref())?,
         status,
         single_officer: spec.single_officer,
+        allow_override: spec.allow_override,
         created_at: before.as_ref().map_or(draft.now, |event| event.created_at),
         updated_at: draft.now,
     };

@@ -53,6 +53,9 @@ pub struct EventSpec {
     /// Lets one person sign several stages; shown on every publication.
     #[serde(default)]
     pub single_officer: bool,
+    /// Lets an ADMIN put a signature in the place of somebody who cannot give it, with a reason that is shown.
+    #[serde(default)]
+    pub allow_override: bool,
 }
 
 /// A user.

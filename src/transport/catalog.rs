@@ -36,7 +36,7 @@ pub struct ClientEvent {
 }
 
 /// Every event a client may send; any other is answered `INVALID_EVENT`.
-pub const CLIENT_EVENTS: [ClientEvent; 27] = [
+pub const CLIENT_EVENTS: [ClientEvent; 28] = [
     ClientEvent {
         name: "scores:submit",
         who: "a judge of the category",
@@ -80,6 +80,12 @@ pub const CLIENT_EVENTS: [ClientEvent; 27] = [
         who: "AUDITOR, BOARD, by hat",
         payload: "`{commandId?, categoryId, reason, toStage?}`",
         answer: "the certification",
+    },
+    ClientEvent {
+        name: "certification:override",
+        who: "ADMIN, where the event has `allowOverride`; nobody who ever judged it",
+        payload: "`{commandId?, categoryId, stage, reason}`; `JUDGED` stands for judges who cannot sign FINAL any more",
+        answer: "the certification; its signature says `override` and the reason",
     },
     ClientEvent {
         name: "tie:resolve",
@@ -275,6 +281,7 @@ fn certification() -> Event {
         signature_name: text(),
         at: Micros(0),
         overridden: false,
+        reason: None,
     };
     Event::CertificationUpdated(CertificationUpdated {
         category_id: id("C"),

@@ -79,6 +79,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(certification::sign_final))
         .routes(routes!(certification::sign))
         .routes(routes!(certification::reject))
+        .routes(routes!(certification::override_stage))
         .routes(routes!(certification::resolve_tie))
         // Decisions of several people
         .routes(routes!(decisions::deductions, decisions::request_deduction))

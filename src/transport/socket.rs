@@ -12,7 +12,7 @@ use crate::certification::decisions::{
     ApproveDecision, CloseDecision, RaiseFlag, RequestDeduction, RequestRemoval, RequestUncertification,
 };
 use crate::certification::judges::{CertifySheet, SignFinal};
-use crate::certification::officers::{RejectStage, SignStage};
+use crate::certification::officers::{OverrideStage, RejectStage, SignStage};
 use crate::certification::ties::ResolveTie;
 use crate::command::{Limit, parse};
 use crate::commands::Command;
@@ -68,6 +68,7 @@ fn read(event: &str, payload: Value) -> Result<Wish, Refusal> {
         "scores:final" => carry(parse::<SignFinal>(payload)?.into()),
         "certification:sign" => carry(parse::<SignStage>(payload)?.into()),
         "certification:reject" => carry(parse::<RejectStage>(payload)?.into()),
+        "certification:override" => carry(parse::<OverrideStage>(payload)?.into()),
         "tie:resolve" => carry(parse::<ResolveTie>(payload)?.into()),
         "deduction:requested" => carry(parse::<RequestDeduction>(payload)?.into()),
         "deduction:approve" => carry(ApproveDecision::read(DecisionKind::Deduction, payload)?.into()),

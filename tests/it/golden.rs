@@ -13,7 +13,7 @@ use scorecast::certification::decisions::{
     ApproveDecision, CloseDecision, RaiseFlag, RequestDeduction, RequestRemoval, RequestUncertification,
 };
 use scorecast::certification::judges::{CertifySheet, SignFinal};
-use scorecast::certification::officers::{RejectStage, SignStage};
+use scorecast::certification::officers::{OverrideStage, RejectStage, SignStage};
 use scorecast::certification::ties::ResolveTie;
 use scorecast::clock::Chance;
 use scorecast::command::{Draft, parse};
@@ -156,6 +156,7 @@ fn push(list: &mut Value, items: impl IntoIterator<Item = Value>) {
 
 fn document() -> Value {
     let mut document = people::document();
+    document["event"]["allowOverride"] = json!(true);
     let hat = |name: &str| json!({"email": email(name), "hat": "JUDGE"});
     push(&mut document["users"], HISTORY.map(|(name, role)| json!({"email": email(name), "name": name, "role": role})));
     push(
@@ -674,6 +675,10 @@ fn scoring(world: &World) -> Vec<(&'static str, Command)> {
             CloseDecision { about, id: "none".into(), status, reason: Some("no".into()) }.into()
         }),
         ("lock the women's contest", { LockContest { contest: id("women"), locked: true, reason: None }.into() }),
+        ("override JUDGED of the vault", {
+            let payload = json!({"categoryId": "vault", "stage": "JUDGED", "reason": "ada is ill"});
+            read::<OverrideStage>(payload).into()
+        }),
         ("put x before y on the vault", {
             let payload = json!({"categoryId": "vault", "order": ["x", "y"], "reason": "difficulty"});
             read::<ResolveTie>(payload).into()

@@ -4,6 +4,10 @@
 use crate::support::hall::{Hall, code, ok};
 use crate::support::people::{email, mark};
 use reqwest::Method;
+use scorecast::db::entity::log_entry;
+use scorecast::events::event::Event;
+use scorecast::events::log::read_entries;
+use sea_orm::{EntityTrait, QueryOrder};
 use serde_json::{Value, json};
 
 /// Why `z` does not start; nobody but the office may read it.
@@ -236,5 +240,144 @@ async fn only_a_whole_tie_is_put_in_order_and_only_where_the_rules_leave_it_to_h
     // What nobody put in order stays shared: now all three are tied again, and nobody has put z anywhere.
     ok(&hall.judges[0].call("scores:submit", mark("z", "form", 5.0)).await);
     assert!(places(&hall).await.iter().all(|(_, rank, _)| *rank == 1));
+    hall.app.stop().await;
+}
+
+// Overrides.
+
+/// Sets what the cup allows.
+async fn allow(hall: &Hall, settings: Value) {
+    let mut event = json!({"mainTitle": "The Cup"});
+    event.as_object_mut().expect("an object").extend(settings.as_object().expect("an object").clone());
+    let changed = hall.app.send(Method::PUT, "/api/v1/admin/events/cup", &email("organizer"), event).await;
+    assert_eq!(changed.status, 200, "{}", changed.body);
+}
+
+fn instead(stage: &str) -> Value {
+    json!({"categoryId": "vault", "stage": stage, "reason": "taken ill"})
+}
+
+/// Every mark of the vault is given, and all but cleo have signed FINAL.
+async fn all_but_cleo() -> Hall {
+    let hall = Hall::marked().await;
+    for judge in &hall.judges[..2] {
+        ok(&judge.call("scores:certify", json!({"categoryId": "vault"})).await);
+        ok(&judge.call("scores:final", json!({"categoryId": "vault"})).await);
+    }
+    hall
+}
+
+#[tokio::test]
+async fn an_admin_stands_in_for_a_judge_who_is_gone_and_everybody_reads_why() {
+    let hall = all_but_cleo().await;
+    let admin = hall.app.connect(&email("admin")).await;
+    assert_eq!(code(&admin.call("certification:override", instead("JUDGED")).await), "FORBIDDEN", "not in this event");
+    allow(&hall, json!({"allowOverride": true})).await;
+    let organizer = hall.app.connect(&email("organizer")).await;
+    assert_eq!(code(&organizer.call("certification:override", instead("JUDGED")).await), "FORBIDDEN");
+    let view = ok(&admin.call("certification:override", instead("JUDGED")).await).clone();
+    assert_eq!((&view["stage"], &view["judgeProgress"]["finals"]), (&json!("JUDGED"), &json!(2)));
+    let told = &hall.view("ada").await["signatures"][0];
+    assert_eq!(
+        (&told["stage"], &told["override"], &told["reason"], &told["signatureName"]),
+        (&json!("JUDGED"), &json!(true), &json!("taken ill"), &json!("admin"))
+    );
+    for (officer, stage) in [(&hall.tally, "TALLIED"), (&hall.auditor, "AUDITED"), (&hall.board, "CERTIFIED")] {
+        ok(&hall.sign(officer, stage).await);
+    }
+    let scores = hall.app.get("/api/v1/categories/vault/scores", &email("tally")).await.body;
+    assert!(scores["scores"].as_array().expect("a list").iter().all(|score| score["status"] == "locked"));
+    assert_eq!(code(&hall.judges[2].call("scores:submit", mark("x", "form", 1.0)).await), "LOCKED");
+    // Sent back as far as it goes: what was overridden falls last.
+    let back = |to: &str| json!({"categoryId": "vault", "reason": "look again", "toStage": to});
+    let view = ok(&hall.board.call("certification:reject", back("JUDGED")).await).clone();
+    assert_eq!((&view["stage"], view["signatures"].as_array().map(Vec::len)), (&json!("JUDGED"), Some(1)));
+    let view = ok(&hall.board.call("certification:reject", back("OPEN")).await).clone();
+    assert_eq!((&view["stage"], &view["status"]), (&json!("OPEN"), &json!("REJECTED")));
+    ok(&hall.judges[2].call("scores:certify", json!({"categoryId": "vault"})).await);
+    ok(&hall.judges[2].call("scores:final", json!({"categoryId": "vault"})).await);
+    assert_eq!(hall.view("board").await["stage"], "JUDGED");
+    let refused = hall.board.call("certification:reject", back("OPEN")).await;
+    assert_eq!(code(&refused), "INVALID_DATA", "what judges have signed is opened by an uncertification");
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn an_override_binds_the_tally_and_falls_with_it() {
+    let hall = all_but_cleo().await;
+    allow(&hall, json!({"allowOverride": true})).await;
+    let admin = hall.app.connect(&email("admin")).await;
+    ok(&admin.call("certification:override", instead("JUDGED")).await);
+    ok(&hall.sign(&hall.tally, "TALLIED").await);
+    ok(&hall.judges[2].call("scores:submit", mark("x", "form", 1.0)).await);
+    let view = hall.view("board").await;
+    assert_eq!((&view["stage"], &view["voided"], &view["signatures"]), (&json!("OPEN"), &json!(true), &json!([])));
+    let told = admin.next("notification").await;
+    assert_eq!((&told.data()["type"], &told.data()["categoryId"]), (&json!("warning"), &json!("vault")));
+    ok(&admin.call("certification:override", instead("JUDGED")).await);
+    // Once the panel is done the category is judged without it, and what else changes leaves it so.
+    ok(&hall.judges[2].call("scores:certify", json!({"categoryId": "vault"})).await);
+    ok(&hall.judges[2].call("scores:final", json!({"categoryId": "vault"})).await);
+    change_vault(&hall, |vault| vault["criteria"][0]["weight"] = json!(3)).await;
+    let view = hall.view("board").await;
+    assert_eq!((&view["stage"], &view["signatures"]), (&json!("JUDGED"), &json!([])));
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn an_override_passes_the_guards_of_every_signature() {
+    let hall = all_but_cleo().await;
+    allow(&hall, json!({"allowOverride": true})).await;
+    let admin = hall.app.connect(&email("admin")).await;
+    let both = hall.app.connect(&email("both")).await;
+    let by = async |who: &crate::support::client::Client, stage: &str| {
+        code(&who.call("certification:override", instead(stage)).await).to_owned()
+    };
+    assert_eq!(by(&both, "JUDGED").await, "SEPARATION_OF_DUTIES", "an admin who judges it");
+    assert_eq!(by(&admin, "OPEN").await, "INVALID_DATA");
+    assert_eq!(by(&admin, "TALLIED").await, "STATE", "JUDGED comes first");
+    let no_reason = json!({"categoryId": "vault", "stage": "JUDGED", "reason": " "});
+    assert_eq!(code(&admin.call("certification:override", no_reason).await), "INVALID_DATA");
+    let id = hall.ask(&hall.tally, "flag:raise", json!({"categoryId": "vault", "text": "who is z?"})).await;
+    assert_eq!(by(&admin, "JUDGED").await, "OPEN_FLAGS");
+    ok(&hall.auditor.call("flag:resolve", json!({"id": id, "decision": "rejected", "reason": "z"})).await);
+    hall.give("idle", json!({"categoryId": "vault"})).await;
+    assert_eq!(by(&admin, "JUDGED").await, "STATE", "idle has not marked: the tally is not complete");
+    hall.take(&hall.hat_of("idle").await).await;
+    let over_http = hall
+        .app
+        .post(
+            "/api/v1/categories/vault/certification/override",
+            &email("admin"),
+            json!({"stage": "JUDGED", "reason": "ill"}),
+        )
+        .await;
+    assert_eq!((over_http.status.as_u16(), &over_http.body["stage"]), (200, &json!("JUDGED")), "{}", over_http.body);
+    assert_eq!(by(&admin, "TALLIED").await, "SEPARATION_OF_DUTIES", "nobody signs two stages");
+    allow(&hall, json!({"allowOverride": true, "singleOfficer": true})).await;
+    for stage in ["TALLIED", "AUDITED", "CERTIFIED"] {
+        assert_eq!(by(&admin, stage).await, "ok", "{stage}");
+    }
+    assert_eq!(hall.view("board").await["certifiedBy"], hall.app.user_id(&email("admin")));
+    assert_eq!(code(&hall.judges[2].call("scores:submit", mark("x", "form", 1.0)).await), "LOCKED");
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn the_reason_of_an_override_is_kept_beside_the_log_and_not_in_it() {
+    let hall = all_but_cleo().await;
+    allow(&hall, json!({"allowOverride": true})).await;
+    let admin = hall.app.connect(&email("admin")).await;
+    ok(&admin.call("certification:override", instead("JUDGED")).await);
+    let rows =
+        log_entry::Entity::find().order_by_asc(log_entry::Column::Seq).all(&hall.app.app.db).await.expect("rows");
+    assert!(rows.iter().all(|row| !row.fact.contains("taken ill")));
+    let entries = read_entries(&hall.app.app.db, rows).await.expect("facts");
+    let reason = |event: &Event| {
+        let Event::CertificationUpdated(fact) = event else { return None };
+        fact.signatures.first()?.reason.as_ref()?.body().map(str::to_owned)
+    };
+    let reasons: Vec<String> = entries.iter().filter_map(|entry| reason(&entry.event)).collect();
+    assert_eq!(reasons, ["taken ill"], "and comes back to its place when the log is read");
     hall.app.stop().await;
 }

@@ -233,6 +233,7 @@ impl People {
             discipline: None,
             status: status(official),
             single_officer: false,
+            allow_override: false,
             created_at: START,
             updated_at: START,
         };

@@ -28,7 +28,7 @@ fn regatta() -> Value {
     json!({
         "event": {"id": "regatta", "mainTitle": "Regatta", "subTitle": "Slalom and Trot", "location": "Račice",
             "startDate": "2026-05-01", "endDate": "2026-05-03", "discipline": "slalom", "status": "startlist",
-            "singleOfficer": true},
+            "singleOfficer": true, "allowOverride": true},
         "users": [
             {"email": "Chief@Regatta.example", "name": "Chief", "role": "JUDGE"},
             {"email": "second@regatta.example", "name": "Second", "role": "JUDGE"},
@@ -432,6 +432,7 @@ async fn a_bad_document_is_told_the_place() {
         ("/event/endDate", json!("2026-04-30"), "event.endDate"),
         ("/event/status", json!("paused"), "event.status"),
         ("/event/singleOfficer", json!("yes"), "event.singleOfficer"),
+        ("/event/allowOverride", json!("yes"), "event.allowOverride"),
         ("/users/0/email", json!("nobody"), "users[0].email"),
         ("/users/1/email", json!("a b@c"), "users[1].email"),
         ("/users/1/name", json!(""), "users[1].name"),

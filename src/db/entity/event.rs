@@ -17,6 +17,7 @@ pub struct Model {
     pub discipline: Option<String>,
     pub status: EventStatus,
     pub single_officer: bool,
+    pub allow_override: bool,
     pub created_at: Micros,
     pub updated_at: Micros,
 }

@@ -3,7 +3,7 @@
 use super::{Answer, Caller, Created, created, or_empty, with_path};
 use crate::certification;
 use crate::certification::judges::{CertifySheet, SignFinal};
-use crate::certification::officers::{RejectStage, SignStage};
+use crate::certification::officers::{OverrideStage, RejectStage, SignStage};
 use crate::certification::ties::ResolveTie;
 use crate::command::parse;
 use crate::events::view::{CertificationFields, TieFields};
@@ -64,6 +64,15 @@ pub async fn sign(caller: Caller, Path(category): Path<CategoryId>, Body(body): 
 pub async fn reject(caller: Caller, Path(category): Path<CategoryId>, Body(body): Body) -> Answer {
     let payload = with_path(body, "categoryId", category.as_str())?;
     let command: RejectStage = parse(payload.clone())?;
+    caller.carry_out(command, &payload).await
+}
+
+/// Puts a signature in the place of whoever cannot give it, with a reason; where the event allows it.
+#[utoipa::path(post, path = "/api/v1/categories/{id}/certification/override", tag = "certification", params(("id" = CategoryId, Path)),
+    request_body = OverrideStage, responses((status = 200, body = CertificationFields), (status = 403, body = Problem), (status = 409, body = Problem)))]
+pub async fn override_stage(caller: Caller, Path(category): Path<CategoryId>, Body(body): Body) -> Answer {
+    let payload = with_path(body, "categoryId", category.as_str())?;
+    let command: OverrideStage = parse(payload.clone())?;
     caller.carry_out(command, &payload).await
 }
 
