@@ -12,7 +12,7 @@ use crate::certification::ties::ResolveTie;
 use crate::command::{Decide, Draft, Limit};
 use crate::error::Refusal;
 use crate::notices::{self, Announce, DeleteNotice, ReadNotice};
-use crate::scores::{SubmitBatch, SubmitScore};
+use crate::scores::{ConfirmScore, SubmitBatch, SubmitScore};
 use crate::setup::assignments::{ChangeAssignment, CreateAssignment, RemoveAssignment};
 use crate::setup::entries::{ReinstateEntry, WithdrawEntry};
 use crate::setup::import::ImportDocument;
@@ -63,6 +63,8 @@ commands!(
     Scores,
     SubmitBatch = "scores:submitBatch",
     Scores,
+    ConfirmScore = "scores:confirm",
+    Commands,
     CertifySheet = "scores:certify",
     Commands,
     SignFinal = "scores:final",

@@ -101,6 +101,9 @@ pub struct ScoreUpdated {
     /// Who entered it, when it was not the judge.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub entered_by: Option<UserId>,
+    /// Who confirmed it then; until somebody does, it does not count.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub confirmed_by: Option<UserId>,
     /// When the judge made it, if that was not when it came.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub made_at: Option<Micros>,

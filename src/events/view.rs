@@ -90,6 +90,8 @@ pub struct ScoreFields {
     pub version: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entered_by: Option<UserId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confirmed_by: Option<UserId>,
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Micros,
     #[schema(value_type = String, format = DateTime)]
@@ -112,6 +114,7 @@ impl ScoreFields {
             status: fact.status,
             version: fact.version,
             entered_by: fact.entered_by.clone(),
+            confirmed_by: fact.confirmed_by.clone(),
             created_at: fact.created_at,
             updated_at: fact.updated_at,
         }

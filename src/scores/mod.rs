@@ -1,7 +1,11 @@
 //! Marks: given by judges, kept in thousandths, at most one per contestant, criterion and judge.
 //!
-//! Invariants: a mark lies in its criterion's range and on its steps; only its judge changes it; every change has its
-//! own version and its own fact.
+//! Invariants: a mark lies in its criterion's range and on its steps; nobody but its judge changes what the judge gave;
+//! every change has its own version and its own fact.
+
+mod proxy;
+
+pub use proxy::ConfirmScore;
 
 use crate::clock::Micros;
 use crate::command::{Decide, Draft, to_value};
@@ -37,7 +41,7 @@ pub struct SubmitScore {
     pub id: Option<uuid::Uuid>,
     /// The category.
     pub category_id: CategoryId,
-    /// Whose mark it is; nobody enters a mark for somebody else.
+    /// Whose mark it is, where a tally master enters it for a judge; it counts once somebody else has confirmed it.
     #[serde(default)]
     pub judge_id: Option<UserId>,
     /// Who is marked.
@@ -99,21 +103,25 @@ struct Target {
     category: Arc<Category>,
     criterion: Arc<Criterion>,
     judge: UserId,
+    /// Who enters it, if that is not the judge.
+    entered_by: Option<UserId>,
     place: Place,
 }
 
 impl SubmitScore {
     fn target(&self, draft: &Draft) -> Result<Target, Refusal> {
-        let judge = draft.actor.user()?.clone();
+        let asker = draft.actor.user()?.clone();
         let state = &draft.state;
         // Whether a category exists is told only to those who judge it.
         let category = state.categories.get(&self.category_id).ok_or(Refusal::NotAssigned)?;
-        if state.seat(&judge, category) != Seat::Judge {
-            return Err(Refusal::NotAssigned);
-        }
-        if self.judge_id.as_ref().is_some_and(|named| *named != judge) {
-            return Err(Refusal::Forbidden);
-        }
+        let (judge, entered_by) = match &self.judge_id {
+            Some(judge) if *judge != asker => {
+                proxy::may_enter(state, category, &asker, judge)?;
+                (judge.clone(), Some(asker))
+            }
+            Some(_) | None if state.seat(&asker, category) == Seat::Judge => (asker, None),
+            Some(_) | None => return Err(Refusal::NotAssigned),
+        };
         state.must_be_open(category)?;
         let entry = category
             .entries
@@ -131,7 +139,8 @@ impl SubmitScore {
         };
         let place =
             Place { contestant: self.contestant_id.clone(), judge: judge.clone(), criterion: criterion.row.id.clone() };
-        Ok(Target { category: Arc::clone(category), criterion: Arc::clone(criterion), judge, place })
+        let (category, criterion) = (Arc::clone(category), Arc::clone(criterion));
+        Ok(Target { category, criterion, judge, entered_by, place })
     }
 
     fn comment(&self) -> Result<Option<&str>, Refusal> {
@@ -188,6 +197,7 @@ pub fn fact_of(row: &mark::Model, state: &State, category: &Category) -> ScoreUp
         status: row.status,
         version: row.version,
         entered_by: row.entered_by.clone(),
+        confirmed_by: row.confirmed_by.clone(),
         made_at: row.made_at,
         visibility: category.row.judge_visibility,
         created_at: row.created_at,
@@ -261,6 +271,9 @@ fn submit(score: &SubmitScore, draft: &mut Draft) -> Result<(Value, Receipt), Re
     {
         return Err(Refusal::Certified);
     }
+    if target.entered_by.is_some() {
+        proxy::may_replace(before.as_deref(), score.id.is_some())?;
+    }
     let version = before.as_ref().map_or(0, |mark| mark.version);
     if let Some(base) = score.base_version
         && base != version
@@ -293,7 +306,9 @@ fn submit(score: &SubmitScore, draft: &mut Draft) -> Result<(Value, Receipt), Re
         comment,
         status: MarkStatus::Submitted,
         version: version + 1,
-        entered_by: None,
+        // What a judge gives stands by itself; what was entered before, and who confirmed that, is history.
+        entered_by: target.entered_by,
+        confirmed_by: None,
         made_at: score.made_at,
         created_at: before.map_or(draft.now, |mark| mark.created_at),
         updated_at: draft.now,
@@ -301,7 +316,7 @@ fn submit(score: &SubmitScore, draft: &mut Draft) -> Result<(Value, Receipt), Re
     let mut fact = fact_of(&row, &draft.state, &target.category);
     fact.comment = row.comment.as_deref().map(|body| draft.text(body));
     draft.put(row);
-    let view = own_view(&fact)?;
+    let view = proxy::view_for(draft.actor.user()?, &fact)?;
     let receipt = draft.append(Event::ScoreUpdated(fact));
     Ok((view, receipt))
 }

@@ -216,7 +216,7 @@ pub fn category_view(state: &State, id: &CategoryId) -> Result<Value, Refusal> {
     Ok(json!({
         "id": category.row.id, "contestId": category.row.contest_id, "eventId": category.event_id,
         "name": category.row.name, "rules": category.rules, "minJudges": category.row.min_judges,
-        "judgeVisibility": category.row.judge_visibility, "criteria": criteria, "entries": entries,
+        "judgeVisibility": category.row.judge_visibility, "proxyEntry": category.row.proxy_entry, "criteria": criteria, "entries": entries,
     }))
 }
 

@@ -645,6 +645,7 @@ fn put_category(
         rules: serde_json::to_string(&spec.rules).map_err(|wrong| at.wrong("rules", wrong))?,
         min_judges: i64::from(min_judges),
         judge_visibility: spec.judge_visibility,
+        proxy_entry: spec.proxy_entry,
         position: position
             .or_else(|| before.as_ref().map(|category| category.position))
             .unwrap_or_else(|| i64::try_from(draft.state.categories_in(contest).count()).unwrap_or(i64::MAX)),

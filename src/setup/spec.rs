@@ -138,6 +138,9 @@ pub struct CategorySpec {
     pub min_judges: Option<u32>,
     #[serde(default)]
     pub judge_visibility: JudgeVisibility,
+    /// Whether a tally master may enter marks for a judge, which somebody else has to confirm.
+    #[serde(default)]
+    pub proxy_entry: bool,
     pub criteria: Vec<CriterionSpec>,
     #[serde(default)]
     pub entries: Vec<EntrySpec>,

@@ -3,7 +3,7 @@
 use crate::auth::role::Hat;
 use crate::db::entity::certification::{self, Stage};
 use crate::db::entity::decision::{self, DecisionKind, DecisionStatus};
-use crate::db::entity::mark::{self, MarkStatus};
+use crate::db::entity::mark;
 use crate::db::entity::{approval, judge_final, sheet, signature, tie_break};
 use crate::db::row::{Change, Row};
 use crate::ids::{ContestantId, CriterionId, MarkId, UserId};
@@ -114,7 +114,12 @@ impl Board {
 
     /// All marks that stand, by contestant, judge and criterion.
     pub fn marks(&self) -> impl Iterator<Item = &Arc<mark::Model>> {
-        self.marks.values().filter(|mark| mark.status != MarkStatus::Removed)
+        self.marks.values().filter(|mark| mark.stands())
+    }
+
+    /// The marks that count: those that stand and wait for nobody's confirmation.
+    pub fn confirmed_marks(&self) -> impl Iterator<Item = &Arc<mark::Model>> {
+        self.marks().filter(|mark| !mark.waits())
     }
 }
 

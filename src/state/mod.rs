@@ -15,7 +15,9 @@ use crate::db::row::{Change, Row};
 use crate::error::Refusal;
 use crate::events::log::LogHead;
 use crate::events::room::Lane;
-use crate::ids::{AssignmentId, CategoryId, ContestId, ContestantId, CriterionId, EventId, RaceId, SessionId, UserId};
+use crate::ids::{
+    AssignmentId, CategoryId, ContestId, ContestantId, CriterionId, EventId, MarkId, RaceId, SessionId, UserId,
+};
 use crate::ranking::{Decimal, Mark, Rules};
 use board::Board;
 use imbl::{HashMap, OrdMap, OrdSet};
@@ -98,6 +100,8 @@ pub struct State {
     pub notices: HashMap<UserId, OrdMap<String, Arc<notification::Model>>>,
     /// Which category a decision is about.
     pub decided_in: HashMap<String, CategoryId>,
+    /// In which categories a mark with this id was entered for its judge and waits to be confirmed.
+    pub unconfirmed: HashMap<MarkId, OrdSet<CategoryId>>,
     /// The marks of the categories in use.
     pub boards: HashMap<CategoryId, Board>,
 }
@@ -130,6 +134,7 @@ impl State {
             locks: OrdMap::new(),
             notices: HashMap::new(),
             decided_in: HashMap::new(),
+            unconfirmed: HashMap::new(),
             boards: HashMap::new(),
         }
     }
@@ -145,11 +150,38 @@ impl State {
             if let Row::Decision(decision) = row {
                 self.decided_in.insert(decision.id.clone(), decision.category_id.clone());
             }
+            if let Row::Mark(mark) = row {
+                self.set_unconfirmed(&mark.id, &mark.category_id, mark.waits());
+            }
             return;
         }
         match change {
             Change::Put(row) => self.put(row),
             Change::Drop(row) => self.drop_row(row),
+        }
+    }
+
+    fn set_unconfirmed(&mut self, mark: &MarkId, category: &CategoryId, waits: bool) {
+        let known = self.unconfirmed.get(mark).is_some_and(|categories| categories.contains(category));
+        if known == waits {
+            return;
+        }
+        let mut categories = self.unconfirmed.remove(mark).unwrap_or_default();
+        if waits {
+            categories.insert(category.clone());
+        } else {
+            categories.remove(category);
+        }
+        if !categories.is_empty() {
+            self.unconfirmed.insert(mark.clone(), categories);
+        }
+    }
+
+    /// Forgets which marks of a category wait to be confirmed, before they are read again.
+    fn forget_unconfirmed(&mut self, category: &CategoryId) {
+        let marks: Vec<MarkId> = self.unconfirmed.keys().cloned().collect();
+        for mark in marks {
+            self.set_unconfirmed(&mark, category, false);
         }
     }
 

@@ -63,7 +63,7 @@ pub struct JudgeProgress {
 /// What the pure ranking needs, taken from the state.
 #[must_use]
 pub fn input(state: &State, category: &Category, board: &Board) -> Input {
-    let marked: HashSet<&UserId> = board.marks().map(|mark| &mark.judge_id).collect();
+    let marked: HashSet<&UserId> = board.confirmed_marks().map(|mark| &mark.judge_id).collect();
     // A judge who left keeps the marks that were given; one who left without any is not missed.
     let panel = state
         .panel(category)
@@ -89,7 +89,7 @@ pub fn input(state: &State, category: &Category, board: &Board) -> Input {
             .collect(),
         panel,
         marks: board
-            .marks()
+            .confirmed_marks()
             .map(|mark| MarkIn {
                 judge: mark.judge_id.text(),
                 contestant: mark.contestant_id.text(),
@@ -145,7 +145,7 @@ fn tally_hash(category: &Category, board: &Board, input: &Input, ranking: &Ranki
     }
     // Marks outside the panel decide nothing, so they may not undo what was signed either.
     let judges: HashSet<&str> = input.panel.iter().map(|judge| &*judge.judge).collect();
-    for mark in board.marks().filter(|mark| judges.contains(mark.judge_id.as_str())) {
+    for mark in board.confirmed_marks().filter(|mark| judges.contains(mark.judge_id.as_str())) {
         let (who, by, what) = (&mark.contestant_id, &mark.judge_id, &mark.criterion_id);
         line(format!("mark {who} {by} {what} {} {}", mark.score, mark.version));
     }
@@ -193,7 +193,7 @@ pub fn completeness(state: &State, category: &Category) -> Result<CompletenessVi
         .filter(|judge| judge.active)
         .map(|judge| JudgeProgress {
             given: board
-                .marks()
+                .confirmed_marks()
                 .filter(|mark| mark.judge_id == judge.judge)
                 .filter(|mark| category.entries.get(&mark.contestant_id).is_some_and(|entry| !entry.withdrawn))
                 .count(),

@@ -36,11 +36,11 @@ pub struct ClientEvent {
 }
 
 /// Every event a client may send; any other is answered `INVALID_EVENT`.
-pub const CLIENT_EVENTS: [ClientEvent; 28] = [
+pub const CLIENT_EVENTS: [ClientEvent; 29] = [
     ClientEvent {
         name: "scores:submit",
-        who: "a judge of the category",
-        payload: "`{commandId?, id?, categoryId, contestantId, criterionId?, score, comment?, baseVersion?, madeAt?}`; \
+        who: "a judge of the category; with `judgeId`, a TALLY_MASTER by hat where the category has `proxyEntry`",
+        payload: "`{commandId?, id?, categoryId, judgeId?, contestantId, criterionId?, score, comment?, baseVersion?, madeAt?}`; \
             `criteriaId`, `value` and `comments` are taken for `criterionId`, `score` and `comment`; `criterionId` may be \
             left out where there is only one",
         answer: "`{score, receipt: {lane, seq, hash}}`",
@@ -50,6 +50,12 @@ pub const CLIENT_EVENTS: [ClientEvent; 28] = [
         who: "the same",
         payload: "`{commandId?, items: [up to 200 of the above]}`; order kept, one transaction, a bad item is refused alone",
         answer: "`{results: [{ok, score?, error?}], receipt?}`",
+    },
+    ClientEvent {
+        name: "scores:confirm",
+        who: "the judge a mark was entered for, or another TALLY_MASTER, AUDITOR or BOARD; never who entered it",
+        payload: "`{commandId?, scoreId, categoryId?}`",
+        answer: "`{score, receipt}`; the mark counts from then on",
     },
     ClientEvent {
         name: "scores:request",
@@ -251,6 +257,7 @@ fn score(visibility: JudgeVisibility) -> Event {
         status: MarkStatus::Submitted,
         version: 1,
         entered_by: None,
+        confirmed_by: None,
         made_at: None,
         visibility,
         created_at: Micros(0),

@@ -71,6 +71,7 @@ fn routes() -> OpenApiRouter<App> {
         // Scoring
         .routes(routes!(scoring::list, scoring::submit))
         .routes(routes!(scoring::submit_batch))
+        .routes(routes!(scoring::confirm))
         .routes(routes!(scoring::tally))
         .routes(routes!(scoring::completeness))
         // Certification

@@ -22,7 +22,7 @@ use crate::error::{AppError, ErrorView, Refusal};
 use crate::events::dispatcher::Outlet;
 use crate::ids::{CategoryId, ContestantId, SessionId, UserId};
 use crate::notices::ReadNotice;
-use crate::scores::{BATCH_ITEMS_MAX, SubmitBatch, SubmitScore};
+use crate::scores::{BATCH_ITEMS_MAX, ConfirmScore, SubmitBatch, SubmitScore};
 use crate::setup::assignments::{CreateAssignment, RemoveAssignment};
 use crate::setup::entries::{ReinstateEntry, WithdrawEntry};
 use prometheus::IntGauge;
@@ -63,6 +63,7 @@ fn read(event: &str, payload: Value) -> Result<Wish, Refusal> {
     Ok(match event {
         "scores:submit" => carry(parse::<SubmitScore>(payload)?.into()),
         "scores:submitBatch" => carry(parse::<SubmitBatch>(payload)?.into()),
+        "scores:confirm" => carry(parse::<ConfirmScore>(payload)?.into()),
         "scores:request" => Wish::Scores(ScoresRequest::read(payload)?),
         "scores:certify" => carry(parse::<CertifySheet>(payload)?.into()),
         "scores:final" => carry(parse::<SignFinal>(payload)?.into()),

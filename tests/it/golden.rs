@@ -37,7 +37,7 @@ use scorecast::events::room::Lane;
 use scorecast::events::view::{AnyView, TallyUpdated};
 use scorecast::ids::{CategoryId, UserId};
 use scorecast::notices::{Announce, DeleteNotice, ReadNotice};
-use scorecast::scores::{self, SubmitBatch, SubmitScore};
+use scorecast::scores::{self, ConfirmScore, SubmitBatch, SubmitScore};
 use scorecast::setup::assignments::{ChangeAssignment, CreateAssignment, RemoveAssignment, fact_of};
 use scorecast::setup::entries::{ReinstateEntry, WithdrawEntry};
 use scorecast::setup::import::{self, ImportDocument};
@@ -157,6 +157,7 @@ fn push(list: &mut Value, items: impl IntoIterator<Item = Value>) {
 fn document() -> Value {
     let mut document = people::document();
     document["event"]["allowOverride"] = json!(true);
+    document["contests"][0]["categories"][1]["proxyEntry"] = json!(true);
     let hat = |name: &str| json!({"email": email(name), "hat": "JUDGE"});
     push(&mut document["users"], HISTORY.map(|(name, role)| json!({"email": email(name), "name": name, "role": role})));
     push(
@@ -205,6 +206,7 @@ impl World {
         world.carry("wide", &read::<SubmitScore>(by_wide).into());
         let by_beam = json!({"categoryId": "beam", "contestantId": "x", "criterionId": "form", "score": 4.75});
         world.carry("beam", &read::<SubmitScore>(by_beam).into());
+        world.carry("tally", &read::<SubmitScore>(world.in_the_name_of_beam("y")).into());
         for name in ["extally", "exjudge", "exadmin", "left", "turned"] {
             world.operate(&RemoveAssignment { id: world.hat_of(name) }.into());
         }
@@ -253,6 +255,12 @@ impl World {
     fn put_user(&self, name: &str, role: &str, active: Option<bool>) -> Command {
         let spec = read(json!({"email": email(name), "name": name, "role": role, "active": active}));
         PutUser { id: Some(self.user(name)), spec, password_hash: None }.into()
+    }
+
+    /// A mark for the judge of the beam, where somebody else may enter one.
+    fn in_the_name_of_beam(&self, contestant: &str) -> Value {
+        let judge = self.user("beam");
+        json!({"categoryId": "beam", "judgeId": judge, "contestantId": contestant, "criterionId": "form", "score": 5})
     }
 
     /// The first mark of a judge, without a comment.
@@ -324,7 +332,7 @@ fn where_everybody_stands() {
 
 // Who sees what.
 
-/// The variant, with `+c` or `+b` where a comment or who entered it shows.
+/// The variant, with `+c`, `+b` or `+k` where a comment, who entered it or who confirmed it shows.
 fn cell(view: &AnyView) -> String {
     let mut cell = match view {
         AnyView::FullScore(_)
@@ -357,7 +365,7 @@ fn cell(view: &AnyView) -> String {
         AnyView::Tick(_) => "tick".to_owned(),
     };
     let shown = serde_json::to_value(view).expect("a view is plain data");
-    for (field, sign) in [("comment", "+c"), ("enteredBy", "+b")] {
+    for (field, sign) in [("comment", "+c"), ("enteredBy", "+b"), ("confirmedBy", "+k")] {
         if shown.get(field).is_some() {
             cell.push_str(sign);
         }
@@ -399,6 +407,10 @@ fn marks(world: &World) -> Vec<(String, Event)> {
         ("… with a comment", ScoreUpdated { comment: comment(), ..by_ada() }),
         ("… with an erased comment", ScoreUpdated { comment: Some(Text::Erased("00".into())), ..by_ada() }),
         ("… entered by tally", ScoreUpdated { entered_by: Some(world.user("tally")), ..by_ada() }),
+        ("… and confirmed by auditor", {
+            let (tally, auditor) = (Some(world.user("tally")), Some(world.user("auditor")));
+            ScoreUpdated { entered_by: tally, confirmed_by: auditor, ..by_ada() }
+        }),
         ("… certified", ScoreUpdated { status: MarkStatus::Certified, comment: comment(), ..by_ada() }),
         ("… judgeVisibility own", own_only(ScoreUpdated { comment: comment(), ..by_ada() })),
         ("a mark of head", plain("head", "vault")),
@@ -604,7 +616,7 @@ fn who_sees_what() {
         rows.push((format!("the tally of the {category}"), delivery.event.to_owned(), cells.collect()));
     }
     let legend = "Who sees what of every fact: the event and the variant; a tick says only that the lane went on, `-` is \
-        nothing at all.\n`+c`: with the comment, `+b`: with who entered it. The people are those of \
+        nothing at all.\n`+c`: with the comment, `+b`: with who entered it, `+k`: with who confirmed it. The people are those of \
         where_everybody_stands.txt;\nmarks are on the vault unless said otherwise. The tally is derived, no fact.\n\n";
     let text = table(["what happened", "event"], &everybody(), &rows);
     assert_golden("who_sees_what.txt", &format!("{legend}{text}"));
@@ -704,6 +716,12 @@ fn scoring(world: &World) -> Vec<(&'static str, Command)> {
         submit("mark on no category", on("nowhere")),
         submit("mark out of range", with("score", json!(11))),
         submit("mark in the name of ada", with("judgeId", json!(world.user("ada")))),
+        submit("mark in the name of beam", world.in_the_name_of_beam("z")),
+        ("confirm what tally entered", {
+            let beam: CategoryId = id("beam");
+            let entered = world.state.boards[&beam].marks().find(|mark| mark.waits()).expect("tally entered one");
+            read::<ConfirmScore>(json!({"scoreId": entered.id})).into()
+        }),
         submit("mark under the id of ada's", with("id", json!(world.mark_by("ada", "vault").id))),
         ("batch: vault, beam", read::<SubmitBatch>(batch).into()),
     ]

@@ -1,7 +1,7 @@
 //! What the office does beside signing: entries withdrawn and reinstated, ties decided by hand, stages overridden, marks
 //! entered for a judge.
 
-use crate::support::hall::{Hall, code, ok};
+use crate::support::hall::{Hall, code, ok, signed};
 use crate::support::people::{email, mark};
 use reqwest::Method;
 use scorecast::db::entity::log_entry;
@@ -379,5 +379,195 @@ async fn the_reason_of_an_override_is_kept_beside_the_log_and_not_in_it() {
     };
     let reasons: Vec<String> = entries.iter().filter_map(|entry| reason(&entry.event)).collect();
     assert_eq!(reasons, ["taken ill"], "and comes back to its place when the log is read");
+    hall.app.stop().await;
+}
+
+// Marks entered for a judge.
+
+/// Ada and ben have marked the vault, cleo has not; a tally master may enter marks there.
+async fn cleo_on_paper() -> Hall {
+    let hall = Hall::marked_by(&["ada", "ben"]).await;
+    change_vault(&hall, |vault| vault["proxyEntry"] = json!(true)).await;
+    hall
+}
+
+/// A mark for cleo, read from paper.
+fn for_cleo(hall: &Hall, contestant: &str, criterion: &str, score: f64) -> Value {
+    let mut payload = mark(contestant, criterion, score);
+    payload["judgeId"] = json!(hall.app.user_id(&email("cleo")));
+    payload
+}
+
+/// How many marks count.
+async fn given(hall: &Hall) -> i64 {
+    let view = hall.app.get("/api/v1/categories/vault/completeness", &email("tally")).await.body;
+    view["given"].as_i64().expect("a number")
+}
+
+#[tokio::test]
+async fn a_mark_entered_for_a_judge_counts_once_somebody_else_has_confirmed_it() {
+    let hall = cleo_on_paper().await;
+    let entered = hall.tally.call("scores:submit", for_cleo(&hall, "x", "form", 7.0)).await;
+    let score = ok(&entered)["score"].clone();
+    let (tally, cleo) = (hall.app.user_id(&email("tally")), hall.app.user_id(&email("cleo")));
+    assert_eq!((&score["score"], &score["enteredBy"], &score["judgeId"]), (&json!(7), &json!(tally), &json!(cleo)));
+    assert!(score.get("confirmedBy").is_none());
+    assert_eq!(given(&hall).await, 12, "it does not count yet");
+    let hash = hall.hash().await;
+    let confirm = json!({"scoreId": score["id"]});
+    assert_eq!(code(&hall.tally.call("scores:confirm", confirm.clone()).await), "SEPARATION_OF_DUTIES");
+    for (name, refused) in [
+        ("ada", "FORBIDDEN"),
+        ("both", "FORBIDDEN"),
+        ("admin", "FORBIDDEN"),
+        ("emcee", "FORBIDDEN"),
+        ("beam", "NOT_FOUND"),
+    ] {
+        let somebody = hall.app.connect(&email(name)).await;
+        assert_eq!(code(&somebody.call("scores:confirm", confirm.clone()).await), refused, "{name}");
+    }
+    let confirmed = hall.auditor.call("scores:confirm", confirm.clone()).await;
+    let view = &ok(&confirmed)["score"];
+    assert_eq!((&view["version"], &view["confirmedBy"]), (&json!(1), &json!(hall.app.user_id(&email("auditor")))));
+    assert_eq!(given(&hall).await, 13);
+    assert_ne!(hall.hash().await, hash);
+    assert_eq!(code(&hall.board.call("scores:confirm", confirm).await), "NOT_FOUND", "it is confirmed");
+    // What everybody was told: cleo the mark, ada that there is one, the office who entered and confirmed it.
+    let twice = |frames: &[crate::support::client::Frame]| {
+        frames.iter().filter(|frame| frame.event == "scores:updated" && frame.data()["id"] == score["id"]).count() == 2
+    };
+    for (reader, number, names) in
+        [(&hall.judges[2], json!(7), true), (&hall.judges[0], Value::Null, false), (&hall.board, json!(7), true)]
+    {
+        reader.wait_until(twice).await;
+        let frames = reader.transcript();
+        let last = frames.iter().rev().find(|frame| frame.event == "scores:updated").expect("a frame").data();
+        assert_eq!(
+            (&last["score"], last.get("enteredBy").is_some(), last.get("confirmedBy").is_some()),
+            (&number, names, names)
+        );
+    }
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn a_judge_confirms_what_was_entered_for_them_and_certifies_it_only_then() {
+    let hall = cleo_on_paper().await;
+    let mut items = Vec::new();
+    for contestant in ["x", "y", "z"] {
+        for criterion in ["form", "height"] {
+            items.push(for_cleo(&hall, contestant, criterion, 6.0));
+        }
+    }
+    let batch = hall.tally.call("scores:submitBatch", json!({"items": items})).await;
+    let ids: Vec<Value> =
+        ok(&batch)["results"].as_array().expect("a list").iter().map(|item| item["score"]["id"].clone()).collect();
+    let cleo = &hall.judges[2];
+    assert_eq!(
+        code(&cleo.call("scores:certify", json!({"categoryId": "vault"})).await),
+        "STATE",
+        "nothing is confirmed"
+    );
+    for id in &ids {
+        let confirmed = cleo.call("scores:confirm", json!({"scoreId": id, "categoryId": "vault"})).await;
+        assert_eq!(ok(&confirmed)["score"]["confirmedBy"], hall.app.user_id(&email("cleo")));
+    }
+    for judge in &hall.judges {
+        ok(&judge.call("scores:certify", json!({"categoryId": "vault"})).await);
+        ok(&judge.call("scores:final", json!({"categoryId": "vault"})).await);
+    }
+    assert_eq!(code(&hall.tally.call("scores:submit", for_cleo(&hall, "x", "form", 1.0)).await), "CERTIFIED");
+    ok(&hall.sign(&hall.tally, "TALLIED").await);
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn marks_are_entered_only_where_the_category_has_it_so_and_never_over_what_a_judge_gave() {
+    let hall = Hall::marked_by(&["ada", "ben"]).await;
+    let for_cleo = |score: f64| for_cleo(&hall, "x", "form", score);
+    assert_eq!(code(&hall.tally.call("scores:submit", for_cleo(7.0)).await), "FORBIDDEN", "not in this category");
+    change_vault(&hall, |vault| vault["proxyEntry"] = json!(true)).await;
+    let admin = hall.app.connect(&email("admin")).await;
+    for somebody in [&hall.auditor, &hall.judges[0], &admin] {
+        assert_eq!(code(&somebody.call("scores:submit", for_cleo(7.0)).await), "FORBIDDEN");
+    }
+    let mut for_idle = for_cleo(7.0);
+    for_idle["judgeId"] = json!(hall.app.user_id(&email("idle")));
+    assert_eq!(code(&hall.tally.call("scores:submit", for_idle).await), "FORBIDDEN", "idle does not judge it");
+    let mut chosen = for_cleo(7.0);
+    chosen["id"] = json!("018f0000-0000-7000-8000-000000000000");
+    let refused = hall.tally.call("scores:submit", chosen).await;
+    assert_eq!((code(&refused), &refused["error"]["field"]), ("INVALID_DATA", &json!("id")));
+    let mut over_ada = for_cleo(7.0);
+    over_ada["judgeId"] = json!(hall.app.user_id(&email("ada")));
+    assert_eq!(code(&hall.tally.call("scores:submit", over_ada).await), "STATE", "ada gave that mark herself");
+    assert_eq!(code(&hall.tally.call("scores:submit", for_cleo(7.1)).await), "BAD_STEP");
+    // Entered, confirmed, entered again: to be confirmed again.
+    let first = ok(&hall.tally.call("scores:submit", for_cleo(7.0)).await)["score"].clone();
+    ok(&hall.auditor.call("scores:confirm", json!({"scoreId": first["id"]})).await);
+    let again = ok(&hall.tally.call("scores:submit", for_cleo(7.5)).await)["score"].clone();
+    assert_eq!((&again["id"], &again["version"], again.get("confirmedBy")), (&first["id"], &json!(2), None));
+    assert_eq!(given(&hall).await, 12);
+    // The judge's own mark takes its place and needs nobody.
+    let own = ok(&hall.judges[2].call("scores:submit", mark("x", "form", 8.0)).await)["score"].clone();
+    assert_eq!((&own["version"], own.get("enteredBy"), own.get("confirmedBy")), (&json!(3), None, None));
+    assert_eq!(given(&hall).await, 13);
+    assert_eq!(code(&hall.tally.call("scores:submit", for_cleo(7.0)).await), "STATE");
+    assert_eq!(code(&hall.auditor.call("scores:confirm", json!({"scoreId": first["id"]})).await), "NOT_FOUND");
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn a_mark_that_waits_is_found_again_after_a_restart() {
+    let hall = cleo_on_paper().await;
+    let score = ok(&hall.tally.call("scores:submit", for_cleo(&hall, "x", "form", 7.0)).await)["score"].clone();
+    let Hall { app, judges, tally, auditor, board } = hall;
+    drop((judges, tally, auditor, board));
+    let app = app.restart().await;
+    let auditor = app.connect(&email("auditor")).await;
+    ok(&auditor.call("scores:confirm", json!({"scoreId": score["id"]})).await);
+    let path = format!("/api/v1/categories/vault/scores/{}/confirm", score["id"].as_str().expect("an id"));
+    assert_eq!(app.post(&path, &email("board"), Value::Null).await.status, 404, "it was confirmed");
+    let app = app.restart().await;
+    assert_eq!(app.post(&path, &email("board"), Value::Null).await.status, 404, "and stays so");
+    let scores = app.get("/api/v1/categories/vault/scores?contestantId=x", &email("tally")).await.body;
+    let mark =
+        scores["scores"].as_array().expect("a list").iter().find(|mark| mark["id"] == score["id"]).expect("kept");
+    assert_eq!(mark["confirmedBy"], app.user_id(&email("auditor")));
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_mark_id_that_waits_in_two_categories_needs_the_category_named() {
+    let hall = cleo_on_paper().await;
+    let mut beam = hall.app.get("/api/v1/admin/categories/beam", &email("organizer")).await.body;
+    for field in ["id", "eventId", "entries"] {
+        beam.as_object_mut().expect("an object").remove(field);
+    }
+    beam["proxyEntry"] = json!(true);
+    let path = "/api/v1/admin/categories/beam";
+    assert_eq!(hall.app.send(Method::PUT, path, &email("organizer"), beam).await.status, 200);
+    // A client may choose the same id in each; once such a mark was taken out, its place keeps the id.
+    let id = "018f0000-0000-7000-8000-000000000000";
+    let judge_of_beam = hall.app.connect(&email("beam")).await;
+    for (category, name, judge) in [("vault", "cleo", &hall.judges[2]), ("beam", "beam", &judge_of_beam)] {
+        let own = json!({"categoryId": category, "id": id, "contestantId": "x", "criterionId": "form", "score": 5});
+        ok(&judge.call("scores:submit", own).await);
+        let by = hall.app.user_id(&email(name));
+        let removal = json!({"categoryId": category, "judgeId": by, "reason": "the wrong gymnast"});
+        let removal = hall.ask(&hall.board, "score:removal-requested", removal).await;
+        for officer in [&hall.tally, &hall.auditor, &hall.board] {
+            ok(&officer.call("score:removal-sign", signed(&removal)).await);
+        }
+        let entered =
+            json!({"categoryId": category, "judgeId": by, "contestantId": "x", "criterionId": "form", "score": 6});
+        assert_eq!(ok(&hall.tally.call("scores:submit", entered).await)["score"]["id"], id);
+    }
+    let unclear = hall.auditor.call("scores:confirm", json!({"scoreId": id})).await;
+    assert_eq!((code(&unclear), &unclear["error"]["field"]), ("INVALID_DATA", &json!("categoryId")));
+    let named = hall.auditor.call("scores:confirm", json!({"scoreId": id, "categoryId": "beam"})).await;
+    assert_eq!(ok(&named)["score"]["categoryId"], "beam");
+    let left = hall.auditor.call("scores:confirm", json!({"scoreId": id})).await;
+    assert_eq!(ok(&left)["score"]["categoryId"], "vault", "only one waits now");
     hall.app.stop().await;
 }

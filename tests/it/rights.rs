@@ -297,6 +297,7 @@ fn categories() -> impl Iterator<Item = Row> {
             rules: json!({"method": "mean"}).to_string(),
             min_judges: 1,
             judge_visibility: JudgeVisibility::Presence,
+            proxy_entry: false,
             position: 0,
         })
     })
@@ -351,7 +352,7 @@ fn mark_of(author: usize, category: usize, visibility: JudgeVisibility) -> Score
     let fact = json!({
         "id": "m1", "category_id": category, "contest_id": contest, "event_id": event, "contestant_id": "x",
         "judge_id": user_id(author), "criterion_id": "form", "score": 7.75, "status": "submitted", "version": 3,
-        "entered_by": user_id((author + 1) % USERS), "visibility": visibility, "made_at": START, "created_at": START,
+        "entered_by": user_id((author + 1) % USERS), "confirmed_by": user_id((author + 2) % USERS), "visibility": visibility, "made_at": START, "created_at": START,
         "updated_at": START.plus_seconds(60),
     });
     let comment = Some(Text::Known { body: "unmistakable".into(), salt: "00".into() });
@@ -581,12 +582,13 @@ fn an_open_mark_has_the_keys_of_the_contract() {
         "updatedAt",
         "version",
     ];
-    let bare = ScoreUpdated { comment: None, entered_by: None, ..mark_of(0, 0, JudgeVisibility::Own) };
-    let with_both = mark_of(0, 0, JudgeVisibility::Own);
+    let bare =
+        ScoreUpdated { comment: None, entered_by: None, confirmed_by: None, ..mark_of(0, 0, JudgeVisibility::Own) };
+    let with_all = mark_of(0, 0, JudgeVisibility::Own);
     let (mut seen, mut all) = (Vec::new(), always.to_vec());
-    all.extend(["comment", "enteredBy"]);
+    all.extend(["comment", "confirmedBy", "enteredBy"]);
     all.sort_unstable();
-    for (fact, expected) in [(bare, always.to_vec()), (with_both, all)] {
+    for (fact, expected) in [(bare, always.to_vec()), (with_all, all)] {
         for (variant, view) in views_of(fact) {
             assert_eq!(keys(&view), expected, "{view}");
             assert_eq!((&view["score"], &view["masked"], &view["version"]), (&json!(7.75), &json!(false), &json!(3)));

@@ -44,7 +44,7 @@ fn regatta() -> Value {
         "contests": [
             {"id": "k1m", "name": "K1 Men", "standings": {"combine": "placings", "weights": {"technique": 2, "style": "0.5"}},
              "categories": [
-                {"id": "technique", "name": "Technique", "minJudges": 3, "judgeVisibility": "own",
+                {"id": "technique", "name": "Technique", "minJudges": 3, "judgeVisibility": "own", "proxyEntry": true,
                  "rules": {"method": "trimmed_mean", "trim": {"low": 1, "high": 1}, "missing": "mean_of_others",
                     "rounding": {"criterion": 2, "weighted": 2, "total": 3, "mode": "half_even"},
                     "tieBreaks": ["criterion:line", "drop:highest", "manual"], "rankStyle": "dense", "floorZero": false},
@@ -151,7 +151,7 @@ async fn a_document_with_every_field_is_taken_and_read_back() {
     );
     let category = app.get("/api/v1/admin/categories/technique", &admin).await.body;
     let asked = &document["contests"][0]["categories"][0];
-    for field in ["id", "name", "minJudges", "judgeVisibility", "rules"] {
+    for field in ["id", "name", "minJudges", "judgeVisibility", "proxyEntry", "rules"] {
         assert_eq!(category[field], asked[field], "{field}");
     }
     let seen: Vec<_> = category["criteria"]

@@ -1,12 +1,12 @@
 //! Marks and what they come to.
 
-use super::{Answer, Caller, with_path};
+use super::{Answer, Caller, or_empty, with_path};
 use crate::app::App;
 use crate::auth::actor::Actor;
 use crate::command::parse;
 use crate::error::AppError;
-use crate::ids::{CategoryId, ContestantId};
-use crate::scores::{self, SubmitBatch, SubmitScore};
+use crate::ids::{CategoryId, ContestantId, MarkId};
+use crate::scores::{self, ConfirmScore, SubmitBatch, SubmitScore};
 use crate::tally::{self, CompletenessView};
 use crate::transport::problem::{ApiError, Problem};
 use crate::transport::request::Json as Body;
@@ -83,6 +83,18 @@ pub async fn submit_batch(caller: Caller, Path(category): Path<CategoryId>, Body
     }
     let command: SubmitBatch = parse(body.clone())?;
     caller.carry_out(command, &body).await
+}
+
+/// Confirms a mark that was entered for a judge.
+#[utoipa::path(post, path = "/api/v1/categories/{id}/scores/{scoreId}/confirm", tag = "scoring",
+    params(("id" = CategoryId, Path), ("scoreId" = MarkId, Path)), request_body = Object,
+    responses((status = 200, description = "{score, receipt}", body = Object), (status = 403, body = Problem),
+        (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub async fn confirm(caller: Caller, Path((category, score)): Path<(CategoryId, MarkId)>, Body(body): Body) -> Answer {
+    let payload = with_path(or_empty(body), "categoryId", category.as_str())?;
+    let payload = with_path(payload, "scoreId", score.as_str())?;
+    let command: ConfirmScore = parse(payload.clone())?;
+    caller.carry_out(command, &payload).await
 }
 
 /// What the marks of a category come to; for its office only.
