@@ -3,6 +3,7 @@
 //! Invariants: a mark lies in its criterion's range and on its steps; nobody but its judge changes what the judge gave;
 //! every change has its own version and its own fact.
 
+pub mod plausibility;
 mod proxy;
 
 pub use proxy::ConfirmScore;
@@ -17,7 +18,7 @@ use crate::events::log::Receipt;
 use crate::events::view::OwnScore;
 use crate::ids::{CategoryId, ContestantId, CriterionId, MarkId, UserId};
 use crate::ranking::{DecimalError, Mark};
-use crate::state::board::Place;
+use crate::state::board::{Board, Place};
 use crate::state::rights::Seat;
 use crate::state::{Category, Criterion, State, thousandths};
 use serde::Deserialize;
@@ -250,7 +251,26 @@ pub fn read(
     Ok((views, state.lane_seq(&lane)))
 }
 
-fn submit(score: &SubmitScore, draft: &mut Draft) -> Result<(Value, Receipt), Refusal> {
+/// A mark that was taken.
+struct Taken {
+    score: Value,
+    receipt: Receipt,
+    warnings: Vec<String>,
+}
+
+/// What a judge has given the others in a criterion; whoever has withdrawn is none of them.
+fn own_others(category: &Category, board: &Board, place: &Place) -> Vec<Mark> {
+    category
+        .entries
+        .values()
+        .filter(|entry| !entry.withdrawn && entry.contestant_id != place.contestant)
+        .filter_map(|entry| board.at(&Place { contestant: entry.contestant_id.clone(), ..place.clone() }))
+        .filter(|mark| mark.stands())
+        .map(|mark| thousandths(mark.score))
+        .collect()
+}
+
+fn submit(score: &SubmitScore, draft: &mut Draft) -> Result<Taken, Refusal> {
     let target = score.target(draft)?;
     let mark = accept(&target.criterion, score.score)?;
     let comment = score.comment()?.map(str::to_owned);
@@ -282,6 +302,8 @@ fn submit(score: &SubmitScore, draft: &mut Draft) -> Result<(Value, Receipt), Re
             before.as_ref().map(|mark| own_view(&fact_of(mark, &draft.state, &target.category))).transpose()?;
         return Err(Refusal::ConflictVersion { version, current });
     }
+    let others = own_others(&target.category, board, &target.place);
+    let warnings = plausibility::warnings(&target.criterion, target.category.rules.method, mark, &others);
     let id = match (&before, score.id) {
         (Some(before), Some(id)) if before.id != MarkId::from(id) => {
             return Err(Refusal::Duplicate { what: "mark", id: before.id.to_string() });
@@ -318,7 +340,7 @@ fn submit(score: &SubmitScore, draft: &mut Draft) -> Result<(Value, Receipt), Re
     draft.put(row);
     let view = proxy::view_for(draft.actor.user()?, &fact)?;
     let receipt = draft.append(Event::ScoreUpdated(fact));
-    Ok((view, receipt))
+    Ok(Taken { score: view, receipt, warnings })
 }
 
 /// A mark as its judge sees it.
@@ -326,10 +348,18 @@ fn own_view(fact: &ScoreUpdated) -> Result<Value, Refusal> {
     to_value(OwnScore::of(fact))
 }
 
+/// An answer, with what is striking in the mark, if anything is.
+fn with_warnings(mut answer: Value, warnings: &[String]) -> Value {
+    if !warnings.is_empty() {
+        answer["warnings"] = json!(warnings);
+    }
+    answer
+}
+
 impl Decide for SubmitScore {
     fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
-        let (score, receipt) = submit(self, draft)?;
-        Ok(json!({ "score": score, "receipt": receipt }))
+        let Taken { score, receipt, warnings } = submit(self, draft)?;
+        Ok(with_warnings(json!({ "score": score, "receipt": receipt }), &warnings))
     }
 }
 
@@ -343,10 +373,10 @@ impl Decide for SubmitBatch {
         for item in &self.items {
             let mut one = draft.fork();
             match crate::command::parse::<SubmitScore>(item.clone()).and_then(|score| submit(&score, &mut one)) {
-                Ok((score, receipt)) => {
+                Ok(Taken { score, receipt, warnings }) => {
                     draft.merge(one);
                     last = Some(receipt);
-                    results.push(json!({ "ok": true, "score": score }));
+                    results.push(with_warnings(json!({ "ok": true, "score": score }), &warnings));
                 }
                 // Not the item's fault: the whole batch is decided again with the marks it needs.
                 Err(Refusal::BoardNeeded(category)) => return Err(Refusal::BoardNeeded(category)),

@@ -1,5 +1,7 @@
 //! The tally: what the marks of a category come to, for those who may see it. Derived, never stored.
 
+mod doubts;
+
 use crate::db::entity::certification::Stage;
 use crate::db::entity::decision::{DecisionKind, DecisionStatus};
 use crate::error::Refusal;
@@ -170,7 +172,9 @@ fn tally_hash(category: &Category, board: &Board, input: &Input, ranking: &Ranki
 pub fn tally(state: &State, category: &Category) -> Result<TallyView, Refusal> {
     let board = state.board(&category.row.id)?;
     let input = input(state, category, board);
-    let ranking = rank(&category.rules, &input);
+    let mut ranking = rank(&category.rules, &input);
+    let doubts = doubts::doubts(category, board, &ranking);
+    ranking.warnings.extend(doubts);
     Ok(TallyView {
         category_id: category.row.id.clone(),
         stage: board.stage(),

@@ -43,13 +43,13 @@ pub const CLIENT_EVENTS: [ClientEvent; 29] = [
         payload: "`{commandId?, id?, categoryId, judgeId?, contestantId, criterionId?, score, comment?, baseVersion?, madeAt?}`; \
             `criteriaId`, `value` and `comments` are taken for `criterionId`, `score` and `comment`; `criterionId` may be \
             left out where there is only one",
-        answer: "`{score, receipt: {lane, seq, hash}}`",
+        answer: "`{score, receipt: {lane, seq, hash}, warnings?}`; a warning goes by the judge's own marks, and stops nothing",
     },
     ClientEvent {
         name: "scores:submitBatch",
         who: "the same",
         payload: "`{commandId?, items: [up to 200 of the above]}`; order kept, one transaction, a bad item is refused alone",
-        answer: "`{results: [{ok, score?, error?}], receipt?}`",
+        answer: "`{results: [{ok, score?, warnings?, error?}], receipt?}`",
     },
     ClientEvent {
         name: "scores:confirm",

@@ -571,3 +571,53 @@ async fn a_mark_id_that_waits_in_two_categories_needs_the_category_named() {
     assert_eq!(ok(&left)["score"]["categoryId"], "vault", "only one waits now");
     hall.app.stop().await;
 }
+
+// Warnings.
+
+#[tokio::test]
+async fn a_judge_is_warned_by_their_own_marks_alone_and_the_office_by_those_of_the_panel() {
+    let hall = Hall::marked_by(&["ada", "ben"]).await;
+    let cleo = &hall.judges[2];
+    let warned = |answer: &Value| answer["warnings"].as_array().map_or(0, Vec::len);
+    // Five points from what ada and ben gave: cleo is not told, whose first mark it is.
+    let first = cleo.call("scores:submit", mark("x", "form", 9.75)).await;
+    assert_eq!(warned(ok(&first)), 0, "{first}");
+    let end = cleo.call("scores:submit", mark("x", "height", 10.0)).await;
+    assert_eq!(ok(&end)["warnings"], json!(["10 is at the end of the range of Height"]));
+    assert_eq!(ok(&end)["score"]["score"], 10, "and given all the same");
+    let over_http = json!({"contestantId": "y", "criterionId": "height", "score": 0});
+    let over_http = hall.app.post("/api/v1/categories/vault/scores", &email("cleo"), over_http).await;
+    assert_eq!(warned(&over_http.body), 1, "{}", over_http.body);
+    let items = [("y", 5.0), ("z", 0.0)].map(|(contestant, score)| mark(contestant, "form", score));
+    let batch = cleo.call("scores:submitBatch", json!({"items": items})).await;
+    let each: Vec<usize> = ok(&batch)["results"].as_array().expect("a list").iter().map(warned).collect();
+    assert_eq!(each, [0, 1]);
+    let tally = hall.app.get("/api/v1/categories/vault/tally", &email("tally")).await.body;
+    let doubts: Vec<&str> = tally["warnings"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+    let cleo_id = hall.app.user_id(&email("cleo"));
+    let far = |place: &str| format!("{place}: the mark of judge {cleo_id} is far from the median of the panel");
+    for place in ["x, form", "x, height", "y, height", "z, form"] {
+        assert!(doubts.contains(&far(place).as_str()), "{place}: {doubts:?}");
+    }
+    assert!(!doubts.contains(&far("y, form").as_str()), "{doubts:?}");
+    for judge in &hall.judges {
+        assert!(!judge.raw_text().contains("median"));
+    }
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn the_tally_names_marks_that_wait_to_be_confirmed() {
+    let hall = cleo_on_paper().await;
+    let entered = hall.tally.call("scores:submit", for_cleo(&hall, "x", "form", 6.0)).await;
+    let waiting =
+        format!("x, form: the mark entered for judge {} waits to be confirmed", hall.app.user_id(&email("cleo")));
+    let warned = async || {
+        let tally = hall.app.get("/api/v1/categories/vault/tally", &email("tally")).await.body;
+        tally["warnings"].as_array().expect("a list").iter().any(|warning| *warning == waiting.as_str())
+    };
+    assert!(warned().await);
+    ok(&hall.auditor.call("scores:confirm", json!({"scoreId": ok(&entered)["score"]["id"]})).await);
+    assert!(!warned().await);
+    hall.app.stop().await;
+}

@@ -61,7 +61,7 @@ pub async fn read_marks(
 /// Gives or changes a mark.
 #[utoipa::path(post, path = "/api/v1/categories/{id}/scores", tag = "scoring", params(("id" = CategoryId, Path)),
     request_body = SubmitScore,
-    responses((status = 200, description = "{score, receipt}", body = Object), (status = 403, body = Problem),
+    responses((status = 200, description = "{score, receipt, warnings?}", body = Object), (status = 403, body = Problem),
         (status = 409, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem)))]
 pub async fn submit(caller: Caller, Path(category): Path<CategoryId>, Body(body): Body) -> Answer {
     let payload = with_path(body, "categoryId", category.as_str())?;
