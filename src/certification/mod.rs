@@ -83,20 +83,13 @@ fn progress_of(board: &Board, category: &CategoryId) -> certification::Model {
     )
 }
 
-/// Whether a judge is done: FINAL stands, and every contestant who is in has a certified sheet of theirs.
-fn is_done(category: &Category, board: &Board, judge: &UserId) -> bool {
-    let mut entries = category.entries.values().filter(|entry| !entry.withdrawn);
-    board.finals.contains_key(judge)
-        && entries.all(|entry| board.sheets.contains_key(&(judge.clone(), entry.contestant_id.clone())))
-}
-
-/// How far the judges of a category are.
+/// How far the judges of a category are. Who was done and has laid the hat down since is one of them.
 #[must_use]
 pub fn judge_progress(state: &State, category: &Category, board: &Board) -> JudgeProgress {
     let panel: Vec<UserId> = state
         .panel(category)
         .into_iter()
-        .filter(|judge| judge.counts && judge.active)
+        .filter(|judge| judge.counts && (judge.active || board.is_done(category, &judge.judge)))
         .map(|judge| judge.judge)
         .collect();
     let entries = category.entries.values().filter(|entry| !entry.withdrawn).count();
@@ -105,7 +98,7 @@ pub fn judge_progress(state: &State, category: &Category, board: &Board) -> Judg
     };
     JudgeProgress {
         judges: panel.len(),
-        finals: panel.iter().filter(|judge| is_done(category, board, judge)).count(),
+        finals: panel.iter().filter(|judge| board.is_done(category, judge)).count(),
         sheets: board.sheets.keys().filter(|key| sheet_counts(key)).count(),
         expected_sheets: panel.len() * entries,
     }

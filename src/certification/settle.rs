@@ -4,7 +4,7 @@
 //! Invariant: it runs after every command, over every category whose tally the command may have changed, in the same
 //! decision: nobody can forget it, and nobody can sign in between.
 
-use super::{decisions, is_done, judge_progress, progress_of, single_officer, take_back, tell};
+use super::{decisions, judge_progress, progress_of, single_officer, take_back, tell};
 use crate::command::Draft;
 use crate::db::entity::certification::{self, Stage};
 use crate::db::entity::mark::{self, MarkStatus};
@@ -80,8 +80,7 @@ fn settle_one(draft: &mut Draft, category: &Arc<Category>) -> Result<(), Refusal
 /// FINAL is taken back where a sheet under it is open or was never there.
 fn drop_hollow_finals(draft: &mut Draft, category: &Category) -> Result<(), Refusal> {
     let board = draft.state.board(&category.row.id)?;
-    let hollow: Vec<_> =
-        board.finals.values().filter(|row| !is_done(category, board, &row.judge_id)).cloned().collect();
+    let hollow: Vec<_> = board.finals.values().filter(|row| !board.is_done(category, &row.judge_id)).cloned().collect();
     for row in hollow {
         draft.remove(row.as_ref().clone());
     }

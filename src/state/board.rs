@@ -1,5 +1,6 @@
 //! The marks of one category, and how far it has come.
 
+use super::Category;
 use crate::auth::role::Hat;
 use crate::db::entity::certification::{self, Stage};
 use crate::db::entity::decision::{self, DecisionKind, DecisionStatus};
@@ -71,6 +72,14 @@ impl Board {
     #[must_use]
     pub fn stage(&self) -> Stage {
         self.progress.as_ref().map_or(Stage::Open, |progress| progress.stage)
+    }
+
+    /// Whether a judge is done: FINAL stands, and every contestant who is in has a certified sheet of theirs.
+    #[must_use]
+    pub fn is_done(&self, category: &Category, judge: &UserId) -> bool {
+        let mut entries = category.entries.values().filter(|entry| !entry.withdrawn);
+        self.finals.contains_key(judge)
+            && entries.all(|entry| self.sheets.contains_key(&(judge.clone(), entry.contestant_id.clone())))
     }
 
     /// The decisions of a kind that are not decided yet.

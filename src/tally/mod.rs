@@ -71,7 +71,12 @@ pub fn input(state: &State, category: &Category, board: &Board) -> Input {
         .panel(category)
         .into_iter()
         .filter(|judge| judge.counts && (judge.active || marked.contains(&judge.judge)))
-        .map(|judge| Panelist { judge: judge.judge.text(), required: judge.active, head: judge.head })
+        // Who was done owes nothing: laying the hat down afterwards changes nothing of what was signed.
+        .map(|judge| Panelist {
+            required: judge.active || board.is_done(category, &judge.judge),
+            judge: judge.judge.text(),
+            head: judge.head,
+        })
         .collect();
     Input {
         criteria: category

@@ -601,3 +601,32 @@ async fn an_admin_who_judges_misses_no_place_of_the_lane_and_signs_nothing() {
     assert_eq!(code(&hall.sign(&admin, "TALLIED").await), "FORBIDDEN", "not under a hat given to oneself");
     hall.app.stop().await;
 }
+
+#[tokio::test]
+async fn a_judge_who_was_done_and_leaves_takes_no_signature_along_and_one_who_was_not_opens_the_category() {
+    let hall = Hall::judged().await;
+    let path = "/api/v1/admin/categories/vault";
+    let mut vault = hall.app.get(path, &email("organizer")).await.body;
+    for field in ["id", "eventId", "entries"] {
+        vault.as_object_mut().expect("an object").remove(field);
+    }
+    vault["minJudges"] = json!(3);
+    assert_eq!(hall.app.send(Method::PUT, path, &email("organizer"), vault).await.status, 200);
+    ok(&hall.sign(&hall.tally, "TALLIED").await);
+    let hash = hall.hash().await;
+    hall.take(&hall.hat_of("ada").await).await;
+    let view = hall.view("board").await;
+    assert_eq!((&view["stage"], view["signatures"].as_array().map(Vec::len)), (&json!("TALLIED"), Some(1)));
+    assert_eq!(view["judgeProgress"], json!({"judges": 3, "finals": 3, "sheets": 9, "expectedSheets": 9}));
+    assert_eq!(hall.hash().await, hash);
+    ok(&hall.sign(&hall.auditor, "AUDITED").await);
+    // A sheet of theirs that is opened makes them one of two, where three are needed.
+    let ben = json!({"categoryId": "vault", "judgeId": hall.app.user_id(&email("ben")), "reason": "slip"});
+    let id = hall.ask(&hall.tally, "uncertification:request", ben).await;
+    ok(&hall.auditor.call("uncertification:approve", signed(&id)).await);
+    ok(&hall.board.call("uncertification:approve", signed(&id)).await);
+    hall.take(&hall.hat_of("ben").await).await;
+    let view = hall.view("board").await;
+    assert_eq!((&view["stage"], &view["judgeProgress"]["judges"]), (&json!("OPEN"), &json!(2)));
+    hall.app.stop().await;
+}
