@@ -9,6 +9,7 @@ use crate::command::Draft;
 use crate::db::entity::certification::{self, Stage};
 use crate::db::entity::mark::{self, MarkStatus};
 use crate::error::Refusal;
+use crate::events::room::Lane;
 use crate::ids::{CategoryId, UserId};
 use crate::state::board::Board;
 use crate::state::{Category, State};
@@ -19,16 +20,18 @@ use std::sync::Arc;
 /// Settles every category that what this draft has done so far may have changed.
 ///
 /// # Errors
-/// `BoardNeeded` when a board that signatures may hang on is not in memory.
+/// `BoardNeeded` when boards that signatures may hang on are not in memory, with all of them.
 pub fn settle(draft: &mut Draft) -> Result<(), Refusal> {
     let touched: BTreeSet<CategoryId> =
         draft.entries().iter().flat_map(|entry| entry.event.tallies(&draft.state)).collect();
-    for id in touched {
-        let Some(category) = draft.state.categories.get(&id).cloned() else { continue };
-        if draft.state.lane_seq(&crate::events::room::Lane::Category(id)) > 0 {
-            decisions::settle(draft, &category)?;
-            settle_one(draft, &category)?;
-        }
+    // A category in which nothing has happened yet has nothing to settle.
+    let begun = |category: &Arc<Category>| draft.state.lane_seq(&Lane::Category(category.row.id.clone())) > 0;
+    let categories: Vec<Arc<Category>> =
+        touched.iter().filter_map(|id| draft.state.categories.get(id)).filter(|it| begun(it)).cloned().collect();
+    draft.state.must_have_boards(categories.iter().map(|category| &category.row.id))?;
+    for category in &categories {
+        decisions::settle(draft, category)?;
+        settle_one(draft, category)?;
     }
     Ok(())
 }

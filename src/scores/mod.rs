@@ -379,7 +379,7 @@ impl Decide for SubmitBatch {
                     results.push(with_warnings(json!({ "ok": true, "score": score }), &warnings));
                 }
                 // Not the item's fault: the whole batch is decided again with the marks it needs.
-                Err(Refusal::BoardNeeded(category)) => return Err(Refusal::BoardNeeded(category)),
+                Err(Refusal::BoardNeeded(categories)) => return Err(Refusal::BoardNeeded(categories)),
                 Err(refusal) => {
                     let correlation: uuid::Uuid = draft.new_id();
                     let error = ErrorView::of(&refusal, None, correlation.to_string());

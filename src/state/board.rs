@@ -126,6 +126,12 @@ impl Board {
         self.marks.values().filter(|mark| mark.stands())
     }
 
+    /// Whether a mark was ever given here, taken out since or not.
+    #[must_use]
+    pub fn was_marked(&self) -> bool {
+        !self.marks.is_empty()
+    }
+
     /// The marks that count: those that stand and wait for nobody's confirmation.
     pub fn confirmed_marks(&self) -> impl Iterator<Item = &Arc<mark::Model>> {
         self.marks().filter(|mark| !mark.waits())

@@ -359,7 +359,17 @@ impl State {
     /// # Errors
     /// `BoardNeeded` when it is not in memory: whoever can read it does, and asks again.
     pub fn board(&self, category: &CategoryId) -> Result<&Board, Refusal> {
-        self.boards.get(category).ok_or_else(|| Refusal::BoardNeeded(category.clone()))
+        self.boards.get(category).ok_or_else(|| Refusal::BoardNeeded(vec![category.clone()]))
+    }
+
+    /// Asks for the boards of several categories at once, so that they are read before the decision is made again, not
+    /// one by one.
+    ///
+    /// # Errors
+    /// `BoardNeeded` with all that are not in memory.
+    pub fn must_have_boards<'a>(&self, categories: impl Iterator<Item = &'a CategoryId>) -> Result<(), Refusal> {
+        let missing: Vec<CategoryId> = categories.filter(|id| !self.boards.contains_key(*id)).cloned().collect();
+        if missing.is_empty() { Ok(()) } else { Err(Refusal::BoardNeeded(missing)) }
     }
 
     /// How many facts a lane holds.

@@ -1,10 +1,18 @@
 //! From the last mark to the board's signature, and what undoes it.
 
-use crate::support::TestApp;
 use crate::support::client::Client;
 use crate::support::hall::{Hall, code, ok, signed};
 use crate::support::people::{email, mark};
+use crate::support::{START, TestApp};
 use reqwest::Method;
+use scorecast::auth::actor::Actor;
+use scorecast::clock::Chance;
+use scorecast::command::{Draft, parse};
+use scorecast::commands::Command;
+use scorecast::error::Refusal;
+use scorecast::ids::CategoryId;
+use scorecast::setup::{Mode, PutEvent};
+use scorecast::state::State;
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -629,4 +637,24 @@ async fn a_judge_who_was_done_and_leaves_takes_no_signature_along_and_one_who_wa
     let view = hall.view("board").await;
     assert_eq!((&view["stage"], &view["judgeProgress"]["judges"]), (&json!("OPEN"), &json!(2)));
     hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn the_boards_a_change_of_the_event_needs_are_all_asked_for_at_once() {
+    let hall = Hall::marked().await;
+    let beam = hall.app.connect(&email("beam")).await;
+    let on_beam = json!({"categoryId": "beam", "contestantId": "x", "criterionId": "form", "score": 5});
+    ok(&beam.call("scores:submit", on_beam).await);
+    let Hall { app, judges, tally, auditor, board } = hall;
+    drop((judges, tally, auditor, board, beam));
+    let app = app.restart().await;
+    let spec = parse(json!({"id": "cup", "mainTitle": "The Cup", "singleOfficer": true})).expect("an event");
+    let command = Command::from(PutEvent { mode: Mode::Update, spec });
+    let state = State::clone(&app.app.state());
+    let mut draft = Draft::new(state, Actor::Operator, "c".into(), START, Chance::seeded(1));
+    let Err(Refusal::BoardNeeded(asked)) = command.decide(&mut draft) else { panic!("no board is in memory") };
+    let asked: Vec<&str> = asked.iter().map(CategoryId::as_str).collect();
+    assert_eq!(asked, ["beam", "vault"], "and nothing was written on the rings");
+    app.app.carry_out(Actor::Operator, command, None, &Value::Null).await.expect("the writer reads what is asked for");
+    app.stop().await;
 }

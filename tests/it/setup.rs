@@ -909,6 +909,38 @@ async fn what_was_judged_is_not_removed() {
 }
 
 #[tokio::test]
+async fn criteria_stay_once_there_are_marks_and_not_for_a_flag() {
+    let app = cup().await;
+    let admin = email("admin");
+    let flag = app.post("/api/v1/categories/vault/flags", &email("tally"), json!({"text": "is ten enough?"})).await;
+    assert_eq!(flag.status, StatusCode::CREATED, "{flag:?}");
+    // The marks are not in memory when they are asked for.
+    let app = app.restart().await;
+    let mut category = good(app.get("/api/v1/admin/categories/vault", &admin).await, 200);
+    for field in ["eventId", "entries"] {
+        category.as_object_mut().expect("an object").remove(field);
+    }
+    let put = async |category: &Value| {
+        app.send(Method::PUT, "/api/v1/admin/categories/vault", &admin, category.clone()).await
+    };
+    category["criteria"][0]["max"] = json!(20);
+    let changed = good(put(&category).await, 200);
+    assert_eq!(changed["criteria"][0]["max"], 20, "nobody has marked yet");
+    let gone = app.send(Method::DELETE, "/api/v1/admin/categories/vault", &admin, Value::Null).await;
+    assert_eq!(outcome(&gone), (409, "STATE"), "what was flagged is kept");
+    let given = app.post("/api/v1/categories/vault/scores", &email("ada"), mark("x", "form", 19.5)).await;
+    assert_eq!(given.status, StatusCode::OK, "{given:?}");
+    category["criteria"][0]["max"] = json!(10);
+    assert_eq!(outcome(&put(&category).await), (409, "STATE"));
+    category["criteria"][0]["max"] = json!(20);
+    category["criteria"][0]["weight"] = json!(5);
+    good(put(&category).await, 200);
+    category["criteria"].as_array_mut().expect("a list").pop();
+    assert_eq!(outcome(&put(&category).await), (409, "STATE"));
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn a_category_that_is_removed_leaves_no_hat_behind() {
     let app = cup().await;
     let gone = app.send(Method::DELETE, "/api/v1/admin/categories/beam", &email("admin"), Value::Null).await;
