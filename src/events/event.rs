@@ -295,7 +295,7 @@ pub struct DecisionChanged {
     /// Who is concerned among the judges.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub judge_id: Option<UserId>,
-    /// Which marks; none named means all of the judge's.
+    /// Which marks.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub score_ids: Vec<MarkId>,
     /// Points off, exact decimal text.

@@ -658,3 +658,88 @@ async fn the_boards_a_change_of_the_event_needs_are_all_asked_for_at_once() {
     app.app.carry_out(Actor::Operator, command, None, &Value::Null).await.expect("the writer reads what is asked for");
     app.stop().await;
 }
+
+#[tokio::test]
+async fn a_removal_of_all_marks_takes_those_there_were_when_it_was_asked_for() {
+    let hall = Hall::marked_by(&["ada", "ben"]).await;
+    let cleo = &hall.judges[2];
+    let first = ok(&cleo.call("scores:submit", mark("x", "form", 5.0)).await)["score"]["id"].clone();
+    let all = json!({"categoryId": "vault", "judgeId": hall.app.user_id(&email("cleo")), "reason": "the wrong sheet"});
+    let id = hall.ask(&hall.board, "score:removal-requested", all).await;
+    let pending = hall.tally.next("score:removal-pending").await;
+    assert_eq!(pending.data()["scoreIds"], json!([first]), "whoever signs reads which");
+    ok(&hall.tally.call("score:removal-sign", signed(&id)).await);
+    ok(&hall.auditor.call("score:removal-sign", signed(&id)).await);
+    let later = ok(&cleo.call("scores:submit", mark("y", "form", 6.0)).await)["score"]["id"].clone();
+    ok(&hall.board.call("score:removal-sign", signed(&id)).await);
+    let own = hall.app.get("/api/v1/categories/vault/scores", &email("tally")).await.body;
+    let left: Vec<&Value> = own["scores"].as_array().expect("a list").iter().map(|score| &score["id"]).collect();
+    assert!(left.contains(&&later) && !left.contains(&&first), "{own}");
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn a_flag_on_a_mark_names_its_contestant_or_none() {
+    let hall = Hall::marked().await;
+    let score = ok(&hall.judges[0].call("scores:submit", mark("x", "form", 5.0)).await)["score"]["id"].clone();
+    let flag =
+        |contestant: &str| json!({"categoryId": "vault", "contestantId": contestant, "scoreId": score, "text": "look"});
+    let refused = hall.tally.call("flag:raise", flag("y")).await;
+    assert_eq!((code(&refused), &refused["error"]["field"]), ("INVALID_DATA", &json!("contestantId")));
+    ok(&hall.tally.call("flag:raise", flag("x")).await);
+    ok(&hall.tally.call("flag:raise", json!({"categoryId": "vault", "scoreId": score, "text": "look"})).await);
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn a_decision_shows_the_approvals_that_stand_and_keeps_those_it_was_taken_by() {
+    let hall = Hall::marked().await;
+    let ada = json!({"categoryId": "vault", "judgeId": hall.app.user_id(&email("ada")), "reason": "bias"});
+    let id = hall.ask(&hall.board, "score:removal-requested", ada).await;
+    ok(&hall.tally.call("score:removal-sign", signed(&id)).await);
+    hall.take(&hall.hat_of("tally").await).await;
+    let signers = |removal: &Value| -> Vec<Value> {
+        removal["signatures"].as_array().expect("a list").iter().map(|approval| approval["userId"].clone()).collect()
+    };
+    let [idle, auditor, board] = ["idle", "auditor", "board"].map(|name| json!(hall.app.user_id(&email(name))));
+    let second = hall.auditor.call("score:removal-sign", signed(&id)).await;
+    assert_eq!(
+        signers(&ok(&second)["removal"]),
+        std::slice::from_ref(&auditor),
+        "the tally master has no hat any more"
+    );
+    ok(&hall.board.call("score:removal-sign", signed(&id)).await);
+    let hat = hall.give("idle", json!({"hat": "TALLY_MASTER", "eventId": "cup"})).await;
+    let successor = hall.app.connect(&email("idle")).await;
+    let last = successor.call("score:removal-sign", signed(&id)).await;
+    assert_eq!(ok(&last)["removal"]["status"], "EXECUTED");
+    hall.take(&hat).await;
+    let list = hall.app.get("/api/v1/categories/vault/removals", &email("board")).await.body;
+    let mut kept = signers(&list["items"][0]);
+    kept.sort_by_key(Value::to_string);
+    let mut expected = vec![idle, auditor, board];
+    expected.sort_by_key(Value::to_string);
+    assert_eq!(kept, expected, "what was decided stays as it was decided");
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn an_approval_that_fell_before_the_decision_is_not_among_those_it_was_taken_by() {
+    let hall = Hall::judged().await;
+    ok(&hall.sign(&hall.tally, "TALLIED").await);
+    ok(&hall.sign(&hall.auditor, "AUDITED").await);
+    let id =
+        hall.ask(&hall.judges[0], "uncertification:request", json!({"categoryId": "vault", "reason": "slip"})).await;
+    ok(&hall.tally.call("uncertification:approve", signed(&id)).await);
+    hall.take(&hall.hat_of("tally").await).await;
+    for officer in [&hall.auditor, &hall.board] {
+        ok(&officer.call("uncertification:approve", signed(&id)).await);
+    }
+    let list = hall.app.get("/api/v1/categories/vault/uncertifications", &email("board")).await.body;
+    let decision = &list["items"][0];
+    assert_eq!(decision["status"], "EXECUTED");
+    let by: Vec<&Value> =
+        decision["approvals"].as_array().expect("a list").iter().map(|approval| &approval["hat"]).collect();
+    assert_eq!(by, ["AUDITOR", "BOARD"]);
+    hall.app.stop().await;
+}
