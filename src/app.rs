@@ -276,7 +276,7 @@ impl App {
         Ok(tokio::task::spawn_blocking(rank).await.map_err(anyhow::Error::from)??)
     }
 
-    /// The marks of a category that have changed after a place in its lane.
+    /// The marks of a category that were given, changed or taken out after a place in its lane.
     ///
     /// # Errors
     /// When the log cannot be read.
@@ -288,6 +288,7 @@ impl App {
             .await?;
         let marks = rows.iter().filter_map(|row| match Event::from_json(&row.fact) {
             Ok(Event::ScoreUpdated(fact)) => Some(fact.id),
+            Ok(Event::ScoreDeleted(fact)) => Some(fact.id),
             _ => None,
         });
         Ok(marks.collect())

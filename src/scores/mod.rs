@@ -15,13 +15,14 @@ use crate::db::entity::mark::{self, MarkStatus};
 use crate::error::{ErrorView, Refusal};
 use crate::events::event::{Event, ScoreUpdated, Text};
 use crate::events::log::Receipt;
+use crate::events::room::Lane;
 use crate::events::view::OwnScore;
 use crate::ids::{CategoryId, ContestantId, CriterionId, MarkId, UserId};
 use crate::ranking::{DecimalError, Mark};
 use crate::state::board::{Board, Place};
 use crate::state::rights::Seat;
 use crate::state::{Category, Criterion, State, thousandths};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -227,28 +228,47 @@ pub fn may_read<'a>(state: &'a State, user: &UserId, category: &CategoryId) -> R
     }
 }
 
+/// The marks of a category as a user sees them.
+#[derive(Clone, Debug, Serialize)]
+pub struct MarksRead {
+    /// Those that stand.
+    pub scores: Vec<Value>,
+    /// Those that were taken out, where certain marks were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removed: Option<Vec<MarkId>>,
+    /// The head of the category's lane they were read at.
+    pub seq: i64,
+}
+
 /// The marks of a category as a user sees them, and the head of its lane they were read at.
 ///
 /// # Errors
 /// `FORBIDDEN` for whoever has no business with the category, whether it exists or not.
-pub fn read(
-    state: &State,
-    user: &UserId,
-    category: &CategoryId,
-    filter: &Filter,
-) -> Result<(Vec<Value>, i64), Refusal> {
+pub fn read(state: &State, user: &UserId, category: &CategoryId, filter: &Filter) -> Result<MarksRead, Refusal> {
     let category = may_read(state, user, category)?;
     let board = state.board(&category.row.id)?;
     let rooms = state.rooms_of(user);
-    let views = board
+    let wanted = |mark: &mark::Model| {
+        filter.contestant.as_ref().is_none_or(|id| mark.contestant_id == *id)
+            && filter.among.as_ref().is_none_or(|ids| ids.contains(&mark.id))
+    };
+    let shown = |mark: &mark::Model| Event::ScoreUpdated(fact_of(mark, state, category)).shown_to(&rooms);
+    let scores = board
         .marks()
-        .filter(|mark| filter.contestant.as_ref().is_none_or(|id| mark.contestant_id == *id))
-        .filter(|mark| filter.among.as_ref().is_none_or(|ids| ids.contains(&mark.id)))
-        .filter_map(|mark| Event::ScoreUpdated(fact_of(mark, state, category)).shown_to(&rooms))
+        .filter(|mark| wanted(mark))
+        .filter_map(|mark| shown(mark))
         .map(to_value)
         .collect::<Result<_, _>>()?;
-    let lane = crate::events::room::Lane::Category(category.row.id.clone());
-    Ok((views, state.lane_seq(&lane)))
+    // Whoever is shown that a mark was given is shown that it was taken out.
+    let removed = |among: &BTreeSet<MarkId>| {
+        let known = among.iter().filter_map(|id| board.at(board.place_of(id)?));
+        known
+            .filter(|mark| !mark.stands() && wanted(mark) && shown(mark).is_some())
+            .map(|mark| mark.id.clone())
+            .collect()
+    };
+    let seq = state.lane_seq(&Lane::Category(category.row.id.clone()));
+    Ok(MarksRead { scores, removed: filter.among.as_ref().map(removed), seq })
 }
 
 /// A mark that was taken.

@@ -61,7 +61,7 @@ pub const CLIENT_EVENTS: [ClientEvent; 29] = [
         name: "scores:request",
         who: "who judges or judged the category, and its office",
         payload: "`\"categoryId\"` or `{categoryId, contestantId?, sinceSeq?}`",
-        answer: "`{scores, seq}`; without an ack, `scores:data` with the list",
+        answer: "`{scores, removed?, seq}`, `removed: [id]` where `sinceSeq` was given; without an ack, `scores:data` with the list",
     },
     ClientEvent {
         name: "scores:certify",

@@ -135,13 +135,7 @@ async fn a_rule_that_changes_after_the_audit_voids_the_signatures_and_the_board_
     ok(&hall.sign(&hall.tally, "TALLIED").await);
     ok(&hall.sign(&hall.auditor, "AUDITED").await);
     let old = hall.hash().await;
-    let mut category = hall.app.get("/api/v1/admin/categories/vault", &email("organizer")).await.body;
-    category["criteria"][0]["weight"] = json!(3);
-    for field in ["id", "eventId", "entries"] {
-        category.as_object_mut().expect("an object").remove(field);
-    }
-    let changed = hall.app.send(Method::PUT, "/api/v1/admin/categories/vault", &email("organizer"), category).await;
-    assert_eq!(changed.status, 200, "{}", changed.body);
+    hall.change_vault(|vault| vault["criteria"][0]["weight"] = json!(3)).await;
     let view = hall.view("board").await;
     assert_eq!((&view["stage"], &view["voided"], &view["signatures"]), (&json!("JUDGED"), &json!(true), &json!([])));
     let stale = json!({"categoryId": "vault", "stage": "CERTIFIED", "tallyHash": old, "signatureName": "B."});
@@ -613,13 +607,7 @@ async fn an_admin_who_judges_misses_no_place_of_the_lane_and_signs_nothing() {
 #[tokio::test]
 async fn a_judge_who_was_done_and_leaves_takes_no_signature_along_and_one_who_was_not_opens_the_category() {
     let hall = Hall::judged().await;
-    let path = "/api/v1/admin/categories/vault";
-    let mut vault = hall.app.get(path, &email("organizer")).await.body;
-    for field in ["id", "eventId", "entries"] {
-        vault.as_object_mut().expect("an object").remove(field);
-    }
-    vault["minJudges"] = json!(3);
-    assert_eq!(hall.app.send(Method::PUT, path, &email("organizer"), vault).await.status, 200);
+    hall.change_vault(|vault| vault["minJudges"] = json!(3)).await;
     ok(&hall.sign(&hall.tally, "TALLIED").await);
     let hash = hall.hash().await;
     hall.take(&hall.hat_of("ada").await).await;
@@ -741,5 +729,48 @@ async fn an_approval_that_fell_before_the_decision_is_not_among_those_it_was_tak
     let by: Vec<&Value> =
         decision["approvals"].as_array().expect("a list").iter().map(|approval| &approval["hat"]).collect();
     assert_eq!(by, ["AUDITOR", "BOARD"]);
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_catches_up_learns_which_marks_were_taken_out_and_a_fellow_judge_no_more_than_live() {
+    let hall = Hall::marked().await;
+    let seq = hall.app.get("/api/v1/categories/vault/scores", &email("tally")).await.body["seq"].clone();
+    let again = async |name: &str| {
+        let path = format!("/api/v1/categories/vault/scores?sinceSeq={seq}");
+        hall.app.get(&path, &email(name)).await.body
+    };
+    assert_eq!(again("tally").await["removed"], json!([]));
+    let marks = hall.app.get("/api/v1/categories/vault/scores?contestantId=x", &email("tally")).await.body;
+    assert!(marks.get("removed").is_none(), "nothing was asked to catch up with: {marks}");
+    let ada = hall.app.user_id(&email("ada"));
+    let of_ada = |mark: &&Value| mark["judgeId"] == ada.as_str();
+    let ids: Vec<Value> =
+        marks["scores"].as_array().expect("a list").iter().filter(of_ada).map(|mark| mark["id"].clone()).collect();
+    let asked = json!({"categoryId": "vault", "judgeId": ada, "scoreIds": ids, "reason": "bias"});
+    let removal = hall.ask(&hall.board, "score:removal-requested", asked).await;
+    for officer in [&hall.tally, &hall.auditor, &hall.board] {
+        ok(&officer.call("score:removal-sign", signed(&removal)).await);
+    }
+    let sorted = |ids: &[Value]| {
+        let mut ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        ids.sort();
+        ids
+    };
+    for name in ["tally", "ada", "ben"] {
+        let view = again(name).await;
+        assert_eq!(view["scores"], json!([]), "{name}");
+        assert_eq!(sorted(view["removed"].as_array().expect("a list")), sorted(&ids), "{name}");
+    }
+    let over_socket = hall.auditor.call("scores:request", json!({"categoryId": "vault", "sinceSeq": seq})).await;
+    assert_eq!(ok(&over_socket)["removed"].as_array().map(Vec::len), Some(2));
+    // Given anew, the mark stands again.
+    ok(&hall.judges[0].call("scores:submit", mark("x", "form", 4.0)).await);
+    let view = again("tally").await;
+    assert_eq!((view["scores"].as_array().map(Vec::len), view["removed"].as_array().map(Vec::len)), (Some(1), Some(1)));
+    // Where fellow judges see nothing of each other's marks, they do not learn of removals either.
+    hall.change_vault(|vault| vault["judgeVisibility"] = json!("own")).await;
+    assert_eq!(again("ben").await["removed"], json!([]));
+    assert_eq!(again("ada").await["removed"].as_array().map(Vec::len), Some(1));
     hall.app.stop().await;
 }

@@ -795,7 +795,7 @@ fn signing_in(world: &World, name: &str, actor: &Actor) -> Vec<(&'static str, Co
 
 /// How many marks are told, and of how many the number shows.
 fn marks_read(world: &World, user: &UserId, category: &str) -> Result<String, Refusal> {
-    let (views, _) = scores::read(&world.state, user, &id(category), &scores::Filter::default())?;
+    let views = scores::read(&world.state, user, &id(category), &scores::Filter::default())?.scores;
     let open = views.iter().filter(|view| view["score"].is_number()).count();
     Ok(format!("{open}/{}", views.len()))
 }

@@ -17,18 +17,6 @@ fn entry(contestant: &str) -> Value {
     json!({"categoryId": "vault", "contestantId": contestant, "reason": ANKLE})
 }
 
-/// Changes the vault's own settings, as an organiser does: read, change, put back.
-async fn change_vault(hall: &Hall, change: impl FnOnce(&mut Value)) {
-    let path = "/api/v1/admin/categories/vault";
-    let mut category = hall.app.get(path, &email("organizer")).await.body;
-    for field in ["id", "eventId", "entries"] {
-        category.as_object_mut().expect("an object").remove(field);
-    }
-    change(&mut category);
-    let changed = hall.app.send(Method::PUT, path, &email("organizer"), category).await;
-    assert_eq!(changed.status, 200, "{}", changed.body);
-}
-
 /// The places as the tally master sees them: contestant, rank, and what decided.
 async fn places(hall: &Hall) -> Vec<(String, i64, Option<String>)> {
     let tally = hall.app.get("/api/v1/categories/vault/tally", &email("tally")).await.body;
@@ -156,7 +144,7 @@ async fn an_entry_is_withdrawn_once_with_a_reason_and_not_below_a_lock() {
 #[tokio::test]
 async fn a_tie_is_put_in_order_by_the_tally_master_and_only_the_office_learns_how() {
     let hall = Hall::judged().await;
-    change_vault(&hall, |vault| vault["rules"]["tieBreaks"] = json!(["manual"])).await;
+    hall.change_vault(|vault| vault["rules"]["tieBreaks"] = json!(["manual"])).await;
     let shared = places(&hall).await;
     assert!(shared.iter().all(|(_, rank, _)| *rank == 1), "{shared:?}");
     let before = hall.hash().await;
@@ -217,7 +205,7 @@ async fn only_a_whole_tie_is_put_in_order_and_only_where_the_rules_leave_it_to_h
     let (refused, why) = by_hand(&["x", "y", "z"]).await;
     assert_eq!(refused, "STATE");
     assert!(why.contains("manual"), "{why}");
-    change_vault(&hall, |vault| vault["rules"]["tieBreaks"] = json!(["fewest_deductions", "manual"])).await;
+    hall.change_vault(|vault| vault["rules"]["tieBreaks"] = json!(["fewest_deductions", "manual"])).await;
     let (refused, why) = by_hand(&["x", "y"]).await;
     assert_eq!((refused.as_str(), why.contains("x, y, z")), ("STATE", true), "{why}");
     ok(&hall.judges[0].call("scores:submit", mark("z", "form", 9.0)).await);
@@ -318,7 +306,7 @@ async fn an_override_binds_the_tally_and_falls_with_it() {
     // Once the panel is done the category is judged without it, and what else changes leaves it so.
     ok(&hall.judges[2].call("scores:certify", json!({"categoryId": "vault"})).await);
     ok(&hall.judges[2].call("scores:final", json!({"categoryId": "vault"})).await);
-    change_vault(&hall, |vault| vault["criteria"][0]["weight"] = json!(3)).await;
+    hall.change_vault(|vault| vault["criteria"][0]["weight"] = json!(3)).await;
     let view = hall.view("board").await;
     assert_eq!((&view["stage"], &view["signatures"]), (&json!("JUDGED"), &json!([])));
     hall.app.stop().await;
@@ -387,7 +375,7 @@ async fn the_reason_of_an_override_is_kept_beside_the_log_and_not_in_it() {
 /// Ada and ben have marked the vault, cleo has not; a tally master may enter marks there.
 async fn cleo_on_paper() -> Hall {
     let hall = Hall::marked_by(&["ada", "ben"]).await;
-    change_vault(&hall, |vault| vault["proxyEntry"] = json!(true)).await;
+    hall.change_vault(|vault| vault["proxyEntry"] = json!(true)).await;
     hall
 }
 
@@ -486,7 +474,7 @@ async fn marks_are_entered_only_where_the_category_has_it_so_and_never_over_what
     let hall = Hall::marked_by(&["ada", "ben"]).await;
     let for_cleo = |score: f64| for_cleo(&hall, "x", "form", score);
     assert_eq!(code(&hall.tally.call("scores:submit", for_cleo(7.0)).await), "FORBIDDEN", "not in this category");
-    change_vault(&hall, |vault| vault["proxyEntry"] = json!(true)).await;
+    hall.change_vault(|vault| vault["proxyEntry"] = json!(true)).await;
     let admin = hall.app.connect(&email("admin")).await;
     for somebody in [&hall.auditor, &hall.judges[0], &admin] {
         assert_eq!(code(&somebody.call("scores:submit", for_cleo(7.0)).await), "FORBIDDEN");

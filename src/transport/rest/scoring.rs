@@ -3,7 +3,7 @@
 use super::{Answer, Caller, or_empty, with_path};
 use crate::app::App;
 use crate::auth::actor::Actor;
-use crate::command::parse;
+use crate::command::{parse, to_value};
 use crate::error::AppError;
 use crate::ids::{CategoryId, ContestantId, MarkId};
 use crate::scores::{self, ConfirmScore, SubmitBatch, SubmitScore};
@@ -22,19 +22,19 @@ use serde_json::{Value, json};
 pub struct ScoresQuery {
     /// Only those of this contestant.
     pub contestant_id: Option<ContestantId>,
-    /// Only those that have changed after this place in the category's lane.
+    /// Only those that have changed after this place in the category's lane; then `removed` names those taken out.
     pub since_seq: Option<i64>,
 }
 
 /// The marks of a category, as the one who asks may see them, and the head of its lane they were read at.
 #[utoipa::path(get, path = "/api/v1/categories/{id}/scores", tag = "scoring", params(("id" = CategoryId, Path), ScoresQuery),
-    responses((status = 200, description = "{scores, seq}", body = Object), (status = 403, body = Problem)))]
+    responses((status = 200, description = "{scores, removed?, seq}", body = Object), (status = 403, body = Problem)))]
 pub async fn list(caller: Caller, Path(category): Path<CategoryId>, Query(query): Query<ScoresQuery>) -> Answer {
     caller.app.limit_reading(&caller.actor, "scores:request")?;
     Ok(Json(read_marks(&caller.app, &caller.actor, &category, query).await?))
 }
 
-/// `{scores, seq}` of a category, as the actor may see them.
+/// `{scores, removed?, seq}` of a category, as the actor may see them.
 ///
 /// # Errors
 /// `FORBIDDEN`, or when the marks cannot be read.
@@ -54,8 +54,7 @@ pub async fn read_marks(
     };
     let state = app.state_with(category).await?;
     let filter = scores::Filter { contestant: query.contestant_id, among };
-    let (scores, seq) = scores::read(&state, actor.user()?, category, &filter)?;
-    Ok(json!({ "scores": scores, "seq": seq }))
+    Ok(to_value(scores::read(&state, actor.user()?, category, &filter)?)?)
 }
 
 /// Gives or changes a mark.

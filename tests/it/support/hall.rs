@@ -74,6 +74,18 @@ impl Hall {
         self.app.get("/api/v1/categories/vault/certification", &email(name)).await.body
     }
 
+    /// Changes the vault's own settings, as an organiser does: read, change, put back.
+    pub async fn change_vault(&self, change: impl FnOnce(&mut Value)) {
+        let path = "/api/v1/admin/categories/vault";
+        let mut category = self.app.get(path, &email("organizer")).await.body;
+        for field in ["id", "eventId", "entries"] {
+            category.as_object_mut().expect("an object").remove(field);
+        }
+        change(&mut category);
+        let changed = self.app.send(Method::PUT, path, &email("organizer"), category).await;
+        assert_eq!(changed.status, 200, "{}", changed.body);
+    }
+
     /// Asks for something, and gives the id of the decision.
     pub async fn ask(&self, by: &Client, event: &str, payload: Value) -> String {
         let answer = by.call(event, payload).await;
