@@ -21,6 +21,7 @@ fn tables() -> Vec<TableCreateStatement> {
                 string("stage"),
                 text_null("rejection_reason"),
                 boolean("voided"),
+                string_null("tally_hash"),
                 big_integer_null("certified_at"),
                 string_null("certified_by"),
                 big_integer("updated_at"),

@@ -75,6 +75,7 @@ fn progress_of(board: &Board, category: &CategoryId) -> certification::Model {
             stage: Stage::Open,
             rejection_reason: None,
             voided: false,
+            tally_hash: None,
             certified_at: None,
             certified_by: None,
             updated_at: crate::clock::Micros(0),
@@ -142,10 +143,14 @@ fn fact_of(
     })
 }
 
-/// Tells where the certification of a category stands now, and, for their notices, whose signatures it took.
+/// Tells where the certification of a category stands now, and, for their notices, whose signatures it took. The hash
+/// that is told is kept: once it is another, it is told again.
 fn tell(draft: &mut Draft, category: &Category, voided_signers: Vec<UserId>) -> Result<(), Refusal> {
     let board = draft.state.board(&category.row.id)?;
     let fact = fact_of(&draft.state, category, board, &|text| draft.text(text))?;
+    if let Some(told) = board.progress.clone().filter(|told| told.tally_hash != fact.tally_hash) {
+        draft.put(certification::Model { tally_hash: fact.tally_hash.clone(), ..told.as_ref().clone() });
+    }
     draft.append(Event::CertificationUpdated(CertificationUpdated { voided_signers, ..fact }));
     Ok(())
 }

@@ -74,7 +74,9 @@ fn settle_one(draft: &mut Draft, category: &Arc<Category>) -> Result<(), Refusal
     let board = draft.state.board(&category.row.id)?;
     let reached = board.signatures.keys().max().copied();
     let stage = if judged { reached.unwrap_or(Stage::Judged) } else { Stage::Open };
-    if stage == before.stage && !voids {
+    // Nothing may have moved, and yet what the next signature binds is another: nobody should go on reading the old hash.
+    let outdated = stage != Stage::Open && before.tally_hash.as_ref() != Some(&hash);
+    if stage == before.stage && !voids && !outdated {
         return Ok(());
     }
     move_to(draft, category, stage, voids || before.voided, signers)

@@ -774,3 +774,44 @@ async fn whoever_catches_up_learns_which_marks_were_taken_out_and_a_fellow_judge
     assert_eq!(again("ada").await["removed"].as_array().map(Vec::len), Some(1));
     hall.app.stop().await;
 }
+
+#[tokio::test]
+async fn the_office_is_told_the_hash_again_when_it_changes_before_anybody_has_signed() {
+    let hall = Hall::judged().await;
+    let last_told = |client: &Client| {
+        let frames = client.transcript();
+        let last = frames.iter().rev().find(|frame| frame.event == "certification:updated").expect("a frame");
+        last.data()["tallyHash"].clone()
+    };
+    let told = |hash: &Value| {
+        let hash = hash.clone();
+        move |frames: &[crate::support::client::Frame]| {
+            frames.iter().any(|frame| frame.event == "certification:updated" && frame.data()["tallyHash"] == hash)
+        }
+    };
+    let first = hall.hash().await;
+    hall.board.wait_until(told(&first)).await;
+    hall.change_vault(|vault| vault["criteria"][0]["weight"] = json!(3)).await;
+    let second = hall.hash().await;
+    assert_ne!(first, second);
+    hall.board.wait_until(told(&second)).await;
+    let asked = json!({"categoryId": "vault", "contestantId": "x", "amount": 1, "reason": "fall"});
+    let id = hall.ask(&hall.tally, "deduction:requested", asked).await;
+    let head = hall.app.connect(&email("head")).await;
+    for officer in [&head, &hall.tally, &hall.auditor, &hall.board] {
+        ok(&officer.call("deduction:approve", signed(&id)).await);
+    }
+    let third = hall.hash().await;
+    assert_ne!(second, third);
+    hall.board.wait_until(told(&third)).await;
+    assert_eq!(last_told(&hall.board), third);
+    assert_eq!(hall.view("board").await["stage"], "JUDGED", "nothing else has moved");
+    // What changes nothing of the tally is not told again.
+    let count =
+        |client: &Client| client.transcript().iter().filter(|frame| frame.event == "certification:updated").count();
+    let before = count(&hall.board);
+    ok(&hall.tally.call("flag:raise", json!({"categoryId": "vault", "text": "look"})).await);
+    hall.board.next("flag:updated").await;
+    assert_eq!(count(&hall.board), before);
+    hall.app.stop().await;
+}
