@@ -334,8 +334,10 @@ impl App {
             let draft = Draft::new(state, actor.clone(), id.into(), self.clock.now(), self.chance.clone());
             let foreseen = command.clone();
             match self.computing(move || preview::preview(draft, &foreseen)).await? {
-                Err(Refusal::BoardNeeded(category)) => {
-                    self.state_with(&category).await?;
+                Err(Refusal::BoardNeeded(categories)) => {
+                    for category in &categories {
+                        self.state_with(category).await?;
+                    }
                 }
                 outcome => return Ok(outcome?),
             }
@@ -363,7 +365,7 @@ impl App {
         Ok(self.computing(encode).await??)
     }
 
-    /// The marks of a category that have changed after a place in its lane.
+    /// The marks of a category that were given, changed or taken out after a place in its lane.
     ///
     /// # Errors
     /// When the log cannot be read.
@@ -375,6 +377,7 @@ impl App {
             .await?;
         let marks = rows.iter().filter_map(|row| match Event::from_json(&row.fact) {
             Ok(Event::ScoreUpdated(fact)) => Some(fact.id),
+            Ok(Event::ScoreDeleted(fact)) => Some(fact.id),
             _ => None,
         });
         Ok(marks.collect())

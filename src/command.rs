@@ -194,10 +194,16 @@ impl Draft {
         self.chance.id(self.now).into()
     }
 
+    /// 16 random bytes, hex.
+    #[must_use]
+    pub fn salt(&self) -> String {
+        hex::encode(self.chance.bytes::<16>())
+    }
+
     /// A free text under a fresh salt.
     #[must_use]
     pub fn text(&self, body: &str) -> Text {
-        Text::Known { body: body.to_owned(), salt: hex::encode(self.chance.bytes::<16>()) }
+        Text::Known { body: body.to_owned(), salt: self.salt() }
     }
 
     /// What it came to.

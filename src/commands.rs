@@ -7,14 +7,16 @@ use crate::certification::decisions::{
     ApproveDecision, CloseDecision, RaiseFlag, RequestDeduction, RequestRemoval, RequestUncertification,
 };
 use crate::certification::judges::{CertifySheet, SignFinal};
-use crate::certification::officers::{RejectStage, SignStage};
+use crate::certification::officers::{OverrideStage, RejectStage, SignStage};
+use crate::certification::ties::ResolveTie;
 use crate::command::{Decide, Draft, Limit};
 use crate::error::Refusal;
 use crate::notices::{self, Announce, DeleteNotice, ReadNotice};
 use crate::publications::key::KeepKey;
 use crate::publications::{FreezeResults, PublishResults, RevealResults, ThawResults};
-use crate::scores::{SubmitBatch, SubmitScore};
+use crate::scores::{ConfirmScore, SubmitBatch, SubmitScore};
 use crate::setup::assignments::{ChangeAssignment, CreateAssignment, RemoveAssignment};
+use crate::setup::entries::{ReinstateEntry, WithdrawEntry};
 use crate::setup::import::ImportDocument;
 use crate::setup::locks::{self, LockContest};
 use crate::setup::{
@@ -63,6 +65,8 @@ commands!(
     Scores,
     SubmitBatch = "scores:submitBatch",
     Scores,
+    ConfirmScore = "scores:confirm",
+    Commands,
     CertifySheet = "scores:certify",
     Commands,
     SignFinal = "scores:final",
@@ -70,6 +74,10 @@ commands!(
     SignStage = "certification:sign",
     Commands,
     RejectStage = "certification:reject",
+    Commands,
+    OverrideStage = "certification:override",
+    Commands,
+    ResolveTie = "tie:resolve",
     Commands,
     RequestDeduction = "deduction:requested",
     Commands,
@@ -100,6 +108,10 @@ commands!(
     Announce = "system:announce",
     Commands,
     LockContest = "contest:lock",
+    Commands,
+    WithdrawEntry = "entry:withdraw",
+    Commands,
+    ReinstateEntry = "entry:reinstate",
     Commands,
     CreateAssignment = "assignment:created",
     Commands,

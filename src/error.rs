@@ -188,8 +188,8 @@ pub enum Refusal {
     #[error("the server is busy; try again")]
     Overloaded,
     /// Never told to anybody: the writer reads the marks and decides again.
-    #[error("the marks of category {0} are not in memory")]
-    BoardNeeded(crate::ids::CategoryId),
+    #[error("the marks of {} categories are not in memory", .0.len())]
+    BoardNeeded(Vec<crate::ids::CategoryId>),
     #[error("something went wrong on the server")]
     Internal,
 }

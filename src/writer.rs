@@ -331,10 +331,12 @@ impl Writer {
             let (state, actor) = (batch.state.clone(), job.actor.clone());
             let mut draft = Draft::new(state, actor, Arc::clone(command_id), now, self.chance.clone());
             match job.command.decide(&mut draft) {
-                Err(Refusal::BoardNeeded(category)) => {
-                    self.load_board(&category)?;
-                    let board = self.state.board(&category)?.clone();
-                    batch.state.boards.insert(category, board);
+                Err(Refusal::BoardNeeded(categories)) => {
+                    for category in categories {
+                        self.load_board(&category)?;
+                        let board = self.state.board(&category)?.clone();
+                        batch.state.boards.insert(category, board);
+                    }
                 }
                 outcome => return outcome.map(|answer| (answer, draft.finish())),
             }

@@ -21,6 +21,7 @@ fn tables() -> Vec<TableCreateStatement> {
                 string("stage"),
                 text_null("rejection_reason"),
                 boolean("voided"),
+                string_null("tally_hash"),
                 big_integer_null("certified_at"),
                 string_null("certified_by"),
                 big_integer("updated_at"),
@@ -57,6 +58,18 @@ fn tables() -> Vec<TableCreateStatement> {
                 big_integer("at"),
             ],
             &["category_id", "stage"],
+        ),
+        table(
+            "tie_break",
+            vec![
+                string("category_id"),
+                string("id"),
+                text("contestants"),
+                text("reason"),
+                string("resolved_by"),
+                big_integer("at"),
+            ],
+            &["category_id", "id"],
         ),
         table(
             "decision",

@@ -64,7 +64,7 @@ pub struct RequestRemoval {
     pub category_id: CategoryId,
     /// Whose marks.
     pub judge_id: UserId,
-    /// Which; all of them where none is named.
+    /// Which; all there are now where none is named.
     #[serde(default)]
     pub score_ids: Vec<MarkId>,
     /// Why.
@@ -253,13 +253,30 @@ fn approvals_of<'a>(board: &'a Board, id: &'a str) -> impl Iterator<Item = &'a A
 }
 
 /// The approvals that count: those whose giver still wears the hat. A successor under the same hat takes their place.
+/// Of what is decided they are those that counted then: the others went with the decision.
 fn standing<'a>(
     state: &'a State,
     category: &'a Category,
     board: &'a Board,
     id: &'a str,
 ) -> impl Iterator<Item = &'a Arc<approval::Model>> {
-    approvals_of(board, id).filter(|approval| usable_hats(state, &approval.user_id, category).contains(&approval.hat))
+    let pending = board.decisions.get(id).is_some_and(|row| row.status == DecisionStatus::Pending);
+    let stands = |approval: &approval::Model| usable_hats(state, &approval.user_id, category).contains(&approval.hat);
+    approvals_of(board, id).filter(move |approval| !pending || stands(approval))
+}
+
+/// Drops the approvals that do not stand any more, before a decision is closed: it is kept with those that counted.
+fn drop_fallen(draft: &mut Draft, category: &Category, id: &str) -> Result<(), Refusal> {
+    let board = draft.state.board(&category.row.id)?;
+    let counted: BTreeSet<Hat> = standing(&draft.state, category, board, id).map(|approval| approval.hat).collect();
+    let fallen: Vec<_> = approvals_of(board, id)
+        .filter(|approval| !counted.contains(&approval.hat))
+        .map(|approval| approval.as_ref().clone())
+        .collect();
+    for approval in fallen {
+        draft.remove(approval);
+    }
+    Ok(())
 }
 
 fn missing(state: &State, category: &Category, board: &Board, row: &decision::Model) -> Vec<Hat> {
@@ -281,7 +298,7 @@ fn fact_of(
 ) -> Result<DecisionChanged, Refusal> {
     let board = state.board(&category.row.id)?;
     let body = body_of(row)?;
-    let approvals = approvals_of(board, &row.id)
+    let approvals = standing(state, category, board, &row.id)
         .map(|approval| ApprovalFact {
             hat: approval.hat,
             user_id: approval.user_id.clone(),
@@ -385,11 +402,14 @@ impl Decide for RequestRemoval {
         if let Some(foreign) = self.score_ids.iter().find(|id| !own(id)) {
             return Err(Refusal::not_found("mark", foreign));
         }
-        if !board.marks().any(|mark| mark.judge_id == self.judge_id) {
+        let all: Vec<MarkId> =
+            board.marks().filter(|mark| mark.judge_id == self.judge_id).map(|mark| mark.id.clone()).collect();
+        if all.is_empty() {
             return Err(Refusal::State("the judge has no marks here".into()));
         }
-        let body =
-            Body { judge: Some(self.judge_id.clone()), scores: self.score_ids.clone(), reason, ..Body::default() };
+        // Who signs knows which marks go: what the judge gives later is not among them.
+        let scores = if self.score_ids.is_empty() { all } else { self.score_ids.clone() };
+        let body = Body { judge: Some(self.judge_id.clone()), scores, reason, ..Body::default() };
         request(draft, &category, DecisionKind::Removal, &body)
     }
 }
@@ -425,6 +445,9 @@ impl Decide for RaiseFlag {
             Some(id) => {
                 let board = draft.state.board(&self.category_id)?;
                 let place = board.place_of(id).ok_or_else(|| Refusal::not_found("mark", id))?;
+                if self.contestant_id.as_ref().is_some_and(|named| *named != place.contestant) {
+                    return Err(Refusal::invalid("contestantId", "is not the one the mark was given to"));
+                }
                 Some(place.judge.clone())
             }
             None => None,
@@ -503,6 +526,7 @@ fn carry_out(draft: &mut Draft, category: &Arc<Category>, row: &decision::Model)
 fn take(draft: &mut Draft, category: &Arc<Category>, row: &decision::Model) -> Result<Value, Refusal> {
     let status = if row.kind == DecisionKind::Deduction { DecisionStatus::Approved } else { DecisionStatus::Executed };
     let row = decision::Model { status, decided_at: Some(draft.now), ..row.clone() };
+    drop_fallen(draft, category, &row.id)?;
     draft.put(row.clone());
     follow(draft, category, &row)?;
     tell(draft, category, &row, false)
@@ -567,8 +591,7 @@ fn remove_marks(
     body: &Body,
     removal: &str,
 ) -> Result<(), Refusal> {
-    let wanted =
-        |mark: &mark::Model| mark.judge_id == *judge && (body.scores.is_empty() || body.scores.contains(&mark.id));
+    let wanted = |mark: &mark::Model| mark.judge_id == *judge && body.scores.contains(&mark.id);
     let marks: Vec<_> = draft.state.board(&category.row.id)?.marks().filter(|mark| wanted(mark)).cloned().collect();
     let contestants: BTreeSet<ContestantId> = marks.iter().map(|mark| mark.contestant_id.clone()).collect();
     open_sheets(draft, category, judge, |contestant| contestants.contains(contestant))?;
@@ -644,6 +667,7 @@ impl Decide for CloseDecision {
             decided_at: Some(draft.now),
             ..row
         };
+        drop_fallen(draft, &category, &row.id)?;
         draft.put(row.clone());
         tell(draft, &category, &row, false)
     }

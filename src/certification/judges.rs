@@ -60,7 +60,7 @@ fn must_not_be_locked(board: &Board) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The marks of a sheet, in the order of the criteria; none if one is missing.
+/// The marks of a sheet, in the order of the criteria; none if one is missing, or waits to be confirmed.
 fn sheet_marks(
     category: &Category,
     board: &Board,
@@ -72,7 +72,7 @@ fn sheet_marks(
         .keys()
         .map(|criterion| {
             let place = Place { contestant: contestant.clone(), judge: judge.clone(), criterion: criterion.clone() };
-            board.at(&place).filter(|mark| mark.status != MarkStatus::Removed).cloned()
+            board.at(&place).filter(|mark| mark.stands() && !mark.waits()).cloned()
         })
         .collect()
 }

@@ -8,6 +8,7 @@ pub mod decisions;
 pub mod judges;
 pub mod officers;
 pub mod settle;
+pub mod ties;
 
 use crate::auth::role::Hat;
 use crate::command::{Draft, to_value};
@@ -74,6 +75,7 @@ fn progress_of(board: &Board, category: &CategoryId) -> certification::Model {
             stage: Stage::Open,
             rejection_reason: None,
             voided: false,
+            tally_hash: None,
             certified_at: None,
             certified_by: None,
             updated_at: crate::clock::Micros(0),
@@ -82,20 +84,13 @@ fn progress_of(board: &Board, category: &CategoryId) -> certification::Model {
     )
 }
 
-/// Whether a judge is done: FINAL stands, and every contestant who is in has a certified sheet of theirs.
-fn is_done(category: &Category, board: &Board, judge: &UserId) -> bool {
-    let mut entries = category.entries.values().filter(|entry| !entry.withdrawn);
-    board.finals.contains_key(judge)
-        && entries.all(|entry| board.sheets.contains_key(&(judge.clone(), entry.contestant_id.clone())))
-}
-
-/// How far the judges of a category are.
+/// How far the judges of a category are. Who was done and has laid the hat down since is one of them.
 #[must_use]
 pub fn judge_progress(state: &State, category: &Category, board: &Board) -> JudgeProgress {
     let panel: Vec<UserId> = state
         .panel(category)
         .into_iter()
-        .filter(|judge| judge.counts && judge.active)
+        .filter(|judge| judge.counts && (judge.active || board.is_done(category, &judge.judge)))
         .map(|judge| judge.judge)
         .collect();
     let entries = category.entries.values().filter(|entry| !entry.withdrawn).count();
@@ -104,7 +99,7 @@ pub fn judge_progress(state: &State, category: &Category, board: &Board) -> Judg
     };
     JudgeProgress {
         judges: panel.len(),
-        finals: panel.iter().filter(|judge| is_done(category, board, judge)).count(),
+        finals: panel.iter().filter(|judge| board.is_done(category, judge)).count(),
         sheets: board.sheets.keys().filter(|key| sheet_counts(key)).count(),
         expected_sheets: panel.len() * entries,
     }
@@ -127,6 +122,7 @@ fn fact_of(
             signature_name: salted(&row.signature_name),
             at: row.at,
             overridden: row.overridden,
+            reason: row.comments.as_deref().filter(|_| row.overridden).map(salted),
         })
         .collect();
     let tally_hash = if progress.stage == Stage::Open { None } else { Some(tally::tally(state, category)?.tally_hash) };
@@ -147,10 +143,14 @@ fn fact_of(
     })
 }
 
-/// Tells where the certification of a category stands now, and, for their notices, whose signatures it took.
+/// Tells where the certification of a category stands now, and, for their notices, whose signatures it took. The hash
+/// that is told is kept: once it is another, it is told again.
 fn tell(draft: &mut Draft, category: &Category, voided_signers: Vec<UserId>) -> Result<(), Refusal> {
     let board = draft.state.board(&category.row.id)?;
     let fact = fact_of(&draft.state, category, board, &|text| draft.text(text))?;
+    if let Some(told) = board.progress.clone().filter(|told| told.tally_hash != fact.tally_hash) {
+        draft.put(certification::Model { tally_hash: fact.tally_hash.clone(), ..told.as_ref().clone() });
+    }
     draft.append(Event::CertificationUpdated(CertificationUpdated { voided_signers, ..fact }));
     Ok(())
 }

@@ -16,7 +16,7 @@ use crate::ids::{CategoryId, UserId};
 use crate::state::board::Board;
 use crate::state::rights::Seat;
 use crate::state::{Category, State};
-use crate::tally;
+use crate::tally::{self, TallyView};
 use serde::Deserialize;
 use serde_json::Value;
 use std::sync::Arc;
@@ -38,6 +38,19 @@ pub struct SignStage {
     pub comments: Option<String>,
 }
 
+/// Puts a signature in the place of whoever cannot give it, by the event's leave: under JUDGED for judges who cannot sign
+/// FINAL any more, under the later stages for an officer.
+#[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OverrideStage {
+    /// The category.
+    pub category_id: CategoryId,
+    /// The stage that is reached by it: JUDGED, TALLIED, AUDITED or CERTIFIED.
+    pub stage: Stage,
+    /// Why; shown beside the signature.
+    pub reason: String,
+}
+
 /// Sends a category back.
 #[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -49,21 +62,6 @@ pub struct RejectStage {
     /// How far back; one stage unless said.
     #[serde(default)]
     pub to_stage: Option<Stage>,
-}
-
-/// Whether a user may act under a hat of a category's office.
-fn officer(state: &State, category: &Category, user: &UserId, hat: Hat) -> Result<(), Refusal> {
-    match state.seat(user, category) {
-        Seat::Judge | Seat::FormerJudge => {
-            Err(Refusal::SeparationOfDuties("whoever judges a category, or ever did, signs nothing of it"))
-        }
-        // ADMIN and ORGANIZER give the hats out; they do not sign under one they gave themselves.
-        Seat::Office | Seat::Guest if state.role_of(user).is_some_and(Role::runs_installation) => {
-            Err(Refusal::Forbidden)
-        }
-        Seat::Office | Seat::Guest if state.hats_on(user, category).contains(&hat) => Ok(()),
-        Seat::Office | Seat::Guest | Seat::Stranger => Err(Refusal::Forbidden),
-    }
 }
 
 /// Nothing is signed while something is undecided.
@@ -85,12 +83,51 @@ fn lock_all(draft: &mut Draft, category: &Arc<Category>) -> Result<(), Refusal> 
     Ok(())
 }
 
+/// The stage that is reached by the next signature, a judge's FINAL or an officer's.
+fn following(stage: Stage) -> Option<Stage> {
+    if stage == Stage::Open { Some(Stage::Judged) } else { stage.next().map(|(next, _)| next) }
+}
+
+/// What every signature under a stage needs, whoever gives it: its turn, a person who has signed no other, nothing
+/// undecided, and a whole tally, which it binds.
+fn may_be_signed(state: &State, category: &Category, stage: Stage, user: &UserId) -> Result<TallyView, Refusal> {
+    let board = state.board(&category.row.id)?;
+    if following(board.stage()) != Some(stage) {
+        return Err(Refusal::State(format!("the category is {:?}; {stage:?} is not the next stage", board.stage())));
+    }
+    if !single_officer(state, category) && board.signatures.values().any(|signature| signature.user_id == *user) {
+        return Err(Refusal::SeparationOfDuties("nobody signs two stages of one category"));
+    }
+    nothing_open(board)?;
+    let tally = tally::tally(state, category)?;
+    if !tally.ranking.complete {
+        return Err(Refusal::State("the tally is not complete".into()));
+    }
+    Ok(tally)
+}
+
+/// Puts a signature under the stage it reaches; the board's locks the scores.
+fn sign(draft: &mut Draft, category: &Arc<Category>, signature: signature::Model) -> Result<(), Refusal> {
+    let before = progress_of(draft.state.board(&category.row.id)?, &category.row.id);
+    let stage = signature.stage;
+    let certified = stage == Stage::Certified;
+    draft.put(certification::Model {
+        rejection_reason: None,
+        certified_at: certified.then_some(draft.now),
+        certified_by: certified.then(|| signature.user_id.clone()),
+        ..before
+    });
+    draft.put(signature);
+    if certified {
+        lock_all(draft, category)?;
+    }
+    move_to(draft, category, stage, false, Vec::new())
+}
+
 impl Decide for SignStage {
     fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
         let category = category_of(&draft.state, &self.category_id)?;
         let user = draft.actor.user()?.clone();
-        let board = draft.state.board(&self.category_id)?;
-        let before = progress_of(board, &self.category_id);
         let hat = match self.stage {
             Stage::Tallied => Hat::TallyMaster,
             Stage::Audited => Hat::Auditor,
@@ -100,48 +137,61 @@ impl Decide for SignStage {
             }
         };
         // Who may not sign is told only that, not how far the category is.
-        officer(&draft.state, &category, &user, hat)?;
-        if before.stage.next() != Some((self.stage, hat)) {
-            return Err(Refusal::State(format!(
-                "the category is {:?}; {:?} is not the next stage",
-                before.stage, self.stage
-            )));
-        }
-        if !single_officer(&draft.state, &category)
-            && board.signatures.values().any(|signature| signature.user_id == user)
-        {
-            return Err(Refusal::SeparationOfDuties("nobody signs two stages of one category"));
-        }
-        nothing_open(board)?;
-        let tally = tally::tally(&draft.state, &category)?;
-        if !tally.ranking.complete {
-            return Err(Refusal::State("the tally is not complete".into()));
-        }
+        draft.state.must_be_officer(&user, &category, hat)?;
+        let tally = may_be_signed(&draft.state, &category, self.stage, &user)?;
         if tally.tally_hash != self.tally_hash {
             return Err(Refusal::HashMismatch { current: tally.tally_hash });
         }
         let comments = self.comments.as_deref().filter(|text| !text.trim().is_empty());
-        draft.put(signature::Model {
+        let signature = signature::Model {
             category_id: self.category_id.clone(),
             stage: self.stage,
-            user_id: user.clone(),
             signature_name: signature_name(&draft.state, &user, Some(&self.signature_name))?,
+            user_id: user,
             tally_hash: tally.tally_hash,
             comments: comments.map(|text| words("comments", text, REASON_CHARS_MAX)).transpose()?,
             overridden: false,
             at: draft.now,
-        });
-        let certified = self.stage == Stage::Certified;
-        draft.put(certification::Model {
-            rejection_reason: None,
-            certified_at: certified.then_some(draft.now),
-            certified_by: certified.then_some(user),
-            ..before
-        });
-        if certified {
-            lock_all(draft, &category)?;
+        };
+        sign(draft, &category, signature)?;
+        Ok(Value::Null)
+    }
+
+    fn settled(&self, _: Value, draft: &Draft) -> Result<Value, Refusal> {
+        answer(draft, &self.category_id)
+    }
+}
+
+impl Decide for OverrideStage {
+    fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
+        let category = category_of(&draft.state, &self.category_id)?;
+        let user = draft.actor.user()?.clone();
+        let allowed = draft.state.events.get(&category.event_id).is_some_and(|event| event.allow_override);
+        if !allowed || draft.state.role_of(&user) != Some(Role::Admin) {
+            return Err(Refusal::Forbidden);
         }
-        move_to(draft, &category, self.stage, false, Vec::new())?;
+        if matches!(draft.state.seat(&user, &category), Seat::Judge | Seat::FormerJudge) {
+            return Err(Refusal::SeparationOfDuties("whoever judges a category, or ever did, signs nothing of it"));
+        }
+        let reason = words("reason", &self.reason, REASON_CHARS_MAX)?;
+        if self.stage == Stage::Open {
+            return Err(Refusal::invalid(
+                "stage",
+                "is JUDGED, TALLIED, AUDITED or CERTIFIED: the stage that is reached",
+            ));
+        }
+        let tally = may_be_signed(&draft.state, &category, self.stage, &user)?;
+        let signature = signature::Model {
+            category_id: self.category_id.clone(),
+            stage: self.stage,
+            signature_name: signature_name(&draft.state, &user, None)?,
+            user_id: user,
+            tally_hash: tally.tally_hash,
+            comments: Some(reason),
+            overridden: true,
+            at: draft.now,
+        };
+        sign(draft, &category, signature)?;
         Ok(Value::Null)
     }
 
@@ -154,22 +204,25 @@ impl Decide for RejectStage {
     fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
         let category = category_of(&draft.state, &self.category_id)?;
         let user = draft.actor.user()?.clone();
-        officer(&draft.state, &category, &user, Hat::Auditor)
-            .or_else(|_not_auditor| officer(&draft.state, &category, &user, Hat::Board))?;
+        let must_be = |hat| draft.state.must_be_officer(&user, &category, hat);
+        must_be(Hat::Auditor).or_else(|_not_auditor| must_be(Hat::Board))?;
         let reason = words("reason", &self.reason, REASON_CHARS_MAX)?;
         let board = draft.state.board(&self.category_id)?;
         let before = progress_of(board, &self.category_id);
+        // An override of JUDGED can be taken back like any signature; what judges have signed cannot.
+        let lowest = if board.signatures.contains_key(&Stage::Judged) { Stage::Open } else { Stage::Judged };
         let back = match before.stage {
             Stage::Open => return Err(Refusal::State("nothing was signed yet".into())),
-            Stage::Judged | Stage::Tallied => Stage::Judged,
+            Stage::Judged => lowest,
+            Stage::Tallied => Stage::Judged,
             Stage::Audited => Stage::Tallied,
             Stage::Certified | Stage::Published => Stage::Audited,
         };
         let to = self.to_stage.unwrap_or(back);
-        if to > back || to < Stage::Judged {
+        if to > back || to < lowest {
             return Err(Refusal::invalid(
                 "toStage",
-                format!("lies between JUDGED and {back:?}; sheets are opened by an uncertification"),
+                format!("lies between {lowest:?} and {back:?}; sheets are opened by an uncertification"),
             ));
         }
         let gone: Vec<_> =

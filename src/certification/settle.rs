@@ -1,14 +1,15 @@
-//! What follows from a change by itself: a category is JUDGED when its panel is done, and signatures under another tally
-//! than the one that stands now are void.
+//! What follows from a change by itself: a category is JUDGED when its panel is done, or as long as an override says so,
+//! and signatures under another tally than the one that stands now are void.
 //!
 //! Invariant: it runs after every command, over every category whose tally the command may have changed, in the same
 //! decision: nobody can forget it, and nobody can sign in between.
 
-use super::{decisions, is_done, judge_progress, progress_of, single_officer, take_back, tell};
+use super::{decisions, judge_progress, progress_of, single_officer, take_back, tell};
 use crate::command::Draft;
 use crate::db::entity::certification::{self, Stage};
 use crate::db::entity::mark::{self, MarkStatus};
 use crate::error::Refusal;
+use crate::events::room::Lane;
 use crate::ids::{CategoryId, UserId};
 use crate::state::board::Board;
 use crate::state::{Category, State};
@@ -19,16 +20,18 @@ use std::sync::Arc;
 /// Settles every category that what this draft has done so far may have changed.
 ///
 /// # Errors
-/// `BoardNeeded` when a board that signatures may hang on is not in memory.
+/// `BoardNeeded` when boards that signatures may hang on are not in memory, with all of them.
 pub fn settle(draft: &mut Draft) -> Result<(), Refusal> {
     let touched: BTreeSet<CategoryId> =
         draft.entries().iter().flat_map(|entry| entry.event.tallies(&draft.state)).collect();
-    for id in touched {
-        let Some(category) = draft.state.categories.get(&id).cloned() else { continue };
-        if draft.state.lane_seq(&crate::events::room::Lane::Category(id)) > 0 {
-            decisions::settle(draft, &category)?;
-            settle_one(draft, &category)?;
-        }
+    // A category in which nothing has happened yet has nothing to settle.
+    let begun = |category: &Arc<Category>| draft.state.lane_seq(&Lane::Category(category.row.id.clone())) > 0;
+    let categories: Vec<Arc<Category>> =
+        touched.iter().filter_map(|id| draft.state.categories.get(id)).filter(|it| begun(it)).cloned().collect();
+    draft.state.must_have_boards(categories.iter().map(|category| &category.row.id))?;
+    for category in &categories {
+        decisions::settle(draft, category)?;
+        settle_one(draft, category)?;
     }
     Ok(())
 }
@@ -48,15 +51,18 @@ fn settle_one(draft: &mut Draft, category: &Arc<Category>) -> Result<(), Refusal
         return Ok(());
     }
     drop_hollow_finals(draft, category)?;
-    let judged = is_judged(&draft.state, category)?;
+    let panel_done = is_judged(&draft.state, category)?;
     let board = draft.state.board(&category.row.id)?;
     let before = progress_of(board, &category.row.id);
-    if before.stage == Stage::Open && !judged {
+    if before.stage == Stage::Open && !panel_done {
         return Ok(());
     }
     // The first signature that does not stand any more takes all later ones with it: each was given on top of it.
     let hash = tally::tally(&draft.state, category)?.tally_hash;
     let first_void = first_void(&draft.state, category, board, &hash);
+    // JUDGED is the first of all stages: an override of it stands unless it is the first that is void.
+    let overridden = board.signatures.contains_key(&Stage::Judged) && first_void != Some(Stage::Judged);
+    let judged = panel_done || overridden;
     let gone: Vec<_> = board
         .signatures
         .values()
@@ -74,7 +80,9 @@ fn settle_one(draft: &mut Draft, category: &Arc<Category>) -> Result<(), Refusal
         (true, Some(Stage::Certified)) if before.stage == Stage::Published => Stage::Published,
         (true, Some(stage)) => stage,
     };
-    if stage == before.stage && !voids {
+    // Nothing may have moved, and yet what the next signature binds is another: nobody should go on reading the old hash.
+    let outdated = stage != Stage::Open && before.tally_hash.as_ref() != Some(&hash);
+    if stage == before.stage && !voids && !outdated {
         return Ok(());
     }
     move_to(draft, category, stage, voids || before.voided, signers)
@@ -83,8 +91,7 @@ fn settle_one(draft: &mut Draft, category: &Arc<Category>) -> Result<(), Refusal
 /// FINAL is taken back where a sheet under it is open or was never there.
 fn drop_hollow_finals(draft: &mut Draft, category: &Category) -> Result<(), Refusal> {
     let board = draft.state.board(&category.row.id)?;
-    let hollow: Vec<_> =
-        board.finals.values().filter(|row| !is_done(category, board, &row.judge_id)).cloned().collect();
+    let hollow: Vec<_> = board.finals.values().filter(|row| !board.is_done(category, &row.judge_id)).cloned().collect();
     for row in hollow {
         draft.remove(row.as_ref().clone());
     }

@@ -4,7 +4,7 @@
 use super::entity::{
     approval, assignment, category, certification, command, contest, contest_lock, contestant, criterion, decision,
     entry, event, judge_final, lane, log_entry, log_head, log_text, mark, notification, publication, race,
-    race_participant, session, sheet, signature, signing_key, user,
+    race_participant, session, sheet, signature, signing_key, tie_break, user,
 };
 use crate::ids::CategoryId;
 use indexmap::IndexMap;
@@ -100,6 +100,7 @@ rows!(
     JudgeFinal(judge_final),
     Sheet(sheet),
     Signature(signature),
+    TieBreak(tie_break),
     ContestLock(contest_lock),
     Notification(notification),
     Publication(publication),
@@ -120,6 +121,7 @@ impl Row {
             Self::Decision(row) => Some(&row.category_id),
             Self::Approval(row) => Some(&row.category_id),
             Self::Publication(row) => Some(&row.category_id),
+            Self::TieBreak(row) => Some(&row.category_id),
             Self::Assignment(_)
             | Self::Category(_)
             | Self::Command(_)

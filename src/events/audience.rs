@@ -11,9 +11,10 @@
 use super::room::{Lane, Room};
 use super::view::{
     Announcement, AnyView, AssignmentNew, AssignmentRemoved, DeductionPending, DeductionUpdated, FlagUpdated,
-    FrozenResults, FullCertification, FullDeletion, FullScore, LockedContest, MaskedScore, Notice, NoticesRead,
-    NoticesRemoved, OwnScore, PlainCertification, PlainDeletion, PublishedResults, ReleasedScore, RemovalPending,
-    RemovalUpdated, RevealedResults, TallyUpdated, ThawedResults, Tick, UncertificationUpdated, UnlockedContest, View,
+    FrozenResults, FullCertification, FullDeletion, FullReinstatement, FullScore, FullWithdrawal, LockedContest,
+    MaskedScore, Notice, NoticesRead, NoticesRemoved, OwnScore, PlainCertification, PlainDeletion, PlainReinstatement,
+    PlainWithdrawal, PublishedResults, ReleasedScore, RemovalPending, RemovalUpdated, ResolvedTie, RevealedResults,
+    TallyUpdated, ThawedResults, Tick, UncertificationUpdated, UnlockedContest, View,
 };
 use crate::auth::role::{Hat, Role};
 use crate::ids::{CategoryId, UserId};
@@ -123,6 +124,14 @@ impl Admits<UncertificationUpdated> for Person<'_> {}
 impl Admits<UncertificationUpdated> for Office<'_> {}
 impl Admits<FlagUpdated> for Person<'_> {}
 impl Admits<FlagUpdated> for Office<'_> {}
+impl Admits<ResolvedTie> for Office<'_> {}
+// Who starts is known in the hall; why somebody does not may be a matter of health.
+impl Admits<FullWithdrawal> for Office<'_> {}
+impl Admits<PlainWithdrawal> for Panel<'_> {}
+impl Admits<PlainWithdrawal> for Members<'_> {}
+impl Admits<FullReinstatement> for Office<'_> {}
+impl Admits<PlainReinstatement> for Panel<'_> {}
+impl Admits<PlainReinstatement> for Members<'_> {}
 impl Admits<LockedContest> for Members<'_> {}
 impl Admits<UnlockedContest> for Members<'_> {}
 impl Admits<Notice> for Person<'_> {}

@@ -8,9 +8,10 @@ use super::log::commitment;
 use super::room::{Lane, Room};
 use super::view::{
     Announcement, AnyView, AssignmentNew, AssignmentRemoved, DeductionPending, DeductionUpdated, FlagUpdated,
-    FrozenResults, FullCertification, FullDeletion, FullScore, LockedContest, MaskedScore, Notice, NoticesRead,
-    NoticesRemoved, OwnScore, PlainCertification, PlainDeletion, PublishedResults, ReleasedScore, RemovalPending,
-    RemovalUpdated, RevealedResults, ThawedResults, Tick, UncertificationUpdated, UnlockedContest,
+    FrozenResults, FullCertification, FullDeletion, FullReinstatement, FullScore, FullWithdrawal, LockedContest,
+    MaskedScore, Notice, NoticesRead, NoticesRemoved, OwnScore, PlainCertification, PlainDeletion, PlainReinstatement,
+    PlainWithdrawal, PublishedResults, ReleasedScore, RemovalPending, RemovalUpdated, ResolvedTie, RevealedResults,
+    ThawedResults, Tick, UncertificationUpdated, UnlockedContest,
 };
 use crate::auth::role::{Hat, Role};
 use crate::clock::Micros;
@@ -102,6 +103,9 @@ pub struct ScoreUpdated {
     /// Who entered it, when it was not the judge.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub entered_by: Option<UserId>,
+    /// Who confirmed it then; until somebody does, it does not count.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub confirmed_by: Option<UserId>,
     /// When the judge made it, if that was not when it came.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub made_at: Option<Micros>,
@@ -186,6 +190,9 @@ pub struct SignatureFact {
     /// Put in its place by an ADMIN, by the event's leave.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub overridden: bool,
+    /// Why it was.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<Text>,
 }
 
 /// How many judges have done how much. Counts only: nothing of what was marked.
@@ -290,7 +297,7 @@ pub struct DecisionChanged {
     /// Who is concerned among the judges.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub judge_id: Option<UserId>,
-    /// Which marks; none named means all of the judge's.
+    /// Which marks.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub score_ids: Vec<MarkId>,
     /// Points off, exact decimal text.
@@ -314,6 +321,40 @@ pub struct DecisionChanged {
     /// When it was taken.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub decided_at: Option<Micros>,
+}
+
+/// The tally master put those who shared a rank in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TieResolved {
+    /// The category.
+    pub category_id: CategoryId,
+    /// Who shared it, best first.
+    pub order: Vec<ContestantId>,
+    /// Why so.
+    pub reason: Text,
+    /// By whom.
+    pub by: UserId,
+    /// When.
+    pub at: Micros,
+}
+
+/// A contestant was taken out of a category, or is in it again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryChanged {
+    /// The category.
+    pub category_id: CategoryId,
+    /// Its event.
+    pub event_id: EventId,
+    /// Who.
+    pub contestant_id: ContestantId,
+    /// Whether they are out now.
+    pub withdrawn: bool,
+    /// Why; for the office only.
+    pub reason: Text,
+    /// By whom.
+    pub by: UserId,
+    /// When.
+    pub at: Micros,
 }
 
 /// A contest was locked or unlocked.
@@ -499,6 +540,10 @@ pub enum Event {
     ScoreDeleted(ScoreDeleted),
     /// A decision of several people moved.
     DecisionChanged(DecisionChanged),
+    /// A tie was decided by hand.
+    TieResolved(TieResolved),
+    /// A contestant withdrew, or is in again.
+    EntryChanged(EntryChanged),
     /// A contest was locked or unlocked.
     ContestLocked(ContestLocked),
     /// A user was given a notice.
@@ -591,6 +636,28 @@ impl DecisionChanged {
     }
 }
 
+impl EntryChanged {
+    /// Everybody on the category learns who is in it; why, the office alone.
+    fn deliveries(&self) -> Vec<Delivery> {
+        let (panel, office) = (Panel(&self.category_id), Office(&self.category_id));
+        let lane = Lane::Category(self.category_id.clone());
+        // The panel first: whoever is in it and in the office too is served here, and left out there.
+        if self.withdrawn {
+            vec![
+                Delivery::of(&panel, PlainWithdrawal::of(self)),
+                Delivery::of(&office, FullWithdrawal::of(self)),
+                Delivery::of(&Members(&lane), PlainWithdrawal::of(self)),
+            ]
+        } else {
+            vec![
+                Delivery::of(&panel, PlainReinstatement::of(self)),
+                Delivery::of(&office, FullReinstatement::of(self)),
+                Delivery::of(&Members(&lane), PlainReinstatement::of(self)),
+            ]
+        }
+    }
+}
+
 impl Event {
     /// Its name in the log.
     #[must_use]
@@ -606,6 +673,8 @@ impl Event {
             Self::CertificationUpdated(_) => "certification_updated",
             Self::ScoreDeleted(_) => "score_deleted",
             Self::DecisionChanged(_) => "decision_changed",
+            Self::TieResolved(_) => "tie_resolved",
+            Self::EntryChanged(_) => "entry_changed",
             Self::ContestLocked(_) => "contest_locked",
             Self::Notified(_) => "notified",
             Self::NoticesChanged(_) => "notices_changed",
@@ -629,6 +698,8 @@ impl Event {
             Self::CertificationUpdated(fact) => Lane::Category(fact.category_id.clone()),
             Self::ScoreDeleted(fact) => Lane::Category(fact.category_id.clone()),
             Self::DecisionChanged(fact) => Lane::Category(fact.category_id.clone()),
+            Self::TieResolved(fact) => Lane::Category(fact.category_id.clone()),
+            Self::EntryChanged(fact) => Lane::Category(fact.category_id.clone()),
             Self::ContestLocked(fact) => Lane::Event(fact.event_id.clone()),
             Self::Notified(fact) => Lane::User(fact.user_id.clone()),
             Self::NoticesChanged(fact) => Lane::User(fact.user_id.clone()),
@@ -657,6 +728,8 @@ impl Event {
             Self::CertificationUpdated(fact) => Scope::Marks(fact.category_id.clone()),
             Self::ScoreDeleted(fact) => Scope::Marks(fact.category_id.clone()),
             Self::DecisionChanged(fact) => Scope::Marks(fact.category_id.clone()),
+            Self::TieResolved(fact) => Scope::Marks(fact.category_id.clone()),
+            Self::EntryChanged(fact) => Scope::Event(fact.event_id.clone()),
             Self::ContestLocked(fact) => Scope::Event(fact.event_id.clone()),
             Self::Notified(fact) => Scope::User(fact.user_id.clone()),
             Self::NoticesChanged(fact) => Scope::User(fact.user_id.clone()),
@@ -681,6 +754,8 @@ impl Event {
             | Self::CertificationUpdated(_)
             | Self::ScoreDeleted(_)
             | Self::DecisionChanged(_)
+            | Self::TieResolved(_)
+            | Self::EntryChanged(_)
             | Self::ContestLocked(_)
             | Self::Notified(_)
             | Self::NoticesChanged(_)
@@ -699,6 +774,8 @@ impl Event {
             Self::CertificationUpdated(fact) => vec![fact.category_id.clone()],
             Self::ScoreDeleted(fact) => vec![fact.category_id.clone()],
             Self::DecisionChanged(fact) => vec![fact.category_id.clone()],
+            Self::TieResolved(fact) => vec![fact.category_id.clone()],
+            Self::EntryChanged(fact) => vec![fact.category_id.clone()],
             Self::AssignmentNew(fact) | Self::AssignmentRemoved(fact) if fact.hat.judges() => state
                 .categories_of(&fact.event_id)
                 .filter(|category| fact.contest_id.as_ref().is_none_or(|id| *id == category.row.contest_id))
@@ -759,6 +836,12 @@ impl Event {
                 ]
             }
             Self::DecisionChanged(fact) => fact.deliveries(),
+            // An order tells the ranking: the panel and all other members learn that something happened.
+            Self::TieResolved(fact) => vec![
+                Delivery::of(&Panel(&fact.category_id), Tick),
+                Delivery::of(&Office(&fact.category_id), ResolvedTie::of(fact)),
+            ],
+            Self::EntryChanged(fact) => fact.deliveries(),
             Self::ContestLocked(fact) if fact.locked => {
                 vec![Delivery::of(&Members(&self.lane()), LockedContest::of(fact))]
             }
@@ -821,8 +904,12 @@ impl Event {
             Self::ScoreUpdated(fact) => fact.comment.iter().map(|text| ("comment".to_owned(), text)).collect(),
             Self::CertificationUpdated(fact) => {
                 let names = fact.signatures.iter().enumerate();
+                let reasons = names.clone().filter_map(|(at, signature)| {
+                    signature.reason.as_ref().map(|text| (format!("overrides.{at}"), text))
+                });
                 names
                     .map(|(at, signature)| (format!("signatures.{at}"), &signature.signature_name))
+                    .chain(reasons)
                     .chain(fact.rejection_reason.iter().map(|text| ("rejection_reason".to_owned(), text)))
                     .collect()
             }
@@ -835,6 +922,8 @@ impl Event {
                     .chain(fact.answer.iter().map(|text| ("answer".to_owned(), text)))
                     .collect()
             }
+            Self::TieResolved(fact) => vec![("reason".to_owned(), &fact.reason)],
+            Self::EntryChanged(fact) => vec![("reason".to_owned(), &fact.reason)],
             Self::ContestLocked(fact) => fact.reason.iter().map(|text| ("reason".to_owned(), text)).collect(),
             Self::Notified(fact) => vec![("message".to_owned(), &fact.message)],
             Self::Announced(fact) => vec![("message".to_owned(), &fact.message)],
@@ -854,10 +943,12 @@ impl Event {
     fn text_mut(&mut self, field: &str) -> Option<&mut Text> {
         match self {
             Self::ScoreUpdated(fact) => fact.comment.as_mut().filter(|_| field == "comment"),
-            Self::CertificationUpdated(fact) => match field.strip_prefix("signatures.") {
-                Some(at) => {
+            Self::CertificationUpdated(fact) => match field.split_once('.') {
+                Some(("signatures", at)) => {
                     fact.signatures.get_mut(at.parse::<usize>().ok()?).map(|signature| &mut signature.signature_name)
                 }
+                Some(("overrides", at)) => fact.signatures.get_mut(at.parse::<usize>().ok()?)?.reason.as_mut(),
+                Some(_) => None,
                 None => fact.rejection_reason.as_mut().filter(|_| field == "rejection_reason"),
             },
             Self::ScoreDeleted(fact) => Some(&mut fact.reason).filter(|_| field == "reason"),
@@ -869,6 +960,8 @@ impl Event {
                 }
                 (_, None) => None,
             },
+            Self::TieResolved(fact) => Some(&mut fact.reason).filter(|_| field == "reason"),
+            Self::EntryChanged(fact) => Some(&mut fact.reason).filter(|_| field == "reason"),
             Self::ContestLocked(fact) => fact.reason.as_mut().filter(|_| field == "reason"),
             Self::Notified(fact) => Some(&mut fact.message).filter(|_| field == "message"),
             Self::Announced(fact) => Some(&mut fact.message).filter(|_| field == "message"),

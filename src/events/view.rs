@@ -1,9 +1,9 @@
 //! Views: the only types that reach the wire. Each has the fields its readers may see, and no others.
 
 use super::event::{
-    Announced, AnnouncedTo, AssignmentChanged, CertificationUpdated, ContestLocked, DecisionChanged, JudgeProgress,
-    NoticesChanged, Notified, ResultsFrozen, ResultsPublished, ResultsRevealed, RevealedLine, ScoreDeleted,
-    ScoreUpdated, SignatureFact, Text,
+    Announced, AnnouncedTo, AssignmentChanged, CertificationUpdated, ContestLocked, DecisionChanged, EntryChanged,
+    JudgeProgress, NoticesChanged, Notified, ResultsFrozen, ResultsPublished, ResultsRevealed, RevealedLine,
+    ScoreDeleted, ScoreUpdated, SignatureFact, Text, TieResolved,
 };
 use crate::auth::role::Hat;
 use crate::clock::Micros;
@@ -57,6 +57,11 @@ views!(
     RemovalUpdated => "score:removal-updated",
     UncertificationUpdated => "uncertification:updated",
     FlagUpdated => "flag:updated",
+    ResolvedTie => "tie:resolved",
+    FullWithdrawal => "entry:withdrawn",
+    PlainWithdrawal => "entry:withdrawn",
+    FullReinstatement => "entry:reinstated",
+    PlainReinstatement => "entry:reinstated",
     LockedContest => "contest:locked",
     UnlockedContest => "contest:unlocked",
     Notice => "notification",
@@ -92,6 +97,8 @@ pub struct ScoreFields {
     pub version: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entered_by: Option<UserId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confirmed_by: Option<UserId>,
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Micros,
     #[schema(value_type = String, format = DateTime)]
@@ -114,6 +121,7 @@ impl ScoreFields {
             status: fact.status,
             version: fact.version,
             entered_by: fact.entered_by.clone(),
+            confirmed_by: fact.confirmed_by.clone(),
             created_at: fact.created_at,
             updated_at: fact.updated_at,
         }
@@ -155,7 +163,7 @@ impl ReleasedScore {
     /// Everybody's view of a mark that was published.
     #[must_use]
     pub fn of(fact: &ScoreUpdated) -> Self {
-        Self(ScoreFields { comment: None, entered_by: None, ..ScoreFields::of(fact) })
+        Self(ScoreFields { comment: None, entered_by: None, confirmed_by: None, ..ScoreFields::of(fact) })
     }
 }
 
@@ -426,6 +434,9 @@ pub struct SignatureView {
     /// Put in its place by an ADMIN, by the event's leave.
     #[serde(rename = "override", skip_serializing_if = "std::ops::Not::not")]
     pub overridden: bool,
+    /// Why it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// The words and numbers a stage has on the wire.
@@ -450,6 +461,7 @@ impl CertificationFields {
             signature_name: text(&signature.signature_name),
             at: signature.at,
             overridden: signature.overridden,
+            reason: signature.reason.as_ref().and_then(text),
         };
         Self {
             id: fact.category_id.clone(),
@@ -694,6 +706,102 @@ decision_views!(
     RemovalUpdated: "A removal moved on.",
     UncertificationUpdated: "An uncertification was asked for or moved on.",
     FlagUpdated: "A flag was raised or resolved.",
+);
+
+/// How a tie was decided by hand.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct TieFields {
+    pub category_id: CategoryId,
+    /// Who shared the rank, best first.
+    pub order: Vec<ContestantId>,
+    pub reason: Option<String>,
+    pub by: UserId,
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Micros,
+}
+
+impl TieFields {
+    /// What the office is told of a tie.
+    #[must_use]
+    pub fn of(fact: &TieResolved) -> Self {
+        Self {
+            category_id: fact.category_id.clone(),
+            order: fact.order.clone(),
+            reason: fact.reason.body().map(str::to_owned),
+            by: fact.by.clone(),
+            at: fact.at,
+        }
+    }
+}
+
+/// A tie was decided by hand.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct ResolvedTie(TieFields);
+
+impl ResolvedTie {
+    /// The office's view.
+    #[must_use]
+    pub fn of(fact: &TieResolved) -> Self {
+        Self(TieFields::of(fact))
+    }
+}
+
+/// That a contestant is out of a category, or in it again.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct EntryFields {
+    pub category_id: CategoryId,
+    pub contestant_id: ContestantId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    pub by: UserId,
+    pub at: Micros,
+}
+
+impl EntryFields {
+    fn of(fact: &EntryChanged) -> Self {
+        Self {
+            category_id: fact.category_id.clone(),
+            contestant_id: fact.contestant_id.clone(),
+            reason: fact.reason.body().map(str::to_owned),
+            by: fact.by.clone(),
+            at: fact.at,
+        }
+    }
+
+    fn without_reason(fact: &EntryChanged) -> Self {
+        Self { reason: None, ..Self::of(fact) }
+    }
+}
+
+macro_rules! entry_views {
+    ($($name:ident = $fields:ident: $doc:literal),* $(,)?) => {
+        $(
+            #[doc = $doc]
+            #[derive(Clone, Debug, Serialize)]
+            #[serde(transparent)]
+            pub struct $name(EntryFields);
+
+            impl $name {
+                /// The view of an entry that changed.
+                #[must_use]
+                pub fn of(fact: &EntryChanged) -> Self {
+                    Self(EntryFields::$fields(fact))
+                }
+            }
+        )*
+    };
+}
+
+entry_views!(
+    FullWithdrawal = of: "A withdrawal as the office sees it, with its reason.",
+    PlainWithdrawal = without_reason: "A withdrawal as everybody else on the category sees it.",
+    FullReinstatement = of: "A withdrawal taken back as the office sees it, with the reason.",
+    PlainReinstatement = without_reason: "A withdrawal taken back as everybody else on the category sees it.",
 );
 
 /// Whether a contest is locked.

@@ -13,9 +13,9 @@ use crate::events::event::{CertificationUpdated, Event};
 use crate::events::log::{GENESIS, Receipt};
 use crate::events::room::Lane;
 use crate::ids::{ContestantId, CriterionId, MarkId, UserId};
-use crate::ranking::Ranking;
-use crate::tally::record::{DeductionBasis, MarkBasis, Record};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use crate::ranking::{Mark, Ranking};
+use crate::tally::record::{DeductionBasis, Record};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Why a bundle is not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -106,9 +106,11 @@ pub fn verify(bytes: &[u8], keys: &[PublicKey], receipts: &[Receipt]) -> Result<
 /// What the facts of a log add up to.
 #[derive(Debug, Default)]
 struct Fold {
-    marks: BTreeMap<(ContestantId, UserId, CriterionId), MarkBasis>,
+    marks: BTreeMap<(ContestantId, UserId, CriterionId), (Mark, i64)>,
     places: HashMap<MarkId, (ContestantId, UserId, CriterionId)>,
     deductions: BTreeMap<String, DeductionBasis>,
+    withdrawn: BTreeSet<ContestantId>,
+    ties: BTreeSet<Vec<ContestantId>>,
     certification: Option<CertificationUpdated>,
 }
 
@@ -116,16 +118,14 @@ impl Fold {
     fn take(&mut self, event: Event) {
         match event {
             Event::ScoreUpdated(fact) => {
-                let place = (fact.contestant_id.clone(), fact.judge_id.clone(), fact.criterion_id.clone());
+                let place = (fact.contestant_id, fact.judge_id, fact.criterion_id);
                 self.places.insert(fact.id, place.clone());
-                let mark = MarkBasis {
-                    contestant_id: fact.contestant_id,
-                    judge_id: fact.judge_id,
-                    criterion_id: fact.criterion_id,
-                    score: fact.score,
-                    version: fact.version,
-                };
-                self.marks.insert(place, mark);
+                // What was entered for a judge counts once somebody has confirmed it.
+                if fact.entered_by.is_some() && fact.confirmed_by.is_none() {
+                    self.marks.remove(&place);
+                } else {
+                    self.marks.insert(place, (fact.score, fact.version));
+                }
             }
             Event::ScoreDeleted(fact) => {
                 if let Some(place) = self.places.get(&fact.id) {
@@ -138,6 +138,17 @@ impl Fold {
                     let deduction = DeductionBasis { id: fact.id.clone(), contestant_id, amount };
                     self.deductions.insert(fact.id, deduction);
                 }
+            }
+            Event::EntryChanged(fact) if fact.withdrawn => {
+                self.withdrawn.insert(fact.contestant_id);
+            }
+            Event::EntryChanged(fact) => {
+                self.withdrawn.remove(&fact.contestant_id);
+            }
+            Event::TieResolved(fact) => {
+                // A later word on one of them takes the place of the earlier.
+                self.ties.retain(|order| !order.iter().any(|contestant| fact.order.contains(contestant)));
+                self.ties.insert(fact.order);
             }
             Event::CertificationUpdated(fact) => self.certification = Some(fact),
             // Of other lanes, or nothing a ranking is made of.
@@ -191,12 +202,25 @@ fn follow_log(bundle: &Bundle) -> Result<Fold, Rejected> {
 fn check_marks(record: &Record, fold: &Fold) -> Result<(), Rejected> {
     let basis = &record.basis;
     let panel: HashSet<&UserId> = basis.panel.iter().map(|judge| &judge.judge_id).collect();
-    let marks = fold.marks.values().filter(|mark| panel.contains(&mark.judge_id));
-    if !basis.marks.iter().eq(marks) {
+    let given = fold.marks.iter().filter(|((_, judge, _), _)| panel.contains(judge));
+    let counted = basis
+        .marks
+        .iter()
+        .map(|mark| ((&mark.contestant_id, &mark.judge_id, &mark.criterion_id), (&mark.score, &mark.version)));
+    let given = given
+        .map(|((contestant, judge, criterion), (score, version))| ((contestant, judge, criterion), (score, version)));
+    if !counted.eq(given) {
         return Err(Rejected::Tally("the marks are not the last ones given".to_owned()));
     }
     if !basis.deductions.iter().eq(fold.deductions.values()) {
         return Err(Rejected::Tally("the deductions are not those approved".to_owned()));
+    }
+    let withdrawn = basis.entries.iter().filter(|entry| entry.withdrawn).map(|entry| &entry.contestant_id);
+    if !withdrawn.eq(&fold.withdrawn) {
+        return Err(Rejected::Tally("the withdrawals are others".to_owned()));
+    }
+    if !basis.ties.iter().eq(&fold.ties) {
+        return Err(Rejected::Tally("the ties were resolved in another way".to_owned()));
     }
     Ok(())
 }

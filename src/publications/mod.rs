@@ -279,6 +279,7 @@ fn must_not_judge(draft: &Draft, category: &Category) -> Result<(), Refusal> {
 
 /// The categories of an event whose latest publication is hidden.
 fn hidden(state: &State, event: &EventId) -> Result<Vec<Arc<Category>>, Refusal> {
+    state.must_have_boards(state.categories_of(event).map(|category| &category.row.id))?;
     let mut hidden = Vec::new();
     for category in state.categories_of(event) {
         if hidden_in(state.board(&category.row.id)?).is_some() {

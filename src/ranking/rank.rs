@@ -26,8 +26,8 @@ pub struct Input {
     pub marks: Vec<MarkIn>,
     /// Approved deductions only; those of one contestant add up.
     pub deductions: Vec<DeductionIn>,
-    /// The orders decided by `tie:resolve`, best first, one after another.
-    pub manual_order: Vec<Id>,
+    /// The orders decided by `tie:resolve`, one list a tie, best first.
+    pub manual_order: Vec<Vec<Id>>,
 }
 
 /// A criterion and what its value is multiplied by.

@@ -9,6 +9,7 @@ use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{One, Signed, Zero};
 
+use super::Id;
 use super::decimal::{Decimal, Mark};
 use super::rank::{CriterionIn, EntryIn, Input, Panelist};
 use super::rules::{Method, MissingPolicy, Rules};
@@ -24,8 +25,8 @@ pub(super) struct Tally<'a> {
     pub(super) panel: Vec<&'a Panelist>,
     /// Per entry, the sum of its deductions.
     pub(super) deducted: Vec<Decimal>,
-    /// Places in the manual order, by contestant; the first mention counts.
-    pub(super) manual: HashMap<&'a str, usize>,
+    /// Which manual order names a contestant, and in which place; the first mention counts.
+    pub(super) manual: HashMap<&'a str, (usize, usize)>,
     /// What a missing mark means under the method; `rules.missing` unless that cannot be applied.
     policy: MissingPolicy,
     weights: Vec<BigRational>,
@@ -149,7 +150,7 @@ impl<'a> Tally<'a> {
                     | Method::Time => entry.factor.to_rational(),
                 })
                 .collect(),
-            manual: positions(input.manual_order.iter().map(|contestant| &**contestant)),
+            manual: orders(&input.manual_order),
             entries,
             criteria,
             panel,
@@ -366,6 +367,17 @@ fn positions<'a>(ids: impl Iterator<Item = &'a str>) -> HashMap<&'a str, usize> 
         positions.entry(id).or_insert(position);
     }
     positions
+}
+
+/// In which order each contestant is named, and where in it; the first mention counts.
+fn orders(orders: &[Vec<Id>]) -> HashMap<&str, (usize, usize)> {
+    let mut named = HashMap::new();
+    for (number, order) in orders.iter().enumerate() {
+        for (position, contestant) in order.iter().enumerate() {
+            named.entry(&**contestant).or_insert((number, position));
+        }
+    }
+    named
 }
 
 /// In points; `thousandths` has at least one value.

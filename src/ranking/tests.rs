@@ -80,7 +80,7 @@ impl Category {
     }
 
     fn manual(mut self, order: &[&str]) -> Self {
-        self.input.manual_order = order.iter().map(|contestant| Id::from(*contestant)).collect();
+        self.input.manual_order.push(order.iter().map(|contestant| Id::from(*contestant)).collect());
         self
     }
 
@@ -546,6 +546,24 @@ fn a_manual_order_separates_only_ties_it_names_in_full() {
 }
 
 #[test]
+fn two_manual_orders_say_nothing_of_each_other() {
+    let category = Category::simple(json!({"method": "sum", "tieBreaks": ["manual"]}), 1)
+        .form("ada", "8")
+        .form("ben", "8")
+        .form("cat", "7")
+        .form("dan", "7")
+        .manual(&["ben", "ada"])
+        .manual(&["dan", "cat"]);
+    assert_eq!(category.board(), "1 ben 8 · 2 ada 8 (manual) · 3 dan 7 (total) · 4 cat 7 (manual)");
+    let all_alike = category.deducted("ada", "1").deducted("ben", "1");
+    assert_eq!(
+        all_alike.board(),
+        "1 ada 7 · 1 ben 7 (shared) · 1 cat 7 (shared) · 1 dan 7 (shared)",
+        "nobody has put ben before dan"
+    );
+}
+
+#[test]
 fn breakers_are_tried_in_order_and_each_pair_says_which_decided() {
     let rules = json!({"method": "sum", "tieBreaks": ["criterion:art", "fewest_deductions", "manual"]});
     let category = Category::new(rules, &[("form", "1"), ("art", "1")], 1)
@@ -589,7 +607,7 @@ fn any_category() -> impl Strategy<Value = (Rules, Input)> {
             .prop_map(move |(rules, marks, weights, entries, panel, deductions, manual)| {
                 let contestant = |at: usize| Id::from(format!("c{at}"));
                 let mut input =
-                    Input { manual_order: manual.into_iter().map(contestant).collect(), ..Input::default() };
+                    Input { manual_order: vec![manual.into_iter().map(contestant).collect()], ..Input::default() };
                 for (at, (factor, withdrawn, status)) in entries.into_iter().enumerate() {
                     input.entries.push(EntryIn { contestant: contestant(at), factor, withdrawn, status });
                 }

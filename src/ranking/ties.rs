@@ -129,13 +129,13 @@ impl Settling<'_, '_> {
             TieBreak::FewestDeductions => {
                 Some(tied.iter().map(|&entry| -tally.deducted[entry].to_rational()).collect())
             }
-            TieBreak::Manual => tied
-                .iter()
-                .map(|&entry| {
-                    let position = tally.manual.get(&*tally.entries[entry].contestant)?;
-                    Some(-BigRational::from_integer(BigInt::from(*position)))
-                })
-                .collect(),
+            TieBreak::Manual => {
+                let named = |&entry: &usize| tally.manual.get(&*tally.entries[entry].contestant);
+                // Two orders say nothing of each other: nobody has put those of one before those of the other.
+                let (one, _) = named(tied.first()?)?;
+                let position = |entry| named(entry).filter(|(order, _)| order == one).map(|(_, position)| *position);
+                tied.iter().map(|entry| Some(-BigRational::from_integer(BigInt::from(position(entry)?)))).collect()
+            }
         }
     }
 

@@ -1,7 +1,12 @@
 //! Marks: given by judges, kept in thousandths, at most one per contestant, criterion and judge.
 //!
-//! Invariants: a mark lies in its criterion's range and on its steps; only its judge changes it; every change has its
-//! own version and its own fact.
+//! Invariants: a mark lies in its criterion's range and on its steps; nobody but its judge changes what the judge gave;
+//! every change has its own version and its own fact.
+
+pub mod plausibility;
+mod proxy;
+
+pub use proxy::ConfirmScore;
 
 use crate::clock::Micros;
 use crate::command::{Decide, Draft, to_value};
@@ -10,13 +15,14 @@ use crate::db::entity::mark::{self, MarkStatus};
 use crate::error::{ErrorView, Refusal};
 use crate::events::event::{Event, ScoreUpdated, Text};
 use crate::events::log::Receipt;
+use crate::events::room::Lane;
 use crate::events::view::OwnScore;
 use crate::ids::{CategoryId, ContestantId, CriterionId, MarkId, UserId};
 use crate::ranking::{DecimalError, Mark};
-use crate::state::board::Place;
+use crate::state::board::{Board, Place};
 use crate::state::rights::Seat;
 use crate::state::{Category, Criterion, State, thousandths};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -37,7 +43,7 @@ pub struct SubmitScore {
     pub id: Option<uuid::Uuid>,
     /// The category.
     pub category_id: CategoryId,
-    /// Whose mark it is; nobody enters a mark for somebody else.
+    /// Whose mark it is, where a tally master enters it for a judge; it counts once somebody else has confirmed it.
     #[serde(default)]
     pub judge_id: Option<UserId>,
     /// Who is marked.
@@ -99,21 +105,25 @@ struct Target {
     category: Arc<Category>,
     criterion: Arc<Criterion>,
     judge: UserId,
+    /// Who enters it, if that is not the judge.
+    entered_by: Option<UserId>,
     place: Place,
 }
 
 impl SubmitScore {
     fn target(&self, draft: &Draft) -> Result<Target, Refusal> {
-        let judge = draft.actor.user()?.clone();
+        let asker = draft.actor.user()?.clone();
         let state = &draft.state;
         // Whether a category exists is told only to those who judge it.
         let category = state.categories.get(&self.category_id).ok_or(Refusal::NotAssigned)?;
-        if state.seat(&judge, category) != Seat::Judge {
-            return Err(Refusal::NotAssigned);
-        }
-        if self.judge_id.as_ref().is_some_and(|named| *named != judge) {
-            return Err(Refusal::Forbidden);
-        }
+        let (judge, entered_by) = match &self.judge_id {
+            Some(judge) if *judge != asker => {
+                proxy::may_enter(state, category, &asker, judge)?;
+                (judge.clone(), Some(asker))
+            }
+            Some(_) | None if state.seat(&asker, category) == Seat::Judge => (asker, None),
+            Some(_) | None => return Err(Refusal::NotAssigned),
+        };
         state.must_be_open(category)?;
         let entry = category
             .entries
@@ -131,7 +141,8 @@ impl SubmitScore {
         };
         let place =
             Place { contestant: self.contestant_id.clone(), judge: judge.clone(), criterion: criterion.row.id.clone() };
-        Ok(Target { category: Arc::clone(category), criterion: Arc::clone(criterion), judge, place })
+        let (category, criterion) = (Arc::clone(category), Arc::clone(criterion));
+        Ok(Target { category, criterion, judge, entered_by, place })
     }
 
     fn comment(&self) -> Result<Option<&str>, Refusal> {
@@ -188,6 +199,7 @@ pub fn fact_of(row: &mark::Model, state: &State, category: &Category) -> ScoreUp
         status: row.status,
         version: row.version,
         entered_by: row.entered_by.clone(),
+        confirmed_by: row.confirmed_by.clone(),
         made_at: row.made_at,
         visibility: category.row.judge_visibility,
         created_at: row.created_at,
@@ -232,6 +244,18 @@ pub fn may_read<'a>(state: &'a State, user: &UserId, category: &CategoryId) -> R
     }
 }
 
+/// The marks of a category as a user sees them.
+#[derive(Clone, Debug, Serialize)]
+pub struct MarksRead {
+    /// Those that stand.
+    pub scores: Vec<Value>,
+    /// Those that were taken out, where certain marks were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removed: Option<Vec<MarkId>>,
+    /// The head of the category's lane they were read at.
+    pub seq: i64,
+}
+
 /// The marks of a category as a user sees them, and the head of its lane they were read at.
 ///
 /// # Errors
@@ -242,11 +266,15 @@ pub fn read(
     category: &CategoryId,
     filter: &Filter,
     released: &dyn Released,
-) -> Result<(Vec<Value>, i64), Refusal> {
+) -> Result<MarksRead, Refusal> {
     let category = may_read(state, user, category)?;
     let board = state.board(&category.row.id)?;
     let rooms = state.rooms_of(user);
-    let view = |mark: &Arc<mark::Model>| {
+    let wanted = |mark: &mark::Model| {
+        filter.contestant.as_ref().is_none_or(|id| mark.contestant_id == *id)
+            && filter.among.as_ref().is_none_or(|ids| ids.contains(&mark.id))
+    };
+    let shown = |mark: &mark::Model| {
         let fact = fact_of(mark, state, category);
         if released.holds(mark) {
             Event::released_to(&fact, &rooms)
@@ -254,18 +282,44 @@ pub fn read(
             Event::ScoreUpdated(fact).shown_to(&rooms)
         }
     };
-    let views = board
+    let scores = board
         .marks()
-        .filter(|mark| filter.contestant.as_ref().is_none_or(|id| mark.contestant_id == *id))
-        .filter(|mark| filter.among.as_ref().is_none_or(|ids| ids.contains(&mark.id)))
-        .filter_map(view)
+        .filter(|mark| wanted(mark))
+        .filter_map(|mark| shown(mark))
         .map(to_value)
         .collect::<Result<_, _>>()?;
-    let lane = crate::events::room::Lane::Category(category.row.id.clone());
-    Ok((views, state.lane_seq(&lane)))
+    // Whoever is shown that a mark was given is shown that it was taken out.
+    let removed = |among: &BTreeSet<MarkId>| {
+        let known = among.iter().filter_map(|id| board.at(board.place_of(id)?));
+        known
+            .filter(|mark| !mark.stands() && wanted(mark) && shown(mark).is_some())
+            .map(|mark| mark.id.clone())
+            .collect()
+    };
+    let seq = state.lane_seq(&Lane::Category(category.row.id.clone()));
+    Ok(MarksRead { scores, removed: filter.among.as_ref().map(removed), seq })
 }
 
-fn submit(score: &SubmitScore, draft: &mut Draft) -> Result<(Value, Receipt), Refusal> {
+/// A mark that was taken.
+struct Taken {
+    score: Value,
+    receipt: Receipt,
+    warnings: Vec<String>,
+}
+
+/// What a judge has given the others in a criterion; whoever has withdrawn is none of them.
+fn own_others(category: &Category, board: &Board, place: &Place) -> Vec<Mark> {
+    category
+        .entries
+        .values()
+        .filter(|entry| !entry.withdrawn && entry.contestant_id != place.contestant)
+        .filter_map(|entry| board.at(&Place { contestant: entry.contestant_id.clone(), ..place.clone() }))
+        .filter(|mark| mark.stands())
+        .map(|mark| thousandths(mark.score))
+        .collect()
+}
+
+fn submit(score: &SubmitScore, draft: &mut Draft) -> Result<Taken, Refusal> {
     let target = score.target(draft)?;
     let mark = accept(&target.criterion, score.score)?;
     let comment = score.comment()?.map(str::to_owned);
@@ -286,6 +340,9 @@ fn submit(score: &SubmitScore, draft: &mut Draft) -> Result<(Value, Receipt), Re
     {
         return Err(Refusal::Certified);
     }
+    if target.entered_by.is_some() {
+        proxy::may_replace(before.as_deref(), score.id.is_some())?;
+    }
     let version = before.as_ref().map_or(0, |mark| mark.version);
     if let Some(base) = score.base_version
         && base != version
@@ -294,6 +351,8 @@ fn submit(score: &SubmitScore, draft: &mut Draft) -> Result<(Value, Receipt), Re
             before.as_ref().map(|mark| own_view(&fact_of(mark, &draft.state, &target.category))).transpose()?;
         return Err(Refusal::ConflictVersion { version, current });
     }
+    let others = own_others(&target.category, board, &target.place);
+    let warnings = plausibility::warnings(&target.criterion, target.category.rules.method, mark, &others);
     let id = match (&before, score.id) {
         (Some(before), Some(id)) if before.id != MarkId::from(id) => {
             return Err(Refusal::Duplicate { what: "mark", id: before.id.to_string() });
@@ -318,7 +377,10 @@ fn submit(score: &SubmitScore, draft: &mut Draft) -> Result<(Value, Receipt), Re
         comment,
         status: MarkStatus::Submitted,
         version: version + 1,
-        entered_by: None,
+        salt: draft.salt(),
+        // What a judge gives stands by itself; what was entered before, and who confirmed that, is history.
+        entered_by: target.entered_by,
+        confirmed_by: None,
         made_at: score.made_at,
         created_at: before.map_or(draft.now, |mark| mark.created_at),
         updated_at: draft.now,
@@ -326,9 +388,9 @@ fn submit(score: &SubmitScore, draft: &mut Draft) -> Result<(Value, Receipt), Re
     let mut fact = fact_of(&row, &draft.state, &target.category);
     fact.comment = row.comment.as_deref().map(|body| draft.text(body));
     draft.put(row);
-    let view = own_view(&fact)?;
+    let view = proxy::view_for(draft.actor.user()?, &fact)?;
     let receipt = draft.append(Event::ScoreUpdated(fact));
-    Ok((view, receipt))
+    Ok(Taken { score: view, receipt, warnings })
 }
 
 /// A mark as its judge sees it.
@@ -336,10 +398,18 @@ fn own_view(fact: &ScoreUpdated) -> Result<Value, Refusal> {
     to_value(OwnScore::of(fact))
 }
 
+/// An answer, with what is striking in the mark, if anything is.
+fn with_warnings(mut answer: Value, warnings: &[String]) -> Value {
+    if !warnings.is_empty() {
+        answer["warnings"] = json!(warnings);
+    }
+    answer
+}
+
 impl Decide for SubmitScore {
     fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
-        let (score, receipt) = submit(self, draft)?;
-        Ok(json!({ "score": score, "receipt": receipt }))
+        let Taken { score, receipt, warnings } = submit(self, draft)?;
+        Ok(with_warnings(json!({ "score": score, "receipt": receipt }), &warnings))
     }
 }
 
@@ -353,13 +423,13 @@ impl Decide for SubmitBatch {
         for item in &self.items {
             let mut one = draft.fork();
             match crate::command::parse::<SubmitScore>(item.clone()).and_then(|score| submit(&score, &mut one)) {
-                Ok((score, receipt)) => {
+                Ok(Taken { score, receipt, warnings }) => {
                     draft.merge(one);
                     last = Some(receipt);
-                    results.push(json!({ "ok": true, "score": score }));
+                    results.push(with_warnings(json!({ "ok": true, "score": score }), &warnings));
                 }
                 // Not the item's fault: the whole batch is decided again with the marks it needs.
-                Err(Refusal::BoardNeeded(category)) => return Err(Refusal::BoardNeeded(category)),
+                Err(Refusal::BoardNeeded(categories)) => return Err(Refusal::BoardNeeded(categories)),
                 Err(refusal) => {
                     let correlation: uuid::Uuid = draft.new_id();
                     let error = ErrorView::of(&refusal, None, correlation.to_string());

@@ -3,6 +3,7 @@
 use super::spec::{CriterionSpec, EntrySpec};
 use super::user_view;
 use crate::command::to_value;
+use crate::db::entity::entry;
 use crate::error::Refusal;
 use crate::ids::{AssignmentId, CategoryId, ContestId, ContestantId, EventId, UserId};
 use crate::ranking::Decimal;
@@ -170,7 +171,8 @@ pub fn event_view(state: &State, id: &EventId) -> Result<Value, Refusal> {
     Ok(json!({
         "id": event.id, "mainTitle": event.main_title, "subTitle": event.sub_title, "location": event.location,
         "startDate": event.start_date, "endDate": event.end_date, "discipline": event.discipline,
-        "status": event.status, "singleOfficer": event.single_officer, "frozenAt": event.frozen_at,
+        "status": event.status, "singleOfficer": event.single_officer, "allowOverride": event.allow_override,
+        "frozenAt": event.frozen_at,
         "createdAt": event.created_at, "updatedAt": event.updated_at,
     }))
 }
@@ -210,24 +212,27 @@ pub fn category_view(state: &State, id: &CategoryId) -> Result<Value, Refusal> {
         .collect();
     let mut entries: Vec<_> = category.entries.values().collect();
     entries.sort_by_key(|entry| entry.start_order);
-    let entries: Vec<Value> = entries
-        .into_iter()
-        .map(|entry| {
-            let spec = EntrySpec {
-                contestant_id: entry.contestant_id.clone(),
-                start_order: u32::try_from(entry.start_order).ok(),
-                factor: entry.factor.parse::<Decimal>().ok(),
-            };
-            let mut view = to_value(spec)?;
-            view["withdrawn"] = json!(entry.withdrawn);
-            Ok(view)
-        })
-        .collect::<Result<_, Refusal>>()?;
+    let entries: Vec<Value> = entries.into_iter().map(|entry| entry_view(entry)).collect::<Result<_, Refusal>>()?;
     Ok(json!({
         "id": category.row.id, "contestId": category.row.contest_id, "eventId": category.event_id,
         "name": category.row.name, "rules": category.rules, "minJudges": category.row.min_judges,
-        "judgeVisibility": category.row.judge_visibility, "criteria": criteria, "entries": entries,
+        "judgeVisibility": category.row.judge_visibility, "proxyEntry": category.row.proxy_entry, "criteria": criteria, "entries": entries,
     }))
+}
+
+/// A contestant in a category.
+///
+/// # Errors
+/// `INTERNAL`; an entry is plain data, so there is no way to it.
+pub fn entry_view(entry: &entry::Model) -> Result<Value, Refusal> {
+    let spec = EntrySpec {
+        contestant_id: entry.contestant_id.clone(),
+        start_order: u32::try_from(entry.start_order).ok(),
+        factor: entry.factor.parse::<Decimal>().ok(),
+    };
+    let mut view = to_value(spec)?;
+    view["withdrawn"] = json!(entry.withdrawn);
+    Ok(view)
 }
 
 /// One contestant.

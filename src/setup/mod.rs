@@ -4,6 +4,7 @@
 //! Invariants: what is refused names its place; nothing that marks hang on is removed or re-ranged under them.
 
 pub mod assignments;
+pub mod entries;
 pub mod import;
 pub mod list;
 pub mod locks;
@@ -300,6 +301,7 @@ fn put_event(draft: &mut Draft, at: &At, mode: Mode, spec: &EventSpec) -> Result
         status,
         single_officer: spec.single_officer,
         frozen_at: before.as_ref().and_then(|event| event.frozen_at),
+        allow_override: spec.allow_override,
         created_at: before.as_ref().map_or(draft.now, |event| event.created_at),
         updated_at: draft.now,
     };
@@ -343,14 +345,22 @@ impl Decide for SetEventStatus {
     }
 }
 
-/// Whether anything was ever written in a category: then it cannot be removed any more.
-fn was_judged(state: &State, category: &CategoryId) -> bool {
+/// Whether anything was ever written in a category, a flag or a mark: then it cannot be removed any more.
+fn has_history(state: &State, category: &CategoryId) -> bool {
     state.lane_seq(&Lane::Category(category.clone())) > 0
 }
 
-fn must_not_be_judged<'a>(state: &State, mut categories: impl Iterator<Item = &'a CategoryId>) -> Result<(), Refusal> {
-    match categories.find(|category| was_judged(state, category)) {
-        Some(category) => Err(Refusal::State(format!("category {category} has marks; what was judged is kept"))),
+/// Whether a mark was ever given in a category, taken out since or not: then its criteria stay what was marked.
+fn was_judged(state: &State, category: &CategoryId) -> Result<bool, Refusal> {
+    Ok(has_history(state, category) && state.board(category)?.was_marked())
+}
+
+fn must_have_no_history<'a>(
+    state: &State,
+    mut categories: impl Iterator<Item = &'a CategoryId>,
+) -> Result<(), Refusal> {
+    match categories.find(|category| has_history(state, category)) {
+        Some(category) => Err(Refusal::State(format!("category {category} has a history; what happened is kept"))),
         None => Ok(()),
     }
 }
@@ -378,7 +388,7 @@ impl Decide for DeleteEvent {
         let row = draft.state.events.get(&self.event).ok_or_else(|| Refusal::not_found("event", &self.event))?;
         let row = row.as_ref().clone();
         let categories: Vec<_> = draft.state.categories_of(&self.event).cloned().collect();
-        must_not_be_judged(&draft.state, categories.iter().map(|category| &category.row.id))?;
+        must_have_no_history(&draft.state, categories.iter().map(|category| &category.row.id))?;
         must_not_be_staffed(&draft.state, &self.event, |_| true)?;
         for category in &categories {
             remove_category(draft, category);
@@ -483,7 +493,7 @@ impl Decide for DeleteContest {
             draft.state.contests.get(&self.contest).ok_or_else(|| Refusal::not_found("contest", &self.contest))?;
         let row = row.as_ref().clone();
         let categories: Vec<_> = draft.state.categories_in(&self.contest).cloned().collect();
-        must_not_be_judged(&draft.state, categories.iter().map(|category| &category.row.id))?;
+        must_have_no_history(&draft.state, categories.iter().map(|category| &category.row.id))?;
         must_not_be_staffed(&draft.state, &row.event_id, |hat| hat.contest_id.as_ref() == Some(&self.contest))?;
         for category in &categories {
             remove_category(draft, category);
@@ -546,7 +556,7 @@ fn put_criteria(draft: &mut Draft, at: &At, spec: &CategorySpec) -> Result<bool,
     if spec.criteria.is_empty() || spec.criteria.len() > CRITERIA_MAX {
         return Err(at.wrong("criteria", format!("a category has 1 to {CRITERIA_MAX} criteria")));
     }
-    let judged = was_judged(&draft.state, &spec.id);
+    let frozen = |what: &str| Err(Refusal::State(format!("category {} has marks; {what}", spec.id)));
     let known = draft.state.categories.get(&spec.id).map(|category| category.criteria.clone()).unwrap_or_default();
     let mut seen = BTreeSet::new();
     let mut changed = false;
@@ -556,24 +566,21 @@ fn put_criteria(draft: &mut Draft, at: &At, spec: &CategorySpec) -> Result<bool,
             return Err(at.wrong("id", format!("criterion {} is there twice", criterion.id)));
         }
         let row = criterion_row(&at, &spec.id, criterion, index)?;
+        let range = |row: &criterion::Model| (row.min, row.max, row.step);
+        // The marks are asked for only where it matters: most documents say again what is there.
         match known.get(&criterion.id) {
             Some(before) if before.row == row => continue,
-            Some(before)
-                if judged && (before.row.min, before.row.max, before.row.step) != (row.min, row.max, row.step) =>
-            {
-                return Err(Refusal::State(format!("category {} has marks; the range of a criterion stays", spec.id)));
-            }
-            None if judged => {
-                return Err(Refusal::State(format!("category {} has marks; its criteria stay", spec.id)));
-            }
+            Some(before) if range(&before.row) == range(&row) => {}
+            Some(_) if was_judged(&draft.state, &spec.id)? => return frozen("the range of a criterion stays"),
+            None if was_judged(&draft.state, &spec.id)? => return frozen("its criteria stay"),
             Some(_) | None => {}
         }
         draft.put(row);
         changed = true;
     }
     for gone in known.values().filter(|criterion| !seen.contains(&criterion.row.id)) {
-        if judged {
-            return Err(Refusal::State(format!("category {} has marks; its criteria stay", spec.id)));
+        if was_judged(&draft.state, &spec.id)? {
+            return frozen("its criteria stay");
         }
         draft.remove(gone.row.clone());
         changed = true;
@@ -644,6 +651,7 @@ fn put_category(
         rules: serde_json::to_string(&spec.rules).map_err(|wrong| at.wrong("rules", wrong))?,
         min_judges: i64::from(min_judges),
         judge_visibility: spec.judge_visibility,
+        proxy_entry: spec.proxy_entry,
         position: position
             .or_else(|| before.as_ref().map(|category| category.position))
             .unwrap_or_else(|| i64::try_from(draft.state.categories_in(contest).count()).unwrap_or(i64::MAX)),
@@ -685,7 +693,7 @@ impl Decide for DeleteCategory {
         let category =
             draft.state.categories.get(&self.category).ok_or_else(|| Refusal::not_found("category", &self.category))?;
         let category = category.as_ref().clone();
-        must_not_be_judged(&draft.state, std::iter::once(&self.category))?;
+        must_have_no_history(&draft.state, std::iter::once(&self.category))?;
         must_not_be_staffed(&draft.state, &category.event_id, |hat| hat.category_id.as_ref() == Some(&self.category))?;
         remove_category(draft, &category);
         setup_changed(draft, &category.event_id);
@@ -714,6 +722,12 @@ impl Decide for PutEntries {
         for gone in known.values().filter(|entry| !kept.contains(&entry.contestant_id)) {
             if board.marks().any(|mark| mark.contestant_id == gone.contestant_id) {
                 return Err(Refusal::State(format!("contestant {} has marks; withdraw instead", gone.contestant_id)));
+            }
+            if gone.withdrawn {
+                return Err(Refusal::State(format!(
+                    "contestant {} has withdrawn, and stays on record",
+                    gone.contestant_id
+                )));
             }
             draft.remove(gone.as_ref().clone());
             changed = true;

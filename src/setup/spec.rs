@@ -52,6 +52,9 @@ pub struct EventSpec {
     /// Lets one person sign several stages; shown on every publication.
     #[serde(default)]
     pub single_officer: bool,
+    /// Lets an ADMIN put a signature in the place of somebody who cannot give it, with a reason that is shown.
+    #[serde(default)]
+    pub allow_override: bool,
 }
 
 /// A user.
@@ -122,6 +125,9 @@ pub struct CategorySpec {
     pub min_judges: Option<u32>,
     #[serde(default)]
     pub judge_visibility: JudgeVisibility,
+    /// Whether a tally master may enter marks for a judge, which somebody else has to confirm.
+    #[serde(default)]
+    pub proxy_entry: bool,
     pub criteria: Vec<CriterionSpec>,
     #[serde(default)]
     pub entries: Vec<EntrySpec>,

@@ -1,10 +1,11 @@
 //! The marks of one category, and how far it has come.
 
+use super::Category;
 use crate::auth::role::Hat;
 use crate::db::entity::certification::{self, Stage};
 use crate::db::entity::decision::{self, DecisionKind, DecisionStatus};
-use crate::db::entity::mark::{self, MarkStatus};
-use crate::db::entity::{approval, judge_final, publication, sheet, signature};
+use crate::db::entity::mark;
+use crate::db::entity::{approval, judge_final, publication, sheet, signature, tie_break};
 use crate::db::row::{Change, Row};
 use crate::ids::{ContestantId, CriterionId, MarkId, UserId};
 use imbl::{HashMap, OrdMap};
@@ -34,6 +35,8 @@ pub struct Board {
     pub finals: OrdMap<UserId, Arc<judge_final::Model>>,
     /// Signatures of officers that stand, by stage.
     pub signatures: OrdMap<Stage, Arc<signature::Model>>,
+    /// Ties decided by hand.
+    pub ties: OrdMap<String, Arc<tie_break::Model>>,
     /// What several people decide, decided or not.
     pub decisions: OrdMap<String, Arc<decision::Model>>,
     /// Their approvals so far, by decision and hat.
@@ -58,6 +61,8 @@ impl Board {
             fold(&mut self.finals, row.judge_id.clone(), row, put);
         } else if let Row::Signature(row) = row {
             fold(&mut self.signatures, row.stage, row, put);
+        } else if let Row::TieBreak(row) = row {
+            fold(&mut self.ties, row.id.clone(), row, put);
         } else if let Row::Decision(row) = row {
             fold(&mut self.decisions, row.id.clone(), row, put);
         } else if let Row::Approval(row) = row {
@@ -73,9 +78,28 @@ impl Board {
         self.progress.as_ref().map_or(Stage::Open, |progress| progress.stage)
     }
 
+    /// Whether a judge is done: FINAL stands, and every contestant who is in has a certified sheet of theirs.
+    #[must_use]
+    pub fn is_done(&self, category: &Category, judge: &UserId) -> bool {
+        let mut entries = category.entries.values().filter(|entry| !entry.withdrawn);
+        self.finals.contains_key(judge)
+            && entries.all(|entry| self.sheets.contains_key(&(judge.clone(), entry.contestant_id.clone())))
+    }
+
     /// The decisions of a kind that are not decided yet.
     pub fn pending(&self, kind: DecisionKind) -> impl Iterator<Item = &Arc<decision::Model>> {
         self.decisions.values().filter(move |row| row.kind == kind && row.status == DecisionStatus::Pending)
+    }
+
+    /// The ties decided by hand, each with its contestants, best first; in the order they were decided in.
+    pub fn tie_orders(&self) -> impl Iterator<Item = (&Arc<tie_break::Model>, Vec<ContestantId>)> {
+        self.ties.values().filter_map(|row| {
+            let order = serde_json::from_str(&row.contestants);
+            order
+                .inspect_err(|cause| tracing::error!(error = %cause, tie = row.id, "an order cannot be read"))
+                .ok()
+                .map(|order| (row, order))
+        })
     }
 
     /// Sets a mark in its place.
@@ -103,7 +127,18 @@ impl Board {
 
     /// All marks that stand, by contestant, judge and criterion.
     pub fn marks(&self) -> impl Iterator<Item = &Arc<mark::Model>> {
-        self.marks.values().filter(|mark| mark.status != MarkStatus::Removed)
+        self.marks.values().filter(|mark| mark.stands())
+    }
+
+    /// Whether a mark was ever given here, taken out since or not.
+    #[must_use]
+    pub fn was_marked(&self) -> bool {
+        !self.marks.is_empty()
+    }
+
+    /// The marks that count: those that stand and wait for nobody's confirmation.
+    pub fn confirmed_marks(&self) -> impl Iterator<Item = &Arc<mark::Model>> {
+        self.marks().filter(|mark| !mark.waits())
     }
 }
 

@@ -6,13 +6,13 @@ use crate::clock::Micros;
 use crate::db::entity::{
     approval, assignment, category, certification, contest, contest_lock, contestant, criterion, decision, entry,
     event, judge_final, lane, log_head, mark, notification, publication, race, race_participant, session, sheet,
-    signature, user,
+    signature, tie_break, user,
 };
 use crate::db::row::{Change, Row};
 use crate::events::event::Scope;
 use crate::events::log::{GENESIS, LogHead};
 use crate::ids::{CategoryId, EventId, UserId};
-use sea_orm::{ColumnTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, Select};
 
 /// The end of the log, if there is a log.
 ///
@@ -30,6 +30,12 @@ macro_rules! put_all {
     ($state:expr, $db:expr, $($query:expr),* $(,)?) => {
         $(for model in $query.all($db).await? { $state.apply(&Change::Put(Row::from(model))); })*
     };
+}
+
+/// Marks that were entered for their judge and wait to be confirmed: found by their id, whether their board is in memory
+/// or not.
+fn unconfirmed() -> Select<mark::Entity> {
+    mark::Entity::find().filter(mark::Column::EnteredBy.is_not_null()).filter(mark::Column::ConfirmedBy.is_null())
 }
 
 /// Everything but marks, which are read when a category is first needed.
@@ -55,6 +61,7 @@ pub async fn whole(db: &DatabaseConnection, now: Micros) -> Result<State, DbErr>
         race::Entity::find(),
         race_participant::Entity::find(),
         decision::Entity::find(),
+        unconfirmed(),
         contest_lock::Entity::find(),
         notification::Entity::find(),
     );
@@ -74,7 +81,7 @@ pub async fn board(db: &DatabaseConnection, category: &CategoryId) -> Result<Boa
             })*
         };
     }
-    fold_all!(mark, certification, sheet, judge_final, signature, decision, approval, publication);
+    fold_all!(mark, certification, sheet, judge_final, signature, tie_break, decision, approval, publication);
     Ok(board)
 }
 
@@ -88,6 +95,8 @@ pub async fn reload(db: &DatabaseConnection, state: &mut State, scope: &Scope) -
             for row in decision::Entity::find().filter(decision::Column::CategoryId.eq(id)).all(db).await? {
                 state.decided_in.insert(row.id, row.category_id);
             }
+            state.forget_unconfirmed(id);
+            put_all!(state, db, unconfirmed().filter(mark::Column::CategoryId.eq(id)));
             if state.boards.contains_key(id) {
                 state.boards.insert(id.clone(), board(db, id).await?);
             }

@@ -15,7 +15,9 @@ use crate::db::row::{Change, Row};
 use crate::error::Refusal;
 use crate::events::log::{LaneHead, LogHead};
 use crate::events::room::Lane;
-use crate::ids::{AssignmentId, CategoryId, ContestId, ContestantId, CriterionId, EventId, RaceId, SessionId, UserId};
+use crate::ids::{
+    AssignmentId, CategoryId, ContestId, ContestantId, CriterionId, EventId, MarkId, RaceId, SessionId, UserId,
+};
 use crate::ranking::{Decimal, Mark, Rules};
 use board::Board;
 use imbl::{HashMap, OrdMap, OrdSet};
@@ -98,6 +100,8 @@ pub struct State {
     pub notices: HashMap<UserId, OrdMap<String, Arc<notification::Model>>>,
     /// Which category a decision is about.
     pub decided_in: HashMap<String, CategoryId>,
+    /// In which categories a mark with this id was entered for its judge and waits to be confirmed.
+    pub unconfirmed: HashMap<MarkId, OrdSet<CategoryId>>,
     /// The marks of the categories in use.
     pub boards: HashMap<CategoryId, Board>,
 }
@@ -130,6 +134,7 @@ impl State {
             locks: OrdMap::new(),
             notices: HashMap::new(),
             decided_in: HashMap::new(),
+            unconfirmed: HashMap::new(),
             boards: HashMap::new(),
         }
     }
@@ -145,11 +150,38 @@ impl State {
             if let Row::Decision(decision) = row {
                 self.decided_in.insert(decision.id.clone(), decision.category_id.clone());
             }
+            if let Row::Mark(mark) = row {
+                self.set_unconfirmed(&mark.id, &mark.category_id, mark.waits());
+            }
             return;
         }
         match change {
             Change::Put(row) => self.put(row),
             Change::Drop(row) => self.drop_row(row),
+        }
+    }
+
+    fn set_unconfirmed(&mut self, mark: &MarkId, category: &CategoryId, waits: bool) {
+        let known = self.unconfirmed.get(mark).is_some_and(|categories| categories.contains(category));
+        if known == waits {
+            return;
+        }
+        let mut categories = self.unconfirmed.remove(mark).unwrap_or_default();
+        if waits {
+            categories.insert(category.clone());
+        } else {
+            categories.remove(category);
+        }
+        if !categories.is_empty() {
+            self.unconfirmed.insert(mark.clone(), categories);
+        }
+    }
+
+    /// Forgets which marks of a category wait to be confirmed, before they are read again.
+    fn forget_unconfirmed(&mut self, category: &CategoryId) {
+        let marks: Vec<MarkId> = self.unconfirmed.keys().cloned().collect();
+        for mark in marks {
+            self.set_unconfirmed(&mark, category, false);
         }
     }
 
@@ -233,7 +265,8 @@ impl State {
             | Row::Publication(_)
             | Row::Sheet(_)
             | Row::Signature(_)
-            | Row::SigningKey(_) => {}
+            | Row::SigningKey(_)
+            | Row::TieBreak(_) => {}
         }
     }
 
@@ -302,6 +335,7 @@ impl State {
             | Row::Signature(_)
             | Row::SigningKey(_)
             | Row::Publication(_)
+            | Row::TieBreak(_)
             | Row::Command(_)
             | Row::Lane(_)
             | Row::LogEntry(_)
@@ -329,7 +363,17 @@ impl State {
     /// # Errors
     /// `BoardNeeded` when it is not in memory: whoever can read it does, and asks again.
     pub fn board(&self, category: &CategoryId) -> Result<&Board, Refusal> {
-        self.boards.get(category).ok_or_else(|| Refusal::BoardNeeded(category.clone()))
+        self.boards.get(category).ok_or_else(|| Refusal::BoardNeeded(vec![category.clone()]))
+    }
+
+    /// Asks for the boards of several categories at once, so that they are read before the decision is made again, not
+    /// one by one.
+    ///
+    /// # Errors
+    /// `BoardNeeded` with all that are not in memory.
+    pub fn must_have_boards<'a>(&self, categories: impl Iterator<Item = &'a CategoryId>) -> Result<(), Refusal> {
+        let missing: Vec<CategoryId> = categories.filter(|id| !self.boards.contains_key(*id)).cloned().collect();
+        if missing.is_empty() { Ok(()) } else { Err(Refusal::BoardNeeded(missing)) }
     }
 
     /// How many facts a lane holds.

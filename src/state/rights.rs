@@ -6,6 +6,7 @@ use super::{Category, State};
 use crate::auth::role::{Hat, Role};
 use crate::db::entity::assignment::{self, AssignmentStatus};
 use crate::db::entity::event::EventStatus;
+use crate::error::Refusal;
 use crate::events::room::{Lane, Room};
 use crate::ids::{CategoryId, UserId};
 use std::collections::BTreeSet;
@@ -96,6 +97,24 @@ impl State {
             return Seat::FormerJudge;
         }
         if runs || hats.iter().any(|hat| hat.reads_all_marks()) { Seat::Office } else { Seat::Guest }
+    }
+
+    /// Passes who may act under a hat of a category's office.
+    ///
+    /// # Errors
+    /// `SEPARATION_OF_DUTIES` for whoever judges the category, or ever did; `FORBIDDEN` for all others without the hat.
+    pub fn must_be_officer(&self, user: &UserId, category: &Category, hat: Hat) -> Result<(), Refusal> {
+        match self.seat(user, category) {
+            Seat::Judge | Seat::FormerJudge => {
+                Err(Refusal::SeparationOfDuties("whoever judges a category, or ever did, signs nothing of it"))
+            }
+            // ADMIN and ORGANIZER give the hats out; they do not sign under one they gave themselves.
+            Seat::Office | Seat::Guest if self.role_of(user).is_some_and(Role::runs_installation) => {
+                Err(Refusal::Forbidden)
+            }
+            Seat::Office | Seat::Guest if self.hats_on(user, category).contains(&hat) => Ok(()),
+            Seat::Office | Seat::Guest | Seat::Stranger => Err(Refusal::Forbidden),
+        }
     }
 
     /// Everybody who judges a category or once did, one line a person.

@@ -2,6 +2,8 @@
 
 pub mod record;
 
+mod doubts;
+
 use crate::db::entity::certification::Stage;
 use crate::error::Refusal;
 use crate::ids::{CategoryId, UserId};
@@ -64,7 +66,9 @@ pub struct JudgeProgress {
 /// # Errors
 /// `OVERLOADED` while its marks are not loaded.
 pub fn tally(state: &State, category: &Category) -> Result<TallyView, Refusal> {
-    let (record, ranking) = record_of(state, category)?;
+    let (record, mut ranking) = record_of(state, category)?;
+    let doubts = doubts::doubts(category, state.board(&category.row.id)?, &ranking);
+    ranking.warnings.extend(doubts);
     Ok(TallyView {
         category_id: category.row.id.clone(),
         stage: state.board(&category.row.id)?.stage(),
@@ -97,7 +101,7 @@ pub fn completeness(state: &State, category: &Category) -> Result<CompletenessVi
         .filter(|judge| judge.active)
         .map(|judge| JudgeProgress {
             given: board
-                .marks()
+                .confirmed_marks()
                 .filter(|mark| mark.judge_id == judge.judge)
                 .filter(|mark| category.entries.get(&mark.contestant_id).is_some_and(|entry| !entry.withdrawn))
                 .count(),

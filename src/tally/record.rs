@@ -33,6 +33,8 @@ pub struct Basis {
     pub marks: Vec<MarkBasis>,
     /// The deductions in force, by id; they add up.
     pub deductions: Vec<DeductionBasis>,
+    /// The ties decided by hand, each best first; nobody is in two of them.
+    pub ties: Vec<Vec<ContestantId>>,
 }
 
 /// A criterion.
@@ -79,6 +81,8 @@ pub struct MarkBasis {
     pub criterion_id: CriterionId,
     pub score: Mark,
     pub version: i64,
+    /// Random, new with each version: a tally hash must not let anybody guess the marks under it.
+    pub salt: String,
 }
 
 /// A deduction in force.
@@ -119,19 +123,24 @@ impl Basis {
     /// What the ranking of a category is made of, as its state stands.
     #[must_use]
     pub fn of(state: &State, category: &Category, board: &Board) -> Self {
-        let marked: HashSet<&UserId> = board.marks().map(|mark| &mark.judge_id).collect();
+        let marked: HashSet<&UserId> = board.confirmed_marks().map(|mark| &mark.judge_id).collect();
         // A judge who left keeps the marks that were given; one who left without any is not missed.
         let mut panel: Vec<JudgeBasis> = state
             .panel(category)
             .into_iter()
             .filter(|judge| judge.counts && (judge.active || marked.contains(&judge.judge)))
-            .map(|judge| JudgeBasis { judge_id: judge.judge, required: judge.active, head: judge.head })
+            // Who was done owes nothing: laying the hat down afterwards changes nothing of what was signed.
+            .map(|judge| JudgeBasis {
+                required: judge.active || board.is_done(category, &judge.judge),
+                judge_id: judge.judge,
+                head: judge.head,
+            })
             .collect();
         panel.sort_by(|one, other| one.judge_id.cmp(&other.judge_id));
         let counts: HashSet<&UserId> = panel.iter().map(|judge| &judge.judge_id).collect();
         // Marks outside the panel decide nothing, so they may not undo what was signed either.
         let marks = board
-            .marks()
+            .confirmed_marks()
             .filter(|mark| counts.contains(&mark.judge_id))
             .map(|mark| MarkBasis {
                 contestant_id: mark.contestant_id.clone(),
@@ -139,8 +148,11 @@ impl Basis {
                 criterion_id: mark.criterion_id.clone(),
                 score: thousandths(mark.score),
                 version: mark.version,
+                salt: mark.salt.clone(),
             })
             .collect();
+        let mut ties: Vec<Vec<ContestantId>> = board.tie_orders().map(|(_, order)| order).collect();
+        ties.sort();
         Self {
             category_id: category.row.id.clone(),
             rules: category.rules.clone(),
@@ -168,6 +180,7 @@ impl Basis {
             marks,
             panel,
             deductions: deductions(board),
+            ties,
         }
     }
 
@@ -213,7 +226,7 @@ impl Basis {
                     amount: deduction.amount.clone(),
                 })
                 .collect(),
-            manual_order: Vec::new(),
+            manual_order: self.ties.iter().map(|order| order.iter().map(ContestantId::text).collect()).collect(),
         }
     }
 

@@ -13,8 +13,9 @@ use crate::db::entity::publication::PublicationState;
 use crate::error::Code;
 use crate::events::event::{
     Announced, AnnouncedTo, AssignmentChanged, CertificationUpdated, ContestLocked, ContestantsChanged,
-    DecisionChanged, Event, JudgeProgress, NoticesChanged, Notified, ResultsFrozen, ResultsPublished, ResultsRevealed,
-    ScoreDeleted, ScoreUpdated, SessionChanged, SetupChanged, SignatureFact, Text, UserChanged,
+    DecisionChanged, EntryChanged, Event, JudgeProgress, NoticesChanged, Notified, ResultsFrozen, ResultsPublished,
+    ResultsRevealed, ScoreDeleted, ScoreUpdated, SessionChanged, SetupChanged, SignatureFact, Text, TieResolved,
+    UserChanged,
 };
 use crate::events::room::Room;
 use crate::ids::{EventId, UserId};
@@ -37,26 +38,32 @@ pub struct ClientEvent {
 }
 
 /// Every event a client may send; any other is answered `INVALID_EVENT`.
-pub const CLIENT_EVENTS: [ClientEvent; 28] = [
+pub const CLIENT_EVENTS: [ClientEvent; 33] = [
     ClientEvent {
         name: "scores:submit",
-        who: "a judge of the category",
-        payload: "`{commandId?, id?, categoryId, contestantId, criterionId?, score, comment?, baseVersion?, madeAt?}`; \
+        who: "a judge of the category; with `judgeId`, a TALLY_MASTER by hat where the category has `proxyEntry`",
+        payload: "`{commandId?, id?, categoryId, judgeId?, contestantId, criterionId?, score, comment?, baseVersion?, madeAt?}`; \
             `criteriaId`, `value` and `comments` are taken for `criterionId`, `score` and `comment`; `criterionId` may be \
             left out where there is only one",
-        answer: "`{score, receipt: {lane, seq, hash}}`",
+        answer: "`{score, receipt: {lane, seq, hash}, warnings?}`; a warning goes by the judge's own marks, and stops nothing",
     },
     ClientEvent {
         name: "scores:submitBatch",
         who: "the same",
         payload: "`{commandId?, items: [up to 200 of the above]}`; order kept, one transaction, a bad item is refused alone",
-        answer: "`{results: [{ok, score?, error?}], receipt?}`",
+        answer: "`{results: [{ok, score?, warnings?, error?}], receipt?}`",
+    },
+    ClientEvent {
+        name: "scores:confirm",
+        who: "the judge a mark was entered for, or another TALLY_MASTER, AUDITOR or BOARD; never who entered it",
+        payload: "`{commandId?, scoreId, categoryId?}`",
+        answer: "`{score, receipt}`; the mark counts from then on",
     },
     ClientEvent {
         name: "scores:request",
         who: "who judges or judged the category, and its office",
         payload: "`\"categoryId\"` or `{categoryId, contestantId?, sinceSeq?}`",
-        answer: "`{scores, seq}`; without an ack, `scores:data` with the list",
+        answer: "`{scores, removed?, seq}`, `removed: [id]` where `sinceSeq` was given; without an ack, `scores:data` with the list",
     },
     ClientEvent {
         name: "scores:certify",
@@ -81,6 +88,18 @@ pub const CLIENT_EVENTS: [ClientEvent; 28] = [
         who: "AUDITOR, BOARD, by hat",
         payload: "`{commandId?, categoryId, reason, toStage?}`",
         answer: "the certification",
+    },
+    ClientEvent {
+        name: "certification:override",
+        who: "ADMIN, where the event has `allowOverride`; nobody who ever judged it",
+        payload: "`{commandId?, categoryId, stage, reason}`; `JUDGED` stands for judges who cannot sign FINAL any more",
+        answer: "the certification; its signature says `override` and the reason",
+    },
+    ClientEvent {
+        name: "tie:resolve",
+        who: "TALLY_MASTER, by hat, before anybody signs; nobody who ever judged it",
+        payload: "`{commandId?, categoryId, order: [contestantId], reason}`; all who share the rank, best first",
+        answer: "`{tie}`; `STATE` where the rules do not list `manual` or they are not tied",
     },
     ClientEvent {
         name: "deduction:requested",
@@ -173,6 +192,18 @@ pub const CLIENT_EVENTS: [ClientEvent; 28] = [
         answer: "`{eventId, frozen, hidden}`",
     },
     ClientEvent {
+        name: "entry:withdraw",
+        who: "ADMIN, ORGANIZER",
+        payload: "`{commandId?, categoryId, contestantId, reason}`",
+        answer: "`{entry}`; signatures over the field as it was are void",
+    },
+    ClientEvent {
+        name: "entry:reinstate",
+        who: "ADMIN, ORGANIZER",
+        payload: "`{commandId?, categoryId, contestantId, reason}`",
+        answer: "`{entry}`",
+    },
+    ClientEvent {
         name: "notification:read",
         who: "anyone signed in, their own",
         payload: "`{commandId?, id}` or `{all: true}`",
@@ -252,6 +283,7 @@ fn score(visibility: JudgeVisibility) -> Event {
         status: MarkStatus::Submitted,
         version: 1,
         entered_by: None,
+        confirmed_by: None,
         made_at: None,
         visibility,
         created_at: Micros(0),
@@ -282,6 +314,7 @@ fn certification() -> Event {
         signature_name: text(),
         at: Micros(0),
         overridden: false,
+        reason: None,
     };
     Event::CertificationUpdated(CertificationUpdated {
         category_id: id("C"),
@@ -297,6 +330,28 @@ fn certification() -> Event {
         certified_at: Some(Micros(0)),
         certified_by: Some(id("USER")),
         updated_at: Micros(0),
+    })
+}
+
+fn tie() -> Event {
+    Event::TieResolved(TieResolved {
+        category_id: id("C"),
+        order: vec![id("CONTESTANT")],
+        reason: Text::Known { body: "…".into(), salt: String::new() },
+        by: id("USER"),
+        at: Micros(0),
+    })
+}
+
+fn entry(withdrawn: bool) -> Event {
+    Event::EntryChanged(EntryChanged {
+        category_id: id("C"),
+        event_id: id("E"),
+        contestant_id: id("CONTESTANT"),
+        withdrawn,
+        reason: Text::Known { body: "…".into(), salt: String::new() },
+        by: id("USER"),
+        at: Micros(0),
     })
 }
 
@@ -417,6 +472,9 @@ pub fn facts() -> Vec<(&'static str, Event)> {
         ),
         ("The set-up of an event changed", Event::SetupChanged(SetupChanged { event_id: event })),
         ("The certification of a category moved", certification()),
+        ("A tie was decided by hand", tie()),
+        ("A contestant withdrew", entry(true)),
+        ("A withdrawal was taken back", entry(false)),
         ("A contest was locked", lock(true)),
         ("A contest was unlocked", lock(false)),
         ("A user was given a notice", notice()),

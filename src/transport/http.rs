@@ -71,6 +71,7 @@ fn routes() -> OpenApiRouter<App> {
         // Scoring
         .routes(routes!(scoring::list, scoring::submit))
         .routes(routes!(scoring::submit_batch))
+        .routes(routes!(scoring::confirm))
         .routes(routes!(scoring::tally))
         .routes(routes!(scoring::completeness))
         .routes(routes!(scoring::preview))
@@ -80,6 +81,8 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(certification::sign_final))
         .routes(routes!(certification::sign))
         .routes(routes!(certification::reject))
+        .routes(routes!(certification::override_stage))
+        .routes(routes!(certification::resolve_tie))
         // Decisions of several people
         .routes(routes!(decisions::deductions, decisions::request_deduction))
         .routes(routes!(decisions::approve_deduction))
@@ -129,6 +132,8 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(setup::categories, setup::create_category))
         .routes(routes!(setup::category, setup::put_category, setup::delete_category))
         .routes(routes!(setup::put_entries))
+        .routes(routes!(setup::withdraw_entry))
+        .routes(routes!(setup::reinstate_entry))
         .routes(routes!(setup::contestants, setup::create_contestant))
         .routes(routes!(setup::contestant, setup::put_contestant, setup::delete_contestant))
         .routes(routes!(setup::assignments, setup::create_assignment))

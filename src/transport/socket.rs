@@ -13,7 +13,8 @@ use crate::certification::decisions::{
     ApproveDecision, CloseDecision, RaiseFlag, RequestDeduction, RequestRemoval, RequestUncertification,
 };
 use crate::certification::judges::{CertifySheet, SignFinal};
-use crate::certification::officers::{RejectStage, SignStage};
+use crate::certification::officers::{OverrideStage, RejectStage, SignStage};
+use crate::certification::ties::ResolveTie;
 use crate::command::{Limit, parse, to_value};
 use crate::commands::Command;
 use crate::config::{Config, Transport};
@@ -23,8 +24,9 @@ use crate::events::dispatcher::Outlet;
 use crate::ids::{CategoryId, ContestantId, SessionId, UserId};
 use crate::notices::ReadNotice;
 use crate::publications::{FreezeResults, RevealResults, ThawResults};
-use crate::scores::{BATCH_ITEMS_MAX, SubmitBatch, SubmitScore};
+use crate::scores::{BATCH_ITEMS_MAX, ConfirmScore, SubmitBatch, SubmitScore};
 use crate::setup::assignments::{CreateAssignment, RemoveAssignment};
+use crate::setup::entries::{ReinstateEntry, WithdrawEntry};
 use crate::setup::spec::EntrySpec;
 use crate::setup::{Mode, PutEntries};
 use prometheus::IntGauge;
@@ -67,11 +69,14 @@ fn read(event: &str, payload: Value) -> Result<Wish, Refusal> {
     Ok(match event {
         "scores:submit" => carry(parse::<SubmitScore>(payload)?.into()),
         "scores:submitBatch" => carry(parse::<SubmitBatch>(payload)?.into()),
+        "scores:confirm" => carry(parse::<ConfirmScore>(payload)?.into()),
         "scores:request" => Wish::Scores(ScoresRequest::read(payload)?),
         "scores:certify" => carry(parse::<CertifySheet>(payload)?.into()),
         "scores:final" => carry(parse::<SignFinal>(payload)?.into()),
         "certification:sign" => carry(parse::<SignStage>(payload)?.into()),
         "certification:reject" => carry(parse::<RejectStage>(payload)?.into()),
+        "certification:override" => carry(parse::<OverrideStage>(payload)?.into()),
+        "tie:resolve" => carry(parse::<ResolveTie>(payload)?.into()),
         "deduction:requested" => carry(parse::<RequestDeduction>(payload)?.into()),
         "deduction:approve" => carry(ApproveDecision::read(DecisionKind::Deduction, payload)?.into()),
         "deduction:reject" => carry(CloseDecision::read(DecisionKind::Deduction, false, payload)?.into()),
@@ -87,6 +92,8 @@ fn read(event: &str, payload: Value) -> Result<Wish, Refusal> {
         "results:freeze" => carry(parse::<FreezeResults>(payload)?.into()),
         "results:reveal" => carry(parse::<RevealResults>(payload)?.into()),
         "results:thaw" => carry(parse::<ThawResults>(payload)?.into()),
+        "entry:withdraw" => carry(parse::<WithdrawEntry>(payload)?.into()),
+        "entry:reinstate" => carry(parse::<ReinstateEntry>(payload)?.into()),
         "notification:read" => carry(parse::<ReadNotice>(payload)?.into()),
         "assignment:created" | "assignment:create" => carry(parse::<CreateAssignment>(payload)?.into()),
         "assignment:remove" => carry(parse::<RemoveAssignment>(payload)?.into()),

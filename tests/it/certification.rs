@@ -1,82 +1,19 @@
 //! From the last mark to the board's signature, and what undoes it.
 
-use crate::support::TestApp;
 use crate::support::client::Client;
+use crate::support::hall::{Hall, code, ok, signed};
 use crate::support::people::{email, mark};
+use crate::support::{START, TestApp};
 use reqwest::Method;
+use scorecast::auth::actor::Actor;
+use scorecast::clock::Chance;
+use scorecast::command::{Draft, parse};
+use scorecast::commands::Command;
+use scorecast::error::Refusal;
+use scorecast::ids::CategoryId;
+use scorecast::setup::{Mode, PutEvent};
+use scorecast::state::State;
 use serde_json::{Value, json};
-
-/// The judges of the vault whose marks count.
-const JUDGES: [&str; 3] = ["ada", "ben", "cleo"];
-
-/// Everybody who has something to sign, connected; every mark of the vault is given.
-struct Hall {
-    app: TestApp,
-    judges: Vec<Client>,
-    tally: Client,
-    auditor: Client,
-    board: Client,
-}
-
-impl Hall {
-    async fn marked() -> Self {
-        let app = TestApp::with_people().await;
-        let mut judges = Vec::new();
-        for (at, name) in JUDGES.iter().enumerate() {
-            let judge = app.connect(&email(name)).await;
-            for contestant in ["x", "y", "z"] {
-                for criterion in ["form", "height"] {
-                    let score = 5.0 + f64::from(u8::try_from(at).expect("a small number"));
-                    ok(&judge.call("scores:submit", mark(contestant, criterion, score)).await);
-                }
-            }
-            judges.push(judge);
-        }
-        let tally = app.connect(&email("tally")).await;
-        let auditor = app.connect(&email("auditor")).await;
-        let board = app.connect(&email("board")).await;
-        Self { app, judges, tally, auditor, board }
-    }
-
-    async fn judged() -> Self {
-        let hall = Self::marked().await;
-        for judge in &hall.judges {
-            ok(&judge.call("scores:certify", json!({"categoryId": "vault"})).await);
-            ok(&judge.call("scores:final", json!({"categoryId": "vault", "signatureName": "J."})).await);
-        }
-        hall
-    }
-
-    async fn hash(&self) -> Value {
-        self.app.get("/api/v1/categories/vault/tally", &email("tally")).await.body["tallyHash"].clone()
-    }
-
-    async fn sign(&self, officer: &Client, stage: &str) -> Value {
-        let payload = json!({"categoryId": "vault", "stage": stage, "tallyHash": self.hash().await, "signatureName": "O. Officer"});
-        officer.call("certification:sign", payload).await
-    }
-
-    async fn certified() -> Self {
-        let hall = Self::judged().await;
-        for (officer, stage) in [(&hall.tally, "TALLIED"), (&hall.auditor, "AUDITED"), (&hall.board, "CERTIFIED")] {
-            ok(&hall.sign(officer, stage).await);
-        }
-        hall
-    }
-
-    async fn view(&self, name: &str) -> Value {
-        self.app.get("/api/v1/categories/vault/certification", &email(name)).await.body
-    }
-}
-
-fn ok(answer: &Value) -> &Value {
-    assert_eq!(answer["ok"], true, "{answer}");
-    &answer["data"]
-}
-
-fn code(answer: &Value) -> &str {
-    answer["error"]["code"].as_str().unwrap_or("ok")
-}
 
 #[tokio::test]
 async fn three_judges_and_three_officers_bring_a_category_from_its_marks_to_certified() {
@@ -198,13 +135,7 @@ async fn a_rule_that_changes_after_the_audit_voids_the_signatures_and_the_board_
     ok(&hall.sign(&hall.tally, "TALLIED").await);
     ok(&hall.sign(&hall.auditor, "AUDITED").await);
     let old = hall.hash().await;
-    let mut category = hall.app.get("/api/v1/admin/categories/vault", &email("organizer")).await.body;
-    category["criteria"][0]["weight"] = json!(3);
-    for field in ["id", "eventId", "entries"] {
-        category.as_object_mut().expect("an object").remove(field);
-    }
-    let changed = hall.app.send(Method::PUT, "/api/v1/admin/categories/vault", &email("organizer"), category).await;
-    assert_eq!(changed.status, 200, "{}", changed.body);
+    hall.change_vault(|vault| vault["criteria"][0]["weight"] = json!(3)).await;
     let view = hall.view("board").await;
     assert_eq!((&view["stage"], &view["voided"], &view["signatures"]), (&json!("JUDGED"), &json!(true), &json!([])));
     let stale = json!({"categoryId": "vault", "stage": "CERTIFIED", "tallyHash": old, "signatureName": "B."});
@@ -248,19 +179,6 @@ async fn what_is_sent_back_says_why_and_is_signed_again() {
     let again = ok(&hall.sign(&hall.tally, "TALLIED").await).clone();
     assert_eq!((&again["status"], again.get("rejectionReason")), (&json!("IN_PROGRESS"), None));
     hall.app.stop().await;
-}
-
-impl Hall {
-    /// Asks for something, and gives the id of the decision.
-    async fn ask(&self, by: &Client, event: &str, payload: Value) -> String {
-        let answer = by.call(event, payload).await;
-        let decision = ok(&answer).as_object().and_then(|fields| fields.values().next()).expect("a decision");
-        decision["id"].as_str().expect("an id").to_owned()
-    }
-}
-
-fn signed(id: &str) -> Value {
-    json!({"id": id, "signatureName": "N. N."})
 }
 
 #[tokio::test]
@@ -574,27 +492,6 @@ async fn an_announcement_reaches_those_it_is_for_and_only_admins_organizers_and_
     hall.app.stop().await;
 }
 
-impl Hall {
-    async fn give(&self, name: &str, hat: Value) -> String {
-        let mut hat = hat;
-        hat["judgeId"] = json!(self.app.user_id(&email(name)));
-        let given = self.app.post("/api/v1/admin/assignments", &email("organizer"), hat).await;
-        assert_eq!(given.status, 201, "{}", given.body);
-        given.body["assignment"]["id"].as_str().expect("an id").to_owned()
-    }
-
-    async fn take(&self, assignment: &str) {
-        let path = format!("/api/v1/admin/assignments/{assignment}");
-        assert_eq!(self.app.send(Method::DELETE, &path, &email("organizer"), Value::Null).await.status, 204);
-    }
-
-    async fn hat_of(&self, name: &str) -> String {
-        let path = format!("/api/v1/admin/assignments?userId={}", self.app.user_id(&email(name)));
-        let hats = self.app.get(&path, &email("organizer")).await.body;
-        hats["items"][0]["id"].as_str().expect("they wear a hat").to_owned()
-    }
-}
-
 #[tokio::test]
 async fn final_stands_only_over_whole_sheets_and_a_late_entry_takes_it_back() {
     let hall = Hall::judged().await;
@@ -710,5 +607,217 @@ async fn an_admin_who_judges_misses_no_place_of_the_lane_and_signs_nothing() {
     hall.give("admin", json!({"hat": "TALLY_MASTER", "eventId": "cup"})).await;
     let admin = hall.app.connect(&email("admin")).await;
     assert_eq!(code(&hall.sign(&admin, "TALLIED").await), "FORBIDDEN", "not under a hat given to oneself");
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn a_judge_who_was_done_and_leaves_takes_no_signature_along_and_one_who_was_not_opens_the_category() {
+    let hall = Hall::judged().await;
+    hall.change_vault(|vault| vault["minJudges"] = json!(3)).await;
+    ok(&hall.sign(&hall.tally, "TALLIED").await);
+    let hash = hall.hash().await;
+    hall.take(&hall.hat_of("ada").await).await;
+    let view = hall.view("board").await;
+    assert_eq!((&view["stage"], view["signatures"].as_array().map(Vec::len)), (&json!("TALLIED"), Some(1)));
+    assert_eq!(view["judgeProgress"], json!({"judges": 3, "finals": 3, "sheets": 9, "expectedSheets": 9}));
+    assert_eq!(hall.hash().await, hash);
+    ok(&hall.sign(&hall.auditor, "AUDITED").await);
+    // A sheet of theirs that is opened makes them one of two, where three are needed.
+    let ben = json!({"categoryId": "vault", "judgeId": hall.app.user_id(&email("ben")), "reason": "slip"});
+    let id = hall.ask(&hall.tally, "uncertification:request", ben).await;
+    ok(&hall.auditor.call("uncertification:approve", signed(&id)).await);
+    ok(&hall.board.call("uncertification:approve", signed(&id)).await);
+    hall.take(&hall.hat_of("ben").await).await;
+    let view = hall.view("board").await;
+    assert_eq!((&view["stage"], &view["judgeProgress"]["judges"]), (&json!("OPEN"), &json!(2)));
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn the_boards_a_change_of_the_event_needs_are_all_asked_for_at_once() {
+    let hall = Hall::marked().await;
+    let beam = hall.app.connect(&email("beam")).await;
+    let on_beam = json!({"categoryId": "beam", "contestantId": "x", "criterionId": "form", "score": 5});
+    ok(&beam.call("scores:submit", on_beam).await);
+    let Hall { app, judges, tally, auditor, board } = hall;
+    drop((judges, tally, auditor, board, beam));
+    let app = app.restart().await;
+    let spec = parse(json!({"id": "cup", "mainTitle": "The Cup", "singleOfficer": true})).expect("an event");
+    let command = Command::from(PutEvent { mode: Mode::Update, spec });
+    let state = State::clone(&app.app.state());
+    let mut draft = Draft::new(state, Actor::Operator, "c".into(), START, Chance::seeded(1));
+    let Err(Refusal::BoardNeeded(asked)) = command.decide(&mut draft) else { panic!("no board is in memory") };
+    let asked: Vec<&str> = asked.iter().map(CategoryId::as_str).collect();
+    assert_eq!(asked, ["beam", "vault"], "and nothing was written on the rings");
+    app.app.carry_out(Actor::Operator, command, None, &Value::Null).await.expect("the writer reads what is asked for");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_removal_of_all_marks_takes_those_there_were_when_it_was_asked_for() {
+    let hall = Hall::marked_by(&["ada", "ben"]).await;
+    let cleo = &hall.judges[2];
+    let first = ok(&cleo.call("scores:submit", mark("x", "form", 5.0)).await)["score"]["id"].clone();
+    let all = json!({"categoryId": "vault", "judgeId": hall.app.user_id(&email("cleo")), "reason": "the wrong sheet"});
+    let id = hall.ask(&hall.board, "score:removal-requested", all).await;
+    let pending = hall.tally.next("score:removal-pending").await;
+    assert_eq!(pending.data()["scoreIds"], json!([first]), "whoever signs reads which");
+    ok(&hall.tally.call("score:removal-sign", signed(&id)).await);
+    ok(&hall.auditor.call("score:removal-sign", signed(&id)).await);
+    let later = ok(&cleo.call("scores:submit", mark("y", "form", 6.0)).await)["score"]["id"].clone();
+    ok(&hall.board.call("score:removal-sign", signed(&id)).await);
+    let own = hall.app.get("/api/v1/categories/vault/scores", &email("tally")).await.body;
+    let left: Vec<&Value> = own["scores"].as_array().expect("a list").iter().map(|score| &score["id"]).collect();
+    assert!(left.contains(&&later) && !left.contains(&&first), "{own}");
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn a_flag_on_a_mark_names_its_contestant_or_none() {
+    let hall = Hall::marked().await;
+    let score = ok(&hall.judges[0].call("scores:submit", mark("x", "form", 5.0)).await)["score"]["id"].clone();
+    let flag =
+        |contestant: &str| json!({"categoryId": "vault", "contestantId": contestant, "scoreId": score, "text": "look"});
+    let refused = hall.tally.call("flag:raise", flag("y")).await;
+    assert_eq!((code(&refused), &refused["error"]["field"]), ("INVALID_DATA", &json!("contestantId")));
+    ok(&hall.tally.call("flag:raise", flag("x")).await);
+    ok(&hall.tally.call("flag:raise", json!({"categoryId": "vault", "scoreId": score, "text": "look"})).await);
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn a_decision_shows_the_approvals_that_stand_and_keeps_those_it_was_taken_by() {
+    let hall = Hall::marked().await;
+    let ada = json!({"categoryId": "vault", "judgeId": hall.app.user_id(&email("ada")), "reason": "bias"});
+    let id = hall.ask(&hall.board, "score:removal-requested", ada).await;
+    ok(&hall.tally.call("score:removal-sign", signed(&id)).await);
+    hall.take(&hall.hat_of("tally").await).await;
+    let signers = |removal: &Value| -> Vec<Value> {
+        removal["signatures"].as_array().expect("a list").iter().map(|approval| approval["userId"].clone()).collect()
+    };
+    let [idle, auditor, board] = ["idle", "auditor", "board"].map(|name| json!(hall.app.user_id(&email(name))));
+    let second = hall.auditor.call("score:removal-sign", signed(&id)).await;
+    assert_eq!(
+        signers(&ok(&second)["removal"]),
+        std::slice::from_ref(&auditor),
+        "the tally master has no hat any more"
+    );
+    ok(&hall.board.call("score:removal-sign", signed(&id)).await);
+    let hat = hall.give("idle", json!({"hat": "TALLY_MASTER", "eventId": "cup"})).await;
+    let successor = hall.app.connect(&email("idle")).await;
+    let last = successor.call("score:removal-sign", signed(&id)).await;
+    assert_eq!(ok(&last)["removal"]["status"], "EXECUTED");
+    hall.take(&hat).await;
+    let list = hall.app.get("/api/v1/categories/vault/removals", &email("board")).await.body;
+    let mut kept = signers(&list["items"][0]);
+    kept.sort_by_key(Value::to_string);
+    let mut expected = vec![idle, auditor, board];
+    expected.sort_by_key(Value::to_string);
+    assert_eq!(kept, expected, "what was decided stays as it was decided");
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn an_approval_that_fell_before_the_decision_is_not_among_those_it_was_taken_by() {
+    let hall = Hall::judged().await;
+    ok(&hall.sign(&hall.tally, "TALLIED").await);
+    ok(&hall.sign(&hall.auditor, "AUDITED").await);
+    let id =
+        hall.ask(&hall.judges[0], "uncertification:request", json!({"categoryId": "vault", "reason": "slip"})).await;
+    ok(&hall.tally.call("uncertification:approve", signed(&id)).await);
+    hall.take(&hall.hat_of("tally").await).await;
+    for officer in [&hall.auditor, &hall.board] {
+        ok(&officer.call("uncertification:approve", signed(&id)).await);
+    }
+    let list = hall.app.get("/api/v1/categories/vault/uncertifications", &email("board")).await.body;
+    let decision = &list["items"][0];
+    assert_eq!(decision["status"], "EXECUTED");
+    let by: Vec<&Value> =
+        decision["approvals"].as_array().expect("a list").iter().map(|approval| &approval["hat"]).collect();
+    assert_eq!(by, ["AUDITOR", "BOARD"]);
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_catches_up_learns_which_marks_were_taken_out_and_a_fellow_judge_no_more_than_live() {
+    let hall = Hall::marked().await;
+    let seq = hall.app.get("/api/v1/categories/vault/scores", &email("tally")).await.body["seq"].clone();
+    let again = async |name: &str| {
+        let path = format!("/api/v1/categories/vault/scores?sinceSeq={seq}");
+        hall.app.get(&path, &email(name)).await.body
+    };
+    assert_eq!(again("tally").await["removed"], json!([]));
+    let marks = hall.app.get("/api/v1/categories/vault/scores?contestantId=x", &email("tally")).await.body;
+    assert!(marks.get("removed").is_none(), "nothing was asked to catch up with: {marks}");
+    let ada = hall.app.user_id(&email("ada"));
+    let of_ada = |mark: &&Value| mark["judgeId"] == ada.as_str();
+    let ids: Vec<Value> =
+        marks["scores"].as_array().expect("a list").iter().filter(of_ada).map(|mark| mark["id"].clone()).collect();
+    let asked = json!({"categoryId": "vault", "judgeId": ada, "scoreIds": ids, "reason": "bias"});
+    let removal = hall.ask(&hall.board, "score:removal-requested", asked).await;
+    for officer in [&hall.tally, &hall.auditor, &hall.board] {
+        ok(&officer.call("score:removal-sign", signed(&removal)).await);
+    }
+    let sorted = |ids: &[Value]| {
+        let mut ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        ids.sort();
+        ids
+    };
+    for name in ["tally", "ada", "ben"] {
+        let view = again(name).await;
+        assert_eq!(view["scores"], json!([]), "{name}");
+        assert_eq!(sorted(view["removed"].as_array().expect("a list")), sorted(&ids), "{name}");
+    }
+    let over_socket = hall.auditor.call("scores:request", json!({"categoryId": "vault", "sinceSeq": seq})).await;
+    assert_eq!(ok(&over_socket)["removed"].as_array().map(Vec::len), Some(2));
+    // Given anew, the mark stands again.
+    ok(&hall.judges[0].call("scores:submit", mark("x", "form", 4.0)).await);
+    let view = again("tally").await;
+    assert_eq!((view["scores"].as_array().map(Vec::len), view["removed"].as_array().map(Vec::len)), (Some(1), Some(1)));
+    // Where fellow judges see nothing of each other's marks, they do not learn of removals either.
+    hall.change_vault(|vault| vault["judgeVisibility"] = json!("own")).await;
+    assert_eq!(again("ben").await["removed"], json!([]));
+    assert_eq!(again("ada").await["removed"].as_array().map(Vec::len), Some(1));
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn the_office_is_told_the_hash_again_when_it_changes_before_anybody_has_signed() {
+    let hall = Hall::judged().await;
+    let last_told = |client: &Client| {
+        let frames = client.transcript();
+        let last = frames.iter().rev().find(|frame| frame.event == "certification:updated").expect("a frame");
+        last.data()["tallyHash"].clone()
+    };
+    let told = |hash: &Value| {
+        let hash = hash.clone();
+        move |frames: &[crate::support::client::Frame]| {
+            frames.iter().any(|frame| frame.event == "certification:updated" && frame.data()["tallyHash"] == hash)
+        }
+    };
+    let first = hall.hash().await;
+    hall.board.wait_until(told(&first)).await;
+    hall.change_vault(|vault| vault["criteria"][0]["weight"] = json!(3)).await;
+    let second = hall.hash().await;
+    assert_ne!(first, second);
+    hall.board.wait_until(told(&second)).await;
+    let asked = json!({"categoryId": "vault", "contestantId": "x", "amount": 1, "reason": "fall"});
+    let id = hall.ask(&hall.tally, "deduction:requested", asked).await;
+    let head = hall.app.connect(&email("head")).await;
+    for officer in [&head, &hall.tally, &hall.auditor, &hall.board] {
+        ok(&officer.call("deduction:approve", signed(&id)).await);
+    }
+    let third = hall.hash().await;
+    assert_ne!(second, third);
+    hall.board.wait_until(told(&third)).await;
+    assert_eq!(last_told(&hall.board), third);
+    assert_eq!(hall.view("board").await["stage"], "JUDGED", "nothing else has moved");
+    // What changes nothing of the tally is not told again.
+    let count =
+        |client: &Client| client.transcript().iter().filter(|frame| frame.event == "certification:updated").count();
+    let before = count(&hall.board);
+    ok(&hall.tally.call("flag:raise", json!({"categoryId": "vault", "text": "look"})).await);
+    hall.board.next("flag:updated").await;
+    assert_eq!(count(&hall.board), before);
     hall.app.stop().await;
 }

@@ -14,7 +14,8 @@ use scorecast::certification::decisions::{
     ApproveDecision, CloseDecision, RaiseFlag, RequestDeduction, RequestRemoval, RequestUncertification,
 };
 use scorecast::certification::judges::{CertifySheet, SignFinal};
-use scorecast::certification::officers::{RejectStage, SignStage};
+use scorecast::certification::officers::{OverrideStage, RejectStage, SignStage};
+use scorecast::certification::ties::ResolveTie;
 use scorecast::clock::Chance;
 use scorecast::command::{Draft, parse};
 use scorecast::commands::Command;
@@ -29,9 +30,9 @@ use scorecast::db::entity::publication::PublicationState;
 use scorecast::error::Refusal;
 use scorecast::events::audience::{Delivery, Office, variant_for};
 use scorecast::events::event::{
-    Announced, AnnouncedTo, CertificationUpdated, ContestLocked, ContestantsChanged, DecisionChanged, Event,
-    JudgeProgress, NoticesChanged, Notified, ResultsFrozen, ResultsPublished, ResultsRevealed, ScoreDeleted,
-    ScoreUpdated, SessionChanged, SetupChanged, Text, UserChanged,
+    Announced, AnnouncedTo, CertificationUpdated, ContestLocked, ContestantsChanged, DecisionChanged, EntryChanged,
+    Event, JudgeProgress, NoticesChanged, Notified, ResultsFrozen, ResultsPublished, ResultsRevealed, ScoreDeleted,
+    ScoreUpdated, SessionChanged, SetupChanged, Text, TieResolved, UserChanged,
 };
 use scorecast::events::log::{GENESIS, LogHead};
 use scorecast::events::room::Lane;
@@ -41,8 +42,9 @@ use scorecast::ids::{CategoryId, UserId};
 use scorecast::notices::{Announce, DeleteNotice, ReadNotice};
 use scorecast::publications::key::KeepKey;
 use scorecast::publications::{FreezeResults, PublishResults, RevealResults, ThawResults};
-use scorecast::scores::{self, NothingReleased, SubmitBatch, SubmitScore};
+use scorecast::scores::{self, ConfirmScore, NothingReleased, SubmitBatch, SubmitScore};
 use scorecast::setup::assignments::{ChangeAssignment, CreateAssignment, RemoveAssignment, fact_of};
+use scorecast::setup::entries::{ReinstateEntry, WithdrawEntry};
 use scorecast::setup::import::{self, ImportDocument};
 use scorecast::setup::list::{self, PageQuery};
 use scorecast::setup::locks::LockContest;
@@ -159,6 +161,8 @@ fn push(list: &mut Value, items: impl IntoIterator<Item = Value>) {
 
 fn document() -> Value {
     let mut document = people::document();
+    document["event"]["allowOverride"] = json!(true);
+    document["contests"][0]["categories"][1]["proxyEntry"] = json!(true);
     let hat = |name: &str| json!({"email": email(name), "hat": "JUDGE"});
     push(&mut document["users"], HISTORY.map(|(name, role)| json!({"email": email(name), "name": name, "role": role})));
     push(
@@ -209,6 +213,7 @@ impl World {
         world.carry("wide", &read::<SubmitScore>(by_wide).into());
         let by_beam = json!({"categoryId": "beam", "contestantId": "x", "criterionId": "form", "score": 4.75});
         world.carry("beam", &read::<SubmitScore>(by_beam).into());
+        world.carry("tally", &read::<SubmitScore>(world.in_the_name_of_beam("y")).into());
         for name in ["extally", "exjudge", "exadmin", "left", "turned"] {
             world.operate(&RemoveAssignment { id: world.hat_of(name) }.into());
         }
@@ -257,6 +262,12 @@ impl World {
     fn put_user(&self, name: &str, role: &str, active: Option<bool>) -> Command {
         let spec = read(json!({"email": email(name), "name": name, "role": role, "active": active}));
         PutUser { id: Some(self.user(name)), spec, password_hash: None }.into()
+    }
+
+    /// A mark for the judge of the beam, where somebody else may enter one.
+    fn in_the_name_of_beam(&self, contestant: &str) -> Value {
+        let judge = self.user("beam");
+        json!({"categoryId": "beam", "judgeId": judge, "contestantId": contestant, "criterionId": "form", "score": 5})
     }
 
     /// The first mark of a judge, without a comment.
@@ -328,7 +339,7 @@ fn where_everybody_stands() {
 
 // Who sees what.
 
-/// The variant, with `+c` or `+b` where a comment or who entered it shows.
+/// The variant, with `+c`, `+b` or `+k` where a comment, who entered it or who confirmed it shows.
 fn cell(view: &AnyView) -> String {
     let mut cell = match view {
         AnyView::FullScore(_)
@@ -342,6 +353,9 @@ fn cell(view: &AnyView) -> String {
         | AnyView::RemovalUpdated(_)
         | AnyView::UncertificationUpdated(_)
         | AnyView::FlagUpdated(_)
+        | AnyView::ResolvedTie(_)
+        | AnyView::FullWithdrawal(_)
+        | AnyView::FullReinstatement(_)
         | AnyView::LockedContest(_)
         | AnyView::UnlockedContest(_)
         | AnyView::Notice(_)
@@ -354,13 +368,16 @@ fn cell(view: &AnyView) -> String {
         | AnyView::RevealedResults(_) => "full".to_owned(),
         AnyView::ReleasedScore(_) => "released".to_owned(),
         AnyView::FullCertification(_) => "hash".to_owned(),
-        AnyView::PlainCertification(_) | AnyView::PlainDeletion(_) => "plain".to_owned(),
+        AnyView::PlainCertification(_)
+        | AnyView::PlainDeletion(_)
+        | AnyView::PlainWithdrawal(_)
+        | AnyView::PlainReinstatement(_) => "plain".to_owned(),
         AnyView::OwnScore(_) => "own".to_owned(),
         AnyView::MaskedScore(_) => "masked".to_owned(),
         AnyView::Tick(_) => "tick".to_owned(),
     };
     let shown = serde_json::to_value(view).expect("a view is plain data");
-    for (field, sign) in [("comment", "+c"), ("enteredBy", "+b")] {
+    for (field, sign) in [("comment", "+c"), ("enteredBy", "+b"), ("confirmedBy", "+k")] {
         if shown.get(field).is_some() {
             cell.push_str(sign);
         }
@@ -388,10 +405,12 @@ fn number(event: &Event) -> usize {
         Event::ResultsPublished(_) => 14,
         Event::ResultsFrozen(_) => 15,
         Event::ResultsRevealed(_) => 16,
+        Event::EntryChanged(_) => 17,
+        Event::TieResolved(_) => 18,
     }
 }
 
-const EVENTS: usize = 17;
+const EVENTS: usize = 19;
 
 fn marks(world: &World) -> Vec<(String, Event)> {
     let comment = || Some(Text::Known { body: "well landed".into(), salt: "00".into() });
@@ -403,6 +422,10 @@ fn marks(world: &World) -> Vec<(String, Event)> {
         ("… with a comment", ScoreUpdated { comment: comment(), ..by_ada() }),
         ("… with an erased comment", ScoreUpdated { comment: Some(Text::Erased("00".into())), ..by_ada() }),
         ("… entered by tally", ScoreUpdated { entered_by: Some(world.user("tally")), ..by_ada() }),
+        ("… and confirmed by auditor", {
+            let (tally, auditor) = (Some(world.user("tally")), Some(world.user("auditor")));
+            ScoreUpdated { entered_by: tally, confirmed_by: auditor, ..by_ada() }
+        }),
         ("… certified", ScoreUpdated { status: MarkStatus::Certified, comment: comment(), ..by_ada() }),
         ("… judgeVisibility own", own_only(ScoreUpdated { comment: comment(), ..by_ada() })),
         ("a mark of head", plain("head", "vault")),
@@ -447,6 +470,24 @@ fn other_facts(world: &World) -> Vec<(String, Event)> {
             removal_id: "r".into(),
             visibility,
             deleted_at: scorecast::clock::Micros(0),
+        })
+    };
+    let tie = Event::TieResolved(TieResolved {
+        category_id: id("vault"),
+        order: vec![id("x"), id("y")],
+        reason: text("the higher difficulty"),
+        by: world.user("tally"),
+        at: scorecast::clock::Micros(0),
+    });
+    let entry = |withdrawn| {
+        Event::EntryChanged(EntryChanged {
+            category_id: id("vault"),
+            event_id: id("cup"),
+            contestant_id: id("x"),
+            withdrawn,
+            reason: text("a sprained ankle"),
+            by: world.user("organizer"),
+            at: scorecast::clock::Micros(0),
         })
     };
     let lock = |locked| {
@@ -523,6 +564,9 @@ fn other_facts(world: &World) -> Vec<(String, Event)> {
         ("board asks to remove ada's marks", decision(DecisionKind::Removal, "board", Some("ada"))),
         ("ada asks to open a sheet", decision(DecisionKind::Uncertification, "ada", Some("ada"))),
         ("ben flags a mark of ada", decision(DecisionKind::Flag, "ben", Some("ada"))),
+        ("tally puts x before y", tie),
+        ("x withdraws from the vault", entry(true)),
+        ("x is in the vault again", entry(false)),
         ("the women's contest is locked", lock(true)),
         ("the women's contest is unlocked", lock(false)),
         ("ada is given a notice", notice("ada")),
@@ -628,7 +672,7 @@ fn who_sees_what() {
         rows.push((format!("the tally of the {category}"), delivery.event.to_owned(), cells.collect()));
     }
     let legend = "Who sees what of every fact: the event and the variant; a tick says only that the lane went on, `-` is \
-        nothing at all.\n`+c`: with the comment, `+b`: with who entered it. The people are those of \
+        nothing at all.\n`+c`: with the comment, `+b`: with who entered it, `+k`: with who confirmed it. The people are those of \
         where_everybody_stands.txt;\nmarks are on the vault unless said otherwise. The tally is derived, no fact.\n\n";
     let text = table(["what happened", "event"], &everybody(), &rows);
     assert_golden("who_sees_what.txt", &format!("{legend}{text}"));
@@ -710,6 +754,22 @@ fn scoring(world: &World) -> Vec<(&'static str, Command)> {
             let (id, public) = (world.signer.key_id().clone(), world.signer.public_key());
             KeepKey { id, public, sealed: String::new() }.into()
         }),
+        ("override JUDGED of the vault", {
+            let payload = json!({"categoryId": "vault", "stage": "JUDGED", "reason": "ada is ill"});
+            read::<OverrideStage>(payload).into()
+        }),
+        ("put x before y on the vault", {
+            let payload = json!({"categoryId": "vault", "order": ["x", "y"], "reason": "difficulty"});
+            read::<ResolveTie>(payload).into()
+        }),
+        ("withdraw x from the vault", {
+            let payload = json!({"categoryId": "vault", "contestantId": "x", "reason": "a sprained ankle"});
+            read::<WithdrawEntry>(payload).into()
+        }),
+        ("reinstate x, who is in", {
+            let payload = json!({"categoryId": "vault", "contestantId": "x", "reason": "fit again"});
+            read::<ReinstateEntry>(payload).into()
+        }),
         ("announce to everyone", read::<Announce>(json!({"message": "hello"})).into()),
         ("announce to the cup's public", {
             read::<Announce>(json!({"message": "hello", "audience": {"public": "cup"}})).into()
@@ -723,6 +783,12 @@ fn scoring(world: &World) -> Vec<(&'static str, Command)> {
         submit("mark on no category", on("nowhere")),
         submit("mark out of range", with("score", json!(11))),
         submit("mark in the name of ada", with("judgeId", json!(world.user("ada")))),
+        submit("mark in the name of beam", world.in_the_name_of_beam("z")),
+        ("confirm what tally entered", {
+            let beam: CategoryId = id("beam");
+            let entered = world.state.boards[&beam].marks().find(|mark| mark.waits()).expect("tally entered one");
+            read::<ConfirmScore>(json!({"scoreId": entered.id})).into()
+        }),
         submit("mark under the id of ada's", with("id", json!(world.mark_by("ada", "vault").id))),
         ("batch: vault, beam", read::<SubmitBatch>(batch).into()),
     ]
@@ -796,7 +862,7 @@ fn signing_in(world: &World, name: &str, actor: &Actor) -> Vec<(&'static str, Co
 
 /// How many marks are told, and of how many the number shows.
 fn marks_read(world: &World, user: &UserId, category: &str) -> Result<String, Refusal> {
-    let (views, _) = scores::read(&world.state, user, &id(category), &scores::Filter::default(), &NothingReleased)?;
+    let views = scores::read(&world.state, user, &id(category), &scores::Filter::default(), &NothingReleased)?.scores;
     let open = views.iter().filter(|view| view["score"].is_number()).count();
     Ok(format!("{open}/{}", views.len()))
 }

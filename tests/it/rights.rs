@@ -234,6 +234,7 @@ impl People {
             status: status(official),
             single_officer: false,
             frozen_at: None,
+            allow_override: false,
             created_at: START,
             updated_at: START,
         };
@@ -297,6 +298,7 @@ fn categories() -> impl Iterator<Item = Row> {
             rules: json!({"method": "mean"}).to_string(),
             min_judges: 1,
             judge_visibility: JudgeVisibility::Presence,
+            proxy_entry: false,
             position: 0,
         })
     })
@@ -325,6 +327,9 @@ fn variant(view: &AnyView) -> Variant {
         | AnyView::RemovalUpdated(_)
         | AnyView::UncertificationUpdated(_)
         | AnyView::FlagUpdated(_)
+        | AnyView::ResolvedTie(_)
+        | AnyView::FullWithdrawal(_)
+        | AnyView::FullReinstatement(_)
         | AnyView::LockedContest(_)
         | AnyView::UnlockedContest(_)
         | AnyView::Notice(_)
@@ -338,7 +343,11 @@ fn variant(view: &AnyView) -> Variant {
         | AnyView::ReleasedScore(_)
         | AnyView::TallyUpdated(_) => Variant::Full,
         AnyView::OwnScore(_) => Variant::Own,
-        AnyView::MaskedScore(_) | AnyView::PlainCertification(_) | AnyView::PlainDeletion(_) => Variant::Masked,
+        AnyView::MaskedScore(_)
+        | AnyView::PlainCertification(_)
+        | AnyView::PlainDeletion(_)
+        | AnyView::PlainWithdrawal(_)
+        | AnyView::PlainReinstatement(_) => Variant::Masked,
         AnyView::Tick(_) => Variant::Tick,
     }
 }
@@ -349,7 +358,7 @@ fn mark_of(author: usize, category: usize, visibility: JudgeVisibility) -> Score
     let fact = json!({
         "id": "m1", "category_id": category, "contest_id": contest, "event_id": event, "contestant_id": "x",
         "judge_id": user_id(author), "criterion_id": "form", "score": 7.75, "status": "submitted", "version": 3,
-        "entered_by": user_id((author + 1) % USERS), "visibility": visibility, "made_at": START, "created_at": START,
+        "entered_by": user_id((author + 1) % USERS), "confirmed_by": user_id((author + 2) % USERS), "visibility": visibility, "made_at": START, "created_at": START,
         "updated_at": START.plus_seconds(60),
     });
     let comment = Some(Text::Known { body: "unmistakable".into(), salt: "00".into() });
@@ -579,12 +588,13 @@ fn an_open_mark_has_the_keys_of_the_contract() {
         "updatedAt",
         "version",
     ];
-    let bare = ScoreUpdated { comment: None, entered_by: None, ..mark_of(0, 0, JudgeVisibility::Own) };
-    let with_both = mark_of(0, 0, JudgeVisibility::Own);
+    let bare =
+        ScoreUpdated { comment: None, entered_by: None, confirmed_by: None, ..mark_of(0, 0, JudgeVisibility::Own) };
+    let with_all = mark_of(0, 0, JudgeVisibility::Own);
     let (mut seen, mut all) = (Vec::new(), always.to_vec());
-    all.extend(["comment", "enteredBy"]);
+    all.extend(["comment", "confirmedBy", "enteredBy"]);
     all.sort_unstable();
-    for (fact, expected) in [(bare, always.to_vec()), (with_both, all)] {
+    for (fact, expected) in [(bare, always.to_vec()), (with_all, all)] {
         for (variant, view) in views_of(fact) {
             assert_eq!(keys(&view), expected, "{view}");
             assert_eq!((&view["score"], &view["masked"], &view["version"]), (&json!(7.75), &json!(false), &json!(3)));

@@ -28,7 +28,7 @@ fn regatta() -> Value {
     json!({
         "event": {"id": "regatta", "mainTitle": "Regatta", "subTitle": "Slalom and Trot", "location": "Račice",
             "startDate": "2026-05-01", "endDate": "2026-05-03", "discipline": "slalom", "status": "startlist",
-            "singleOfficer": true},
+            "singleOfficer": true, "allowOverride": true},
         "users": [
             {"email": "Chief@Regatta.example", "name": "Chief", "role": "JUDGE"},
             {"email": "second@regatta.example", "name": "Second", "role": "JUDGE"},
@@ -44,7 +44,7 @@ fn regatta() -> Value {
         "contests": [
             {"id": "k1m", "name": "K1 Men", "standings": {"combine": "placings", "weights": {"technique": 2, "style": "0.5"}},
              "categories": [
-                {"id": "technique", "name": "Technique", "minJudges": 3, "judgeVisibility": "own",
+                {"id": "technique", "name": "Technique", "minJudges": 3, "judgeVisibility": "own", "proxyEntry": true,
                  "rules": {"method": "trimmed_mean", "trim": {"low": 1, "high": 1}, "missing": "mean_of_others",
                     "rounding": {"criterion": 2, "weighted": 2, "total": 3, "mode": "half_even"},
                     "tieBreaks": ["criterion:line", "drop:highest", "manual"], "rankStyle": "dense", "floorZero": false},
@@ -151,7 +151,7 @@ async fn a_document_with_every_field_is_taken_and_read_back() {
     );
     let category = app.get("/api/v1/admin/categories/technique", &admin).await.body;
     let asked = &document["contests"][0]["categories"][0];
-    for field in ["id", "name", "minJudges", "judgeVisibility", "rules"] {
+    for field in ["id", "name", "minJudges", "judgeVisibility", "proxyEntry", "rules"] {
         assert_eq!(category[field], asked[field], "{field}");
     }
     let seen: Vec<_> = category["criteria"]
@@ -432,6 +432,7 @@ async fn a_bad_document_is_told_the_place() {
         ("/event/endDate", json!("2026-04-30"), "event.endDate"),
         ("/event/status", json!("paused"), "event.status"),
         ("/event/singleOfficer", json!("yes"), "event.singleOfficer"),
+        ("/event/allowOverride", json!("yes"), "event.allowOverride"),
         ("/users/0/email", json!("nobody"), "users[0].email"),
         ("/users/1/email", json!("a b@c"), "users[1].email"),
         ("/users/1/name", json!(""), "users[1].name"),
@@ -904,6 +905,38 @@ async fn what_was_judged_is_not_removed() {
         app.get("/api/v1/categories/vault/scores", &admin).await.body["scores"].as_array().map(Vec::len),
         Some(1)
     );
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn criteria_stay_once_there_are_marks_and_not_for_a_flag() {
+    let app = cup().await;
+    let admin = email("admin");
+    let flag = app.post("/api/v1/categories/vault/flags", &email("tally"), json!({"text": "is ten enough?"})).await;
+    assert_eq!(flag.status, StatusCode::CREATED, "{flag:?}");
+    // The marks are not in memory when they are asked for.
+    let app = app.restart().await;
+    let mut category = good(app.get("/api/v1/admin/categories/vault", &admin).await, 200);
+    for field in ["eventId", "entries"] {
+        category.as_object_mut().expect("an object").remove(field);
+    }
+    let put = async |category: &Value| {
+        app.send(Method::PUT, "/api/v1/admin/categories/vault", &admin, category.clone()).await
+    };
+    category["criteria"][0]["max"] = json!(20);
+    let changed = good(put(&category).await, 200);
+    assert_eq!(changed["criteria"][0]["max"], 20, "nobody has marked yet");
+    let gone = app.send(Method::DELETE, "/api/v1/admin/categories/vault", &admin, Value::Null).await;
+    assert_eq!(outcome(&gone), (409, "STATE"), "what was flagged is kept");
+    let given = app.post("/api/v1/categories/vault/scores", &email("ada"), mark("x", "form", 19.5)).await;
+    assert_eq!(given.status, StatusCode::OK, "{given:?}");
+    category["criteria"][0]["max"] = json!(10);
+    assert_eq!(outcome(&put(&category).await), (409, "STATE"));
+    category["criteria"][0]["max"] = json!(20);
+    category["criteria"][0]["weight"] = json!(5);
+    good(put(&category).await, 200);
+    category["criteria"].as_array_mut().expect("a list").pop();
+    assert_eq!(outcome(&put(&category).await), (409, "STATE"));
     app.stop().await;
 }
 

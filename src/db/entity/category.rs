@@ -13,6 +13,7 @@ pub struct Model {
     pub rules: String,
     pub min_judges: i64,
     pub judge_visibility: JudgeVisibility,
+    pub proxy_entry: bool,
     pub position: i64,
 }
 

@@ -12,6 +12,7 @@ pub struct Model {
     pub stage: Stage,
     pub rejection_reason: Option<String>,
     pub voided: bool,
+    pub tally_hash: Option<String>,
     pub certified_at: Option<Micros>,
     pub certified_by: Option<UserId>,
     pub updated_at: Micros,

@@ -18,6 +18,7 @@ pub struct Model {
     pub status: EventStatus,
     pub single_officer: bool,
     pub frozen_at: Option<Micros>,
+    pub allow_override: bool,
     pub created_at: Micros,
     pub updated_at: Micros,
 }

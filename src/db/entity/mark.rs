@@ -20,10 +20,26 @@ pub struct Model {
     pub comment: Option<String>,
     pub status: MarkStatus,
     pub version: i64,
+    pub salt: String,
     pub entered_by: Option<UserId>,
+    pub confirmed_by: Option<UserId>,
     pub made_at: Option<Micros>,
     pub created_at: Micros,
     pub updated_at: Micros,
+}
+
+impl Model {
+    /// Whether it was not taken out.
+    #[must_use]
+    pub fn stands(&self) -> bool {
+        self.status != MarkStatus::Removed
+    }
+
+    /// Whether it was entered for its judge and nobody else has confirmed it yet: then it does not count.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.stands() && self.entered_by.is_some() && self.confirmed_by.is_none()
+    }
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -28,4 +28,5 @@ pub mod session;
 pub mod sheet;
 pub mod signature;
 pub mod signing_key;
+pub mod tie_break;
 pub mod user;

@@ -1,11 +1,12 @@
 //! Certification over HTTP: the commands of the sockets, with the category in the path.
 
-use super::{Answer, Caller, or_empty, with_path};
+use super::{Answer, Caller, Created, created, or_empty, with_path};
 use crate::certification;
 use crate::certification::judges::{CertifySheet, SignFinal};
-use crate::certification::officers::{RejectStage, SignStage};
+use crate::certification::officers::{OverrideStage, RejectStage, SignStage};
+use crate::certification::ties::ResolveTie;
 use crate::command::parse;
-use crate::events::view::CertificationFields;
+use crate::events::view::{CertificationFields, TieFields};
 use crate::ids::{CategoryId, ContestantId};
 use crate::transport::problem::Problem;
 use crate::transport::request::Json as Body;
@@ -64,4 +65,22 @@ pub async fn reject(caller: Caller, Path(category): Path<CategoryId>, Body(body)
     let payload = with_path(body, "categoryId", category.as_str())?;
     let command: RejectStage = parse(payload.clone())?;
     caller.carry_out(command, &payload).await
+}
+
+/// Puts a signature in the place of whoever cannot give it, with a reason; where the event allows it.
+#[utoipa::path(post, path = "/api/v1/categories/{id}/certification/override", tag = "certification", params(("id" = CategoryId, Path)),
+    request_body = OverrideStage, responses((status = 200, body = CertificationFields), (status = 403, body = Problem), (status = 409, body = Problem)))]
+pub async fn override_stage(caller: Caller, Path(category): Path<CategoryId>, Body(body): Body) -> Answer {
+    let payload = with_path(body, "categoryId", category.as_str())?;
+    let command: OverrideStage = parse(payload.clone())?;
+    caller.carry_out(command, &payload).await
+}
+
+/// Puts those who share a rank in order, where the rules leave it to the tally master.
+#[utoipa::path(post, path = "/api/v1/categories/{id}/ties", tag = "certification", params(("id" = CategoryId, Path)),
+    request_body = ResolveTie, responses((status = 201, body = TieFields), (status = 403, body = Problem), (status = 409, body = Problem)))]
+pub async fn resolve_tie(caller: Caller, Path(category): Path<CategoryId>, Body(body): Body) -> Created {
+    let payload = with_path(body, "categoryId", category.as_str())?;
+    let command: ResolveTie = parse(payload.clone())?;
+    created(caller.carry_out(command, &payload).await)
 }

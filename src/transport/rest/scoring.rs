@@ -1,15 +1,15 @@
 //! Marks and what they come to.
 
-use super::{Answer, Caller, with_path};
+use super::{Answer, Caller, or_empty, with_path};
 use crate::app::App;
 use crate::auth::actor::Actor;
-use crate::command::parse;
+use crate::command::{parse, to_value};
 use crate::error::{AppError, Refusal};
 use crate::events::room::Lane;
-use crate::ids::{CategoryId, ContestantId};
+use crate::ids::{CategoryId, ContestantId, MarkId};
 use crate::preview::Preview;
 use crate::publications::read::{self, ReleasedMarks};
-use crate::scores::{self, SubmitBatch, SubmitScore};
+use crate::scores::{self, ConfirmScore, SubmitBatch, SubmitScore};
 use crate::tally::CompletenessView;
 use crate::transport::problem::{ApiError, Problem};
 use crate::transport::request::Json as Body;
@@ -26,19 +26,19 @@ use serde_json::{Value, json};
 pub struct ScoresQuery {
     /// Only those of this contestant.
     pub contestant_id: Option<ContestantId>,
-    /// Only those that have changed after this place in the category's lane.
+    /// Only those that have changed after this place in the category's lane; then `removed` names those taken out.
     pub since_seq: Option<i64>,
 }
 
 /// The marks of a category, as the one who asks may see them, and the head of its lane they were read at.
 #[utoipa::path(get, path = "/api/v1/categories/{id}/scores", tag = "scoring", params(("id" = CategoryId, Path), ScoresQuery),
-    responses((status = 200, description = "{scores, seq}", body = Object), (status = 403, body = Problem)))]
+    responses((status = 200, description = "{scores, removed?, seq}", body = Object), (status = 403, body = Problem)))]
 pub async fn list(caller: Caller, Path(category): Path<CategoryId>, Query(query): Query<ScoresQuery>) -> Answer {
     caller.app.limit_reading(&caller.actor, "scores:request")?;
     Ok(Json(read_marks(&caller.app, &caller.actor, &category, query).await?))
 }
 
-/// `{scores, seq}` of a category, as the actor may see them.
+/// `{scores, removed?, seq}` of a category, as the actor may see them.
 ///
 /// # Errors
 /// `FORBIDDEN`, or when the marks cannot be read.
@@ -68,14 +68,13 @@ pub async fn read_marks(
         Some(category) => ReleasedMarks::of(&state, category)?,
         None => ReleasedMarks::default(),
     };
-    let (scores, seq) = scores::read(&state, user, category, &filter, &released)?;
-    Ok(json!({ "scores": scores, "seq": seq }))
+    Ok(to_value(scores::read(&state, user, category, &filter, &released)?)?)
 }
 
 /// Gives or changes a mark.
 #[utoipa::path(post, path = "/api/v1/categories/{id}/scores", tag = "scoring", params(("id" = CategoryId, Path)),
     request_body = SubmitScore,
-    responses((status = 200, description = "{score, receipt}", body = Object), (status = 403, body = Problem),
+    responses((status = 200, description = "{score, receipt, warnings?}", body = Object), (status = 403, body = Problem),
         (status = 409, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem)))]
 pub async fn submit(caller: Caller, Path(category): Path<CategoryId>, Body(body): Body) -> Answer {
     let payload = with_path(body, "categoryId", category.as_str())?;
@@ -97,6 +96,18 @@ pub async fn submit_batch(caller: Caller, Path(category): Path<CategoryId>, Body
     }
     let command: SubmitBatch = parse(body.clone())?;
     caller.carry_out(command, &body).await
+}
+
+/// Confirms a mark that was entered for a judge.
+#[utoipa::path(post, path = "/api/v1/categories/{id}/scores/{scoreId}/confirm", tag = "scoring",
+    params(("id" = CategoryId, Path), ("scoreId" = MarkId, Path)), request_body = Object,
+    responses((status = 200, description = "{score, receipt}", body = Object), (status = 403, body = Problem),
+        (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub async fn confirm(caller: Caller, Path((category, score)): Path<(CategoryId, MarkId)>, Body(body): Body) -> Answer {
+    let payload = with_path(or_empty(body), "categoryId", category.as_str())?;
+    let payload = with_path(payload, "scoreId", score.as_str())?;
+    let command: ConfirmScore = parse(payload.clone())?;
+    caller.carry_out(command, &payload).await
 }
 
 /// What the marks of a category come to: live for its office, for its other staff as it was published.

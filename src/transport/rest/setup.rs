@@ -8,6 +8,7 @@ use crate::command::parse;
 use crate::error::{AppError, Refusal};
 use crate::ids::{AssignmentId, CategoryId, ContestId, ContestantId, EventId, UserId};
 use crate::setup::assignments::{ChangeAssignment, CreateAssignment, RemoveAssignment};
+use crate::setup::entries::{ReinstateEntry, WithdrawEntry};
 use crate::setup::import::{self, ImportDocument};
 use crate::setup::list::{self, PageQuery};
 use crate::setup::spec::{CategorySpec, ContestSpec, ContestantSpec, Document, EntrySpec, EventSpec, UserSpec};
@@ -299,6 +300,35 @@ pub async fn put_entries(caller: Caller, Path(id): Path<CategoryId>, Body(body):
     let Entries { entries } = parse(body.clone())?;
     let payload = json!({ "id": id, "list": body });
     caller.carry_out(PutEntries { category: id, entries }, &payload).await
+}
+
+/// The entry of the path goes into the body.
+fn with_entry(body: Value, (category, contestant): &(CategoryId, ContestantId)) -> Result<Value, Refusal> {
+    with_path(with_path(body, "categoryId", category.as_str())?, "contestantId", contestant.as_str())
+}
+
+/// Takes a contestant out of a category, with a reason.
+#[utoipa::path(post, path = "/api/v1/categories/{id}/entries/{contestantId}/withdraw", tag = "set-up",
+    params(("id" = CategoryId, Path), ("contestantId" = ContestantId, Path)), request_body = WithdrawEntry,
+    responses((status = 200, description = "{entry}", body = Object), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub async fn withdraw_entry(caller: Caller, Path(entry): Path<(CategoryId, ContestantId)>, Body(body): Body) -> Answer {
+    let payload = with_entry(body, &entry)?;
+    let command: WithdrawEntry = parse(payload.clone())?;
+    caller.carry_out(command, &payload).await
+}
+
+/// Takes a withdrawal back, with a reason.
+#[utoipa::path(post, path = "/api/v1/categories/{id}/entries/{contestantId}/reinstate", tag = "set-up",
+    params(("id" = CategoryId, Path), ("contestantId" = ContestantId, Path)), request_body = ReinstateEntry,
+    responses((status = 200, description = "{entry}", body = Object), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub async fn reinstate_entry(
+    caller: Caller,
+    Path(entry): Path<(CategoryId, ContestantId)>,
+    Body(body): Body,
+) -> Answer {
+    let payload = with_entry(body, &entry)?;
+    let command: ReinstateEntry = parse(payload.clone())?;
+    caller.carry_out(command, &payload).await
 }
 
 /// Lists contestants.

@@ -1,0 +1,131 @@
+//! The vault with everybody who has something to sign, at any point between the last mark and the board's signature.
+
+use crate::support::TestApp;
+use crate::support::client::Client;
+use crate::support::people::{email, mark};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// The judges of the vault whose marks count.
+pub const JUDGES: [&str; 3] = ["ada", "ben", "cleo"];
+
+/// Everybody who has something to sign, connected; every mark of the vault is given.
+pub struct Hall {
+    pub app: TestApp,
+    pub judges: Vec<Client>,
+    pub tally: Client,
+    pub auditor: Client,
+    pub board: Client,
+}
+
+impl Hall {
+    pub async fn marked() -> Self {
+        Self::marked_by(&JUDGES).await
+    }
+
+    /// The vault with every mark of some of its judges.
+    pub async fn marked_by(names: &[&str]) -> Self {
+        let app = TestApp::with_people().await;
+        let mut judges = Vec::new();
+        for (at, name) in JUDGES.iter().enumerate() {
+            let judge = app.connect(&email(name)).await;
+            let contestants = if names.contains(name) { &["x", "y", "z"][..] } else { &[] };
+            for contestant in contestants {
+                for criterion in ["form", "height"] {
+                    let score = 5.0 + f64::from(u8::try_from(at).expect("a small number"));
+                    ok(&judge.call("scores:submit", mark(contestant, criterion, score)).await);
+                }
+            }
+            judges.push(judge);
+        }
+        let tally = app.connect(&email("tally")).await;
+        let auditor = app.connect(&email("auditor")).await;
+        let board = app.connect(&email("board")).await;
+        Self { app, judges, tally, auditor, board }
+    }
+
+    pub async fn judged() -> Self {
+        let hall = Self::marked().await;
+        for judge in &hall.judges {
+            ok(&judge.call("scores:certify", json!({"categoryId": "vault"})).await);
+            ok(&judge.call("scores:final", json!({"categoryId": "vault", "signatureName": "J."})).await);
+        }
+        hall
+    }
+
+    pub async fn hash(&self) -> Value {
+        self.app.get("/api/v1/categories/vault/tally", &email("tally")).await.body["tallyHash"].clone()
+    }
+
+    pub async fn sign(&self, officer: &Client, stage: &str) -> Value {
+        let payload = json!({"categoryId": "vault", "stage": stage, "tallyHash": self.hash().await, "signatureName": "O. Officer"});
+        officer.call("certification:sign", payload).await
+    }
+
+    pub async fn certified() -> Self {
+        let hall = Self::judged().await;
+        for (officer, stage) in [(&hall.tally, "TALLIED"), (&hall.auditor, "AUDITED"), (&hall.board, "CERTIFIED")] {
+            ok(&hall.sign(officer, stage).await);
+        }
+        hall
+    }
+
+    pub async fn view(&self, name: &str) -> Value {
+        self.app.get("/api/v1/categories/vault/certification", &email(name)).await.body
+    }
+
+    /// Changes the vault's own settings, as an organiser does: read, change, put back.
+    pub async fn change_vault(&self, change: impl FnOnce(&mut Value)) {
+        let path = "/api/v1/admin/categories/vault";
+        let mut category = self.app.get(path, &email("organizer")).await.body;
+        for field in ["id", "eventId", "entries"] {
+            category.as_object_mut().expect("an object").remove(field);
+        }
+        change(&mut category);
+        let changed = self.app.send(Method::PUT, path, &email("organizer"), category).await;
+        assert_eq!(changed.status, 200, "{}", changed.body);
+    }
+
+    /// Asks for something, and gives the id of the decision.
+    pub async fn ask(&self, by: &Client, event: &str, payload: Value) -> String {
+        let answer = by.call(event, payload).await;
+        let decision = ok(&answer).as_object().and_then(|fields| fields.values().next()).expect("a decision");
+        decision["id"].as_str().expect("an id").to_owned()
+    }
+
+    pub async fn give(&self, name: &str, hat: Value) -> String {
+        let mut hat = hat;
+        hat["judgeId"] = json!(self.app.user_id(&email(name)));
+        let given = self.app.post("/api/v1/admin/assignments", &email("organizer"), hat).await;
+        assert_eq!(given.status, 201, "{}", given.body);
+        given.body["assignment"]["id"].as_str().expect("an id").to_owned()
+    }
+
+    pub async fn take(&self, assignment: &str) {
+        let path = format!("/api/v1/admin/assignments/{assignment}");
+        assert_eq!(self.app.send(Method::DELETE, &path, &email("organizer"), Value::Null).await.status, 204);
+    }
+
+    pub async fn hat_of(&self, name: &str) -> String {
+        let path = format!("/api/v1/admin/assignments?userId={}", self.app.user_id(&email(name)));
+        let hats = self.app.get(&path, &email("organizer")).await.body;
+        hats["items"][0]["id"].as_str().expect("they wear a hat").to_owned()
+    }
+}
+
+/// What an ack holds that says yes.
+#[track_caller]
+pub fn ok(answer: &Value) -> &Value {
+    assert_eq!(answer["ok"], true, "{answer}");
+    &answer["data"]
+}
+
+/// The code of a refusal, `ok` where there is none.
+pub fn code(answer: &Value) -> &str {
+    answer["error"]["code"].as_str().unwrap_or("ok")
+}
+
+/// An approval of a decision.
+pub fn signed(id: &str) -> Value {
+    json!({"id": id, "signatureName": "N. N."})
+}
