@@ -5,8 +5,10 @@ use crate::support::hall::{Hall, code, ok, signed};
 use crate::support::people::{email, mark};
 use reqwest::Method;
 use scorecast::db::entity::log_entry;
-use scorecast::events::event::Event;
+use scorecast::events::event::{Event, Scope};
 use scorecast::events::log::read_entries;
+use scorecast::ids::{CategoryId, MarkId};
+use scorecast::state::{State, load};
 use sea_orm::{EntityTrait, QueryOrder};
 use serde_json::{Value, json};
 
@@ -523,6 +525,24 @@ async fn a_mark_that_waits_is_found_again_after_a_restart() {
         scores["scores"].as_array().expect("a list").iter().find(|mark| mark["id"] == score["id"]).expect("kept");
     assert_eq!(mark["confirmedBy"], app.user_id(&email("auditor")));
     app.stop().await;
+}
+
+#[tokio::test]
+async fn another_process_finds_a_mark_that_waits_by_what_the_fact_names() {
+    let hall = cleo_on_paper().await;
+    let mut elsewhere = State::clone(&hall.app.app.state());
+    let score = ok(&hall.tally.call("scores:submit", for_cleo(&hall, "x", "form", 7.0)).await)["score"].clone();
+    let id: MarkId = score["id"].as_str().and_then(|id| id.parse().ok()).expect("an id");
+    let vault: CategoryId = "vault".parse().expect("an id");
+    let scope = Scope::Marks(vault.clone());
+    let db = &hall.app.app.db;
+    load::reload(db, &mut elsewhere, &scope).await.expect("the tables can be read");
+    let waits_in = |state: &State| state.unconfirmed.get(&id).cloned().unwrap_or_default();
+    assert_eq!(waits_in(&elsewhere).into_iter().collect::<Vec<_>>(), [vault]);
+    ok(&hall.auditor.call("scores:confirm", json!({"scoreId": id})).await);
+    load::reload(db, &mut elsewhere, &scope).await.expect("the tables can be read");
+    assert!(waits_in(&elsewhere).is_empty());
+    hall.app.stop().await;
 }
 
 #[tokio::test]
