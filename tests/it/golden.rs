@@ -68,7 +68,7 @@ const SHOWN_LINES_MAX: usize = 12;
 
 /// Compares a text with the one kept under `tests/golden/`.
 #[track_caller]
-fn assert_golden(name: &str, text: &str) {
+pub fn assert_golden(name: &str, text: &str) {
     assert_kept(&format!("tests/golden/{name}"), text);
 }
 
@@ -144,14 +144,14 @@ fn everybody() -> Vec<&'static str> {
     PEOPLE.iter().chain(&HISTORY).map(|(name, _)| *name).collect()
 }
 
-fn id<T: FromStr>(text: &str) -> T
+pub fn id<T: FromStr>(text: &str) -> T
 where
     T::Err: std::fmt::Debug,
 {
     text.parse().expect("a well-formed id")
 }
 
-fn read<T: DeserializeOwned>(payload: Value) -> T {
+pub fn read<T: DeserializeOwned>(payload: Value) -> T {
     parse(payload).expect("a well-formed payload")
 }
 
@@ -159,7 +159,7 @@ fn push(list: &mut Value, items: impl IntoIterator<Item = Value>) {
     list.as_array_mut().expect("a list").extend(items);
 }
 
-fn document() -> Value {
+pub fn document() -> Value {
     let mut document = people::document();
     document["event"]["allowOverride"] = json!(true);
     document["contests"][0]["categories"][1]["proxyEntry"] = json!(true);
@@ -174,17 +174,22 @@ fn document() -> Value {
 }
 
 /// The competition of the other tests with marks and a history, folded from real decisions.
-struct World {
-    state: State,
+#[derive(Clone)]
+pub struct World {
+    pub state: State,
     chance: Chance,
     key: Arc<RefreshKey>,
-    actors: BTreeMap<&'static str, Actor>,
+    pub actors: BTreeMap<&'static str, Actor>,
     refresh_tokens: BTreeMap<&'static str, String>,
-    signer: Arc<Signer>,
+    pub signer: Arc<Signer>,
 }
 
 impl World {
     fn new() -> Self {
+        Self::of(&document())
+    }
+
+    pub fn of(document: &Value) -> Self {
         let head = LogHead { seq: 0, hash: GENESIS.into(), epoch: "epoch".into() };
         let mut world = Self {
             state: State::empty(head),
@@ -194,7 +199,7 @@ impl World {
             refresh_tokens: BTreeMap::new(),
             signer: Arc::new(Signer::generate(&Chance::seeded(8), &DerivedKey::new("it", "signing keys")).0),
         };
-        world.operate(&import_of(&document()));
+        world.operate(&import_of(document));
         world.operate(&import_of(&json!({"event": {"id": "other", "mainTitle": "Another Cup"}})));
         for category in ["vault", "beam", "rings"] {
             world.state.boards.insert(id(category), Board::default());
@@ -225,20 +230,20 @@ impl World {
         world
     }
 
-    fn decide(&self, actor: &Actor, command: &Command) -> Result<(Value, State), Refusal> {
+    pub fn decide(&self, actor: &Actor, command: &Command) -> Result<(Value, State), Refusal> {
         let command_id: Arc<str> = "00000000-0000-4000-8000-000000000000".into();
         let mut draft = Draft::new(self.state.clone(), actor.clone(), command_id, START, self.chance.clone());
         let answer = command.decide(&mut draft)?;
         Ok((answer, draft.finish().state))
     }
 
-    fn carry(&mut self, name: &'static str, command: &Command) -> Value {
+    pub fn carry(&mut self, name: &'static str, command: &Command) -> Value {
         let (answer, state) = self.decide(&self.actors[name], command).expect("the set-up of the table is allowed");
         self.state = state;
         answer
     }
 
-    fn operate(&mut self, command: &Command) -> Value {
+    pub fn operate(&mut self, command: &Command) -> Value {
         self.carry("operator", command)
     }
 
@@ -250,11 +255,11 @@ impl World {
         self.refresh_tokens.insert(name, grant.refresh_token);
     }
 
-    fn user(&self, name: &str) -> UserId {
+    pub fn user(&self, name: &str) -> UserId {
         self.state.emails.get(&email(name)).cloned().expect("the document has everybody")
     }
 
-    fn hat_of(&self, name: &str) -> scorecast::ids::AssignmentId {
+    pub fn hat_of(&self, name: &str) -> scorecast::ids::AssignmentId {
         let user = self.user(name);
         self.state.hats_worn(&user).next().map(|hat| hat.id.clone()).expect("they wear a hat")
     }
@@ -271,7 +276,7 @@ impl World {
     }
 
     /// The first mark of a judge, without a comment.
-    fn mark_by(&self, judge: &str, category: &str) -> ScoreUpdated {
+    pub fn mark_by(&self, judge: &str, category: &str) -> ScoreUpdated {
         let (judge, category): (_, CategoryId) = (self.user(judge), id(category));
         let row = self.state.boards[&category].marks().find(|mark| mark.judge_id == judge).expect("they marked");
         scores::fact_of(row, &self.state, &self.state.categories[&category])
@@ -284,7 +289,7 @@ fn import_of(document: &Value) -> Command {
 }
 
 /// A table: a label, a second column, and a cell for everybody.
-fn table(corner: [&str; 2], columns: &[&str], rows: &[(String, String, Vec<String>)]) -> String {
+pub fn table(corner: [&str; 2], columns: &[&str], rows: &[(String, String, Vec<String>)]) -> String {
     let mut lines =
         vec![(corner[0].to_owned(), corner[1].to_owned(), columns.iter().map(ToString::to_string).collect())];
     lines.extend_from_slice(rows);
@@ -897,7 +902,7 @@ fn reads() -> Vec<(&'static str, Deed)> {
 }
 
 /// The initials of a code's words, so that a cell stays narrow.
-fn initials(code: &str) -> String {
+pub fn initials(code: &str) -> String {
     code.split('_').filter_map(|word| word.chars().next()).collect()
 }
 

@@ -17,5 +17,6 @@ mod postgres;
 mod preview;
 mod rights;
 mod setup;
+mod stages;
 pub mod support;
 mod tidy;
