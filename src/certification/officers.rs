@@ -14,7 +14,6 @@ use crate::db::entity::signature;
 use crate::error::Refusal;
 use crate::ids::{CategoryId, UserId};
 use crate::state::board::Board;
-use crate::state::rights::Seat;
 use crate::state::{Category, State};
 use crate::tally::{self, TallyView};
 use serde::Deserialize;
@@ -170,9 +169,7 @@ impl Decide for OverrideStage {
         if !allowed || draft.state.role_of(&user) != Some(Role::Admin) {
             return Err(Refusal::Forbidden);
         }
-        if matches!(draft.state.seat(&user, &category), Seat::Judge | Seat::FormerJudge) {
-            return Err(Refusal::SeparationOfDuties("whoever judges a category, or ever did, signs nothing of it"));
-        }
+        draft.state.must_not_judge(&user, &category)?;
         let reason = words("reason", &self.reason, REASON_CHARS_MAX)?;
         if self.stage == Stage::Open {
             return Err(Refusal::invalid(

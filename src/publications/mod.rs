@@ -181,7 +181,7 @@ impl Decide for PublishResults {
         let by = draft.actor.user()?.clone();
         let unknown = || Refusal::not_found("category", &self.category_id);
         let category = draft.state.categories.get(&self.category_id).cloned().ok_or_else(unknown)?;
-        must_not_judge(draft, &category)?;
+        draft.state.must_not_judge(draft.actor.user()?, &category)?;
         let board = draft.state.board(&self.category_id)?;
         let needed = match self.state {
             PublicationState::Official => Stage::Certified,
@@ -267,16 +267,6 @@ fn may_show(draft: &Draft, event: &EventId) -> Result<Arc<event::Model>, Refusal
     draft.state.events.get(event).cloned().ok_or_else(|| Refusal::not_found("event", event))
 }
 
-/// The judging hat wins: whoever judges a category, or ever did, neither publishes nor reveals it.
-fn must_not_judge(draft: &Draft, category: &Category) -> Result<(), Refusal> {
-    match draft.actor.seat(&draft.state, category) {
-        Seat::Judge | Seat::FormerJudge => {
-            Err(Refusal::SeparationOfDuties("whoever judges a category, or ever did, shows nothing of it"))
-        }
-        Seat::Office | Seat::Guest | Seat::Stranger => Ok(()),
-    }
-}
-
 /// The categories of an event whose latest publication is hidden.
 fn hidden(state: &State, event: &EventId) -> Result<Vec<Arc<Category>>, Refusal> {
     state.must_have_boards(state.categories_of(event).map(|category| &category.row.id))?;
@@ -348,7 +338,7 @@ impl Decide for RevealResults {
     fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
         let category = draft.state.categories.get(&self.category_id).cloned().ok_or(Refusal::Forbidden)?;
         may_show(draft, &category.event_id)?;
-        must_not_judge(draft, &category)?;
+        draft.state.must_not_judge(draft.actor.user()?, &category)?;
         let board = draft.state.board(&self.category_id)?;
         let row = hidden_in(board).cloned().ok_or_else(|| Refusal::State("no result of it is hidden".into()))?;
         let publication: Publication = kept(&row, &row.publication)?;

@@ -59,6 +59,7 @@ fn change(
     draft.actor.must_run_installation(&draft.state)?;
     let by = draft.actor.user()?.clone();
     let category = draft.state.categories.get(id).ok_or_else(|| Refusal::not_found("category", id))?;
+    draft.state.must_not_judge(&by, category)?;
     let event_id = category.event_id.clone();
     let before = category.entries.get(contestant).ok_or_else(|| Refusal::not_found("contestant", contestant))?;
     if before.withdrawn == withdrawn {

@@ -99,21 +99,32 @@ impl State {
         if runs || hats.iter().any(|hat| hat.reads_all_marks()) { Seat::Office } else { Seat::Guest }
     }
 
+    /// Passes whoever neither judges a category nor ever did: the judging hat wins over every other role and hat.
+    ///
+    /// # Errors
+    /// `SEPARATION_OF_DUTIES`.
+    pub fn must_not_judge(&self, user: &UserId, category: &Category) -> Result<(), Refusal> {
+        match self.seat(user, category) {
+            Seat::Judge | Seat::FormerJudge => {
+                Err(Refusal::SeparationOfDuties("whoever judges a category, or ever did, only judges it"))
+            }
+            Seat::Office | Seat::Guest | Seat::Stranger => Ok(()),
+        }
+    }
+
     /// Passes who may act under a hat of a category's office.
     ///
     /// # Errors
     /// `SEPARATION_OF_DUTIES` for whoever judges the category, or ever did; `FORBIDDEN` for all others without the hat.
     pub fn must_be_officer(&self, user: &UserId, category: &Category, hat: Hat) -> Result<(), Refusal> {
-        match self.seat(user, category) {
-            Seat::Judge | Seat::FormerJudge => {
-                Err(Refusal::SeparationOfDuties("whoever judges a category, or ever did, signs nothing of it"))
-            }
-            // ADMIN and ORGANIZER give the hats out; they do not sign under one they gave themselves.
-            Seat::Office | Seat::Guest if self.role_of(user).is_some_and(Role::runs_installation) => {
-                Err(Refusal::Forbidden)
-            }
-            Seat::Office | Seat::Guest if self.hats_on(user, category).contains(&hat) => Ok(()),
-            Seat::Office | Seat::Guest | Seat::Stranger => Err(Refusal::Forbidden),
+        self.must_not_judge(user, category)?;
+        // ADMIN and ORGANIZER give the hats out; they do not sign under one they gave themselves.
+        let gives_hats = self.role_of(user).is_some_and(Role::runs_installation);
+        let there = self.seat(user, category) != Seat::Stranger;
+        if there && !gives_hats && self.hats_on(user, category).contains(&hat) {
+            Ok(())
+        } else {
+            Err(Refusal::Forbidden)
         }
     }
 
