@@ -2,81 +2,10 @@
 
 use crate::support::TestApp;
 use crate::support::client::Client;
+use crate::support::hall::{Hall, code, ok, signed};
 use crate::support::people::{email, mark};
 use reqwest::Method;
 use serde_json::{Value, json};
-
-/// The judges of the vault whose marks count.
-const JUDGES: [&str; 3] = ["ada", "ben", "cleo"];
-
-/// Everybody who has something to sign, connected; every mark of the vault is given.
-struct Hall {
-    app: TestApp,
-    judges: Vec<Client>,
-    tally: Client,
-    auditor: Client,
-    board: Client,
-}
-
-impl Hall {
-    async fn marked() -> Self {
-        let app = TestApp::with_people().await;
-        let mut judges = Vec::new();
-        for (at, name) in JUDGES.iter().enumerate() {
-            let judge = app.connect(&email(name)).await;
-            for contestant in ["x", "y", "z"] {
-                for criterion in ["form", "height"] {
-                    let score = 5.0 + f64::from(u8::try_from(at).expect("a small number"));
-                    ok(&judge.call("scores:submit", mark(contestant, criterion, score)).await);
-                }
-            }
-            judges.push(judge);
-        }
-        let tally = app.connect(&email("tally")).await;
-        let auditor = app.connect(&email("auditor")).await;
-        let board = app.connect(&email("board")).await;
-        Self { app, judges, tally, auditor, board }
-    }
-
-    async fn judged() -> Self {
-        let hall = Self::marked().await;
-        for judge in &hall.judges {
-            ok(&judge.call("scores:certify", json!({"categoryId": "vault"})).await);
-            ok(&judge.call("scores:final", json!({"categoryId": "vault", "signatureName": "J."})).await);
-        }
-        hall
-    }
-
-    async fn hash(&self) -> Value {
-        self.app.get("/api/v1/categories/vault/tally", &email("tally")).await.body["tallyHash"].clone()
-    }
-
-    async fn sign(&self, officer: &Client, stage: &str) -> Value {
-        let payload = json!({"categoryId": "vault", "stage": stage, "tallyHash": self.hash().await, "signatureName": "O. Officer"});
-        officer.call("certification:sign", payload).await
-    }
-
-    async fn certified() -> Self {
-        let hall = Self::judged().await;
-        for (officer, stage) in [(&hall.tally, "TALLIED"), (&hall.auditor, "AUDITED"), (&hall.board, "CERTIFIED")] {
-            ok(&hall.sign(officer, stage).await);
-        }
-        hall
-    }
-
-    async fn view(&self, name: &str) -> Value {
-        self.app.get("/api/v1/categories/vault/certification", &email(name)).await.body
-    }
-}
-
-fn ok(answer: &Value) -> &Value {
-    assert_eq!(answer["ok"], true, "{answer}");
-    &answer["data"]
-}
-
-fn code(answer: &Value) -> &str {
-    answer["error"]["code"].as_str().unwrap_or("ok")
-}
 
 #[tokio::test]
 async fn three_judges_and_three_officers_bring_a_category_from_its_marks_to_certified() {
@@ -248,19 +177,6 @@ async fn what_is_sent_back_says_why_and_is_signed_again() {
     let again = ok(&hall.sign(&hall.tally, "TALLIED").await).clone();
     assert_eq!((&again["status"], again.get("rejectionReason")), (&json!("IN_PROGRESS"), None));
     hall.app.stop().await;
-}
-
-impl Hall {
-    /// Asks for something, and gives the id of the decision.
-    async fn ask(&self, by: &Client, event: &str, payload: Value) -> String {
-        let answer = by.call(event, payload).await;
-        let decision = ok(&answer).as_object().and_then(|fields| fields.values().next()).expect("a decision");
-        decision["id"].as_str().expect("an id").to_owned()
-    }
-}
-
-fn signed(id: &str) -> Value {
-    json!({"id": id, "signatureName": "N. N."})
 }
 
 #[tokio::test]
@@ -572,27 +488,6 @@ async fn an_announcement_reaches_those_it_is_for_and_only_admins_organizers_and_
         assert!(!member.raw_text().contains("pub:cup"), "the public's lane has no member here");
     }
     hall.app.stop().await;
-}
-
-impl Hall {
-    async fn give(&self, name: &str, hat: Value) -> String {
-        let mut hat = hat;
-        hat["judgeId"] = json!(self.app.user_id(&email(name)));
-        let given = self.app.post("/api/v1/admin/assignments", &email("organizer"), hat).await;
-        assert_eq!(given.status, 201, "{}", given.body);
-        given.body["assignment"]["id"].as_str().expect("an id").to_owned()
-    }
-
-    async fn take(&self, assignment: &str) {
-        let path = format!("/api/v1/admin/assignments/{assignment}");
-        assert_eq!(self.app.send(Method::DELETE, &path, &email("organizer"), Value::Null).await.status, 204);
-    }
-
-    async fn hat_of(&self, name: &str) -> String {
-        let path = format!("/api/v1/admin/assignments?userId={}", self.app.user_id(&email(name)));
-        let hats = self.app.get(&path, &email("organizer")).await.body;
-        hats["items"][0]["id"].as_str().expect("they wear a hat").to_owned()
-    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The real application on a port of its own, with people who sign in, submit and look.
 
 pub mod client;
+pub mod hall;
 pub mod people;
 pub mod process;
 
