@@ -12,6 +12,7 @@ mod limits;
 mod masking;
 mod operation;
 mod postgres;
+mod publication;
 mod rights;
 mod setup;
 pub mod support;
