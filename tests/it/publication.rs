@@ -673,6 +673,61 @@ async fn a_log_that_was_cut_off_or_written_anew_is_found_out_by_a_receipt() {
     hall.app.stop().await;
 }
 
+#[tokio::test]
+async fn whatever_may_happen_to_a_category_its_evidence_is_accepted() {
+    let hall = judged().await;
+    let organizer = email("organizer");
+    // Judges who do not count mark it too, one of them in a batch.
+    let head = hall.app.connect(&email("head")).await;
+    ok(&head.call("scores:submit", mark("x", "form", 1.0)).await);
+    let both = hall.app.connect(&email("both")).await;
+    let items = json!({"items": [mark("y", "form", 2.0), mark("y", "form", 2.5), mark("y", "form", 99.0)]});
+    ok(&both.call("scores:submitBatch", items).await);
+    // Ada's marks are taken out; she gives them again, and one of them twice.
+    let ada = hall.app.user_id(&email("ada"));
+    let removal = json!({"categoryId": "vault", "judgeId": ada, "reason": "the wrong sheet"});
+    let id = hall.ask(&hall.board, "score:removal-requested", removal).await;
+    for officer in [&hall.tally, &hall.auditor, &hall.board] {
+        ok(&officer.call("score:removal-sign", signed(&id)).await);
+    }
+    for contestant in ["x", "y", "z"] {
+        for criterion in ["form", "height"] {
+            let again = mark(contestant, criterion, score(0.0, contestant, criterion));
+            ok(&hall.judges[0].call("scores:submit", again).await);
+        }
+    }
+    ok(&hall.judges[0].call("scores:submit", mark("z", "height", 4.4)).await);
+    hall.judges[0].call("scores:certify", json!({"categoryId": "vault"})).await;
+    ok(&hall.judges[0].call("scores:final", json!({"categoryId": "vault"})).await);
+    deduct(&hall).await;
+    hall.certify().await;
+    // Sent back, opened, marked anew, under another rule; a judge leaves, and one who never marked comes and goes.
+    ok(&hall
+        .board
+        .call("certification:reject", json!({"categoryId": "vault", "reason": "no", "toStage": "JUDGED"}))
+        .await);
+    correct_before_the_officers(&hall).await;
+    let mut category = hall.app.get("/api/v1/admin/categories/vault", &organizer).await.body;
+    category["rules"]["method"] = json!("median");
+    for field in ["id", "eventId", "entries"] {
+        category.as_object_mut().expect("an object").remove(field);
+    }
+    let changed = hall.app.send(Method::PUT, "/api/v1/admin/categories/vault", &organizer, category).await;
+    assert_eq!(changed.status, 200, "{}", changed.body);
+    hall.take(&hall.hat_of("cleo").await).await;
+    let hat = hall.give("idle", json!({"categoryId": "vault"})).await;
+    hall.take(&hat).await;
+    hall.certify().await;
+    publish(&hall.app, "official").await;
+    let Hall { app, judges, tally, auditor, board } = hall;
+    drop((judges, tally, auditor, board, head, both));
+    let app = app.restart().await;
+    let found = verify(&evidence(&app).await, &keys(&app).await, &[]).expect("everything in it is right");
+    assert_eq!((found.marks, found.statement.judges.len(), found.statement.criteria.len()), (18, 3, 2));
+    assert_eq!(found.statement.ranking[1].deductions.to_string(), "0.5");
+    app.stop().await;
+}
+
 /// The files of an archive, in order.
 fn unpacked(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut archive = ZipArchive::new(Cursor::new(bytes)).expect("an archive");
@@ -863,6 +918,17 @@ async fn each_state_is_published_at_its_stage_by_those_who_run_the_installation(
 }
 
 #[tokio::test]
+async fn a_locked_contest_is_published_all_the_same() {
+    let hall = judged().await;
+    let locked = hall.app.post("/api/v1/contests/women/lock", &email("organizer"), json!({"reason": "the end"})).await;
+    assert_eq!(locked.status, 200);
+    assert_eq!(publish(&hall.app, "unofficial").await["revision"], 1);
+    ok(&hall.board.call("results:freeze", json!({"eventId": "cup"})).await);
+    ok(&hall.board.call("results:thaw", json!({"eventId": "cup"})).await);
+    hall.app.stop().await;
+}
+
+#[tokio::test]
 async fn a_correction_is_a_new_revision_and_the_old_evidence_still_stands() {
     let hall = official().await;
     let keys = keys(&hall.app).await;
@@ -956,7 +1022,6 @@ async fn everybody_reads_what_is_published_and_nobody_more() {
     let hall = with_a_former_judge().await;
     let app = &hall.app;
     let everywhere = |doors: [u16; 6]| doors.iter().all(|status| *status == 200);
-    let stranger = [403; 6];
     // tally, completeness, evidence, scores, standings, publications
     for (name, expected) in [
         ("ada", [403, 403, 403, 200, 403, 200]),
@@ -990,6 +1055,16 @@ async fn everybody_reads_what_is_published_and_nobody_more() {
         assert!(!tally.to_string().contains("marks"), "{name}: {tally}");
         assert!(lines.iter().all(|line| line["criteria"].as_array().is_none_or(Vec::is_empty)), "{name}: {tally}");
     }
+    // Neither the evidence of what is unofficial, nor a draft of what is not published at all.
+    let no_evidence = async |revisions: &[i64]| {
+        for name in ["ada", "head", "idle", "emcee", "gymnast", "beam"] {
+            for revision in revisions {
+                let path = format!("{VAULT}/evidence.zip?revision={revision}");
+                assert_eq!(app.get(&path, &email(name)).await.status, 403, "{name}, revision {revision}");
+            }
+        }
+    };
+    no_evidence(&[0, 1, 2, -1]).await;
     let (ada, ben) = (app.user_id(&email("ada")), app.user_id(&email("ben")));
     let scores = async |name: &str| app.get(&format!("{VAULT}/scores"), &email(name)).await.body;
     assert_eq!(score_of(&scores("ben").await, &ada, "x", "form"), Value::Null, "still masked");
@@ -1006,7 +1081,7 @@ async fn everybody_reads_what_is_published_and_nobody_more() {
     ] {
         assert_eq!(doors(app, name).await, expected, "{name}, once it is official");
     }
-    assert_eq!(doors(app, "beam").await[..4], stranger[..4]);
+    no_evidence(&[0, 1, 3]).await;
     for name in ["ada", "cleo", "idle", "emcee"] {
         let seen = scores(name).await;
         assert_eq!(score_of(&seen, &ada, "x", "form"), json!(8), "{name}");
@@ -1050,6 +1125,10 @@ async fn a_mark_that_is_changed_after_publication_is_hidden_again_until_it_is_pu
         let left: Vec<&Value> = seen["scores"].as_array().expect("a list").iter().filter(of_x).collect();
         assert_eq!((left.len(), &left[0]["criterionId"]), (1, &json!("height")), "{name}");
     }
+    let told = hall.judges[1].transcript();
+    let foreign = told.iter().filter(|frame| frame.event == "scores:updated" && frame.data()["judgeId"] == json!(ada));
+    let foreign: Vec<_> = foreign.collect();
+    assert!(foreign.len() > 20 && foreign.iter().all(|frame| frame.data()["score"].is_null()), "told as ever");
     let live = hall.app.get(&format!("{VAULT}/scores"), &email("tally")).await.body;
     assert_eq!(score_of(&live, &ada, "x", "form"), json!(2.5), "the office reads what stands");
     hall.app.stop().await;
