@@ -728,8 +728,11 @@ async fn whatever_may_happen_to_a_category_its_evidence_is_accepted() {
     app.stop().await;
 }
 
+/// The name of a file, and what is in it.
+type File = (String, Vec<u8>);
+
 /// The files of an archive, in order.
-fn unpacked(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
+fn unpacked(bytes: &[u8]) -> Vec<File> {
     let mut archive = ZipArchive::new(Cursor::new(bytes)).expect("an archive");
     let file = |at| {
         let mut entry = archive.by_index(at).expect("a file");
@@ -740,7 +743,7 @@ fn unpacked(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
     (0..8).map(file).collect()
 }
 
-fn packed(files: &[(String, Vec<u8>)], options: SimpleFileOptions) -> Vec<u8> {
+fn packed(files: &[File], options: SimpleFileOptions) -> Vec<u8> {
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, content) in files {
         archive.start_file(name, options).expect("a new file");
@@ -776,7 +779,7 @@ async fn a_bundle_has_one_form_and_every_other_is_refused() {
         change(&mut files.iter_mut().find(|(file, _)| file == name).expect("it is there").1);
         packed(&files, plain)
     };
-    let of_files = |change: &dyn Fn(&mut Vec<(String, Vec<u8>)>)| {
+    let of_files = |change: &dyn Fn(&mut Vec<File>)| {
         let mut files = files.clone();
         change(&mut files);
         packed(&files, plain)
@@ -920,9 +923,14 @@ async fn each_state_is_published_at_its_stage_by_those_who_run_the_installation(
 #[tokio::test]
 async fn a_locked_contest_is_published_all_the_same() {
     let hall = judged().await;
+    hall.certify().await;
     let locked = hall.app.post("/api/v1/contests/women/lock", &email("organizer"), json!({"reason": "the end"})).await;
     assert_eq!(locked.status, 200);
     assert_eq!(publish(&hall.app, "unofficial").await["revision"], 1);
+    assert_eq!(publish(&hall.app, "official").await["revision"], 2);
+    assert_eq!(hall.view("board").await["stage"], "PUBLISHED");
+    let back = json!({"categoryId": "vault", "reason": "a slip"});
+    assert_eq!(code(&hall.board.call("certification:reject", back).await), "LOCKED", "nothing else is written");
     ok(&hall.board.call("results:freeze", json!({"eventId": "cup"})).await);
     ok(&hall.board.call("results:thaw", json!({"eventId": "cup"})).await);
     hall.app.stop().await;
@@ -1295,8 +1303,7 @@ async fn a_revealed_place_does_not_tell_the_total_of_the_hidden_one_above_it() {
     // x and y come to the same total; x is above by the height.
     let hall = Hall::marked_in(app, |_, contestant, criterion| match (contestant, criterion) {
         ("x", "form") => 4.0,
-        ("x", "height") => 6.0,
-        ("y", "form") => 6.0,
+        ("x", "height") | ("y", "form") => 6.0,
         ("y", "height") => 5.0,
         _ => 1.0,
     })
