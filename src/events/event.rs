@@ -882,10 +882,10 @@ impl Event {
         variant_for(&deliveries, &lane, rooms).map(|delivery| delivery.view.clone())
     }
 
-    /// What a contestant is shown of an own mark that was published as official.
+    /// What somebody who is neither in the panel nor in the office is shown of a mark that was published as official.
     #[must_use]
-    pub fn released_to_contestant(fact: &ScoreUpdated, contestant: &UserId) -> AnyView {
-        Delivery::of(&Person(contestant), ReleasedScore::of(fact)).view
+    pub fn released_to_reader(fact: &ScoreUpdated, reader: &UserId) -> AnyView {
+        Delivery::of(&Person(reader), ReleasedScore::of(fact)).view
     }
 
     /// What the viewer in these rooms is shown of it, if it is more than a tick: the same choice the dispatcher makes.

@@ -135,8 +135,7 @@ impl Bundle {
         if bytes.len() > BUNDLE_BYTES_MAX {
             return Err(NotABundle::TooLarge);
         }
-        let mut archive =
-            ZipArchive::new(Cursor::new(bytes)).map_err(|wrong| NotABundle::Archive(wrong.to_string()))?;
+        let mut archive = opened(bytes)?;
         let publication = text_of(&mut archive, PUBLICATION)?;
         let record = text_of(&mut archive, TALLY)?;
         let log = text_of(&mut archive, LOG)?;
@@ -249,6 +248,18 @@ fn table<R: Serialize>(rows: impl Iterator<Item = R>) -> csv::Result<Vec<u8>> {
         table.serialize(row)?;
     }
     table.into_inner().map_err(|unwritten| unwritten.into_error().into())
+}
+
+fn opened(bytes: &[u8]) -> Result<ZipArchive<Cursor<&[u8]>>, NotABundle> {
+    ZipArchive::new(Cursor::new(bytes)).map_err(|wrong| NotABundle::Archive(wrong.to_string()))
+}
+
+/// A file of a bundle as it lies in it.
+///
+/// # Errors
+/// When it is not there, or cannot be read.
+pub fn text(bytes: &[u8], file: &'static str) -> Result<String, NotABundle> {
+    text_of(&mut opened(bytes)?, file)
 }
 
 fn text_of(archive: &mut ZipArchive<Cursor<&[u8]>>, file: &'static str) -> Result<String, NotABundle> {

@@ -3,18 +3,19 @@
 //! Invariant: whatever is not checked by name is checked by the last step, which writes the bundle again and compares
 //! every byte.
 
-use super::bundle::{Bundle, NotABundle};
+use super::bundle::{self, Bundle, NotABundle};
 use super::key::{KeyId, PublicKey};
 use super::{FORMAT, Statement};
 use crate::db::entity::certification::Stage;
 use crate::db::entity::decision::{DecisionKind, DecisionStatus};
+use crate::db::entity::mark::MarkStatus;
 use crate::db::entity::publication::PublicationState;
-use crate::events::event::{CertificationUpdated, Event};
+use crate::events::event::{CertificationUpdated, Event, ScoreUpdated};
 use crate::events::log::{GENESIS, Receipt};
 use crate::events::room::Lane;
 use crate::ids::{ContestantId, CriterionId, MarkId, UserId};
 use crate::ranking::{Mark, Ranking};
-use crate::tally::record::{DeductionBasis, Record};
+use crate::tally::record::{DeductionBasis, MarkBasis, Record};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Why a bundle is not accepted.
@@ -32,6 +33,9 @@ pub enum Rejected {
     /// The statement is of another kind.
     #[error("the statement is no publication of a format this version knows")]
     Format,
+    /// What it says of itself is not so.
+    #[error("the statement is not of this tally: {0}")]
+    Statement(String),
     /// The log is not whole, or was changed.
     #[error("the log is not what was signed: {0}")]
     Log(String),
@@ -90,7 +94,8 @@ pub fn verify(bytes: &[u8], keys: &[PublicKey], receipts: &[Receipt]) -> Result<
     let fold = follow_log(&bundle)?;
     check_marks(&bundle.record, &fold)?;
     let ranking = check_ranking(&bundle)?;
-    check_signatures(statement, &fold)?;
+    check_names(statement, &bundle.record, &fold)?;
+    check_signatures(statement, &bundle.record, &fold)?;
     let receipts_honoured = check_receipts(&bundle, receipts)?;
     check_bytes(&bundle, &ranking, bytes)?;
     Ok(Verified {
@@ -103,36 +108,75 @@ pub fn verify(bytes: &[u8], keys: &[PublicKey], receipts: &[Receipt]) -> Result<
     })
 }
 
+/// Where a mark stands: whom it is for, by whom, for what.
+type Place = (ContestantId, UserId, CriterionId);
+
+/// A mark as the facts so far left it.
+#[derive(Debug)]
+struct Given {
+    score: Mark,
+    version: i64,
+    status: MarkStatus,
+    /// Entered for the judge, and not confirmed yet.
+    waits: bool,
+}
+
 /// What the facts of a log add up to.
 #[derive(Debug, Default)]
 struct Fold {
-    marks: BTreeMap<(ContestantId, UserId, CriterionId), (Mark, i64)>,
-    places: HashMap<MarkId, (ContestantId, UserId, CriterionId)>,
+    marks: BTreeMap<Place, Given>,
+    places: HashMap<MarkId, Place>,
     deductions: BTreeMap<String, DeductionBasis>,
     withdrawn: BTreeSet<ContestantId>,
     ties: BTreeSet<Vec<ContestantId>>,
     certification: Option<CertificationUpdated>,
+    named_removals: BTreeSet<String>,
+    executed: HashSet<String>,
 }
 
 impl Fold {
-    fn take(&mut self, event: Event) {
+    /// A mark is given anew by its judge, with the next version, while its sheet is open; every other fact of it says
+    /// only how far it has come. Else what a receipt is for could be undone by what is written later.
+    fn take_mark(&mut self, fact: ScoreUpdated, actor: &str) -> Result<(), String> {
+        let place = (fact.contestant_id.clone(), fact.judge_id.clone(), fact.criterion_id.clone());
+        let before = self.marks.get(&place);
+        let (version, open) = before.map_or((0, true), |given| {
+            (given.version, matches!(given.status, MarkStatus::Submitted | MarkStatus::Removed))
+        });
+        let waits = fact.entered_by.is_some() && fact.confirmed_by.is_none();
+        let said_again = before.is_some_and(|given| {
+            given.status != MarkStatus::Removed && given.version == fact.version && given.score == fact.score
+        });
+        let given_anew = open
+            && fact.version == version + 1
+            && fact.status == MarkStatus::Submitted
+            && fact.entered_by.as_ref().unwrap_or(&fact.judge_id).as_str() == actor;
+        if !said_again && !given_anew {
+            return Err("it changes a mark that was not given anew by its judge".to_owned());
+        }
+        // What was entered for a judge counts once somebody else has said so.
+        let confirmer = fact.confirmed_by.as_ref().map(UserId::as_str);
+        let confirms = confirmer == Some(actor) && fact.confirmed_by != fact.entered_by;
+        if said_again && before.is_some_and(|given| given.waits) && !waits && !confirms {
+            return Err("it confirms a mark that nobody else has confirmed".to_owned());
+        }
+        self.places.insert(fact.id, place.clone());
+        self.marks.insert(place, Given { score: fact.score, version: fact.version, status: fact.status, waits });
+        Ok(())
+    }
+
+    fn take(&mut self, event: Event, actor: &str) -> Result<(), String> {
         match event {
-            Event::ScoreUpdated(fact) => {
-                let place = (fact.contestant_id, fact.judge_id, fact.criterion_id);
-                self.places.insert(fact.id, place.clone());
-                // What was entered for a judge counts once somebody has confirmed it.
-                if fact.entered_by.is_some() && fact.confirmed_by.is_none() {
-                    self.marks.remove(&place);
-                } else {
-                    self.marks.insert(place, (fact.score, fact.version));
-                }
-            }
+            Event::ScoreUpdated(fact) => return self.take_mark(fact, actor),
             Event::ScoreDeleted(fact) => {
-                if let Some(place) = self.places.get(&fact.id) {
-                    self.marks.remove(place);
-                }
+                let given = self.places.get(&fact.id).and_then(|place| self.marks.get_mut(place));
+                given.ok_or("it takes out a mark that is not there")?.status = MarkStatus::Removed;
+                self.named_removals.insert(fact.removal_id);
             }
             Event::DecisionChanged(fact) => {
+                if fact.status == DecisionStatus::Executed {
+                    self.executed.insert(fact.id.clone());
+                }
                 let in_force = fact.about == DecisionKind::Deduction && fact.status == DecisionStatus::Approved;
                 if let (true, Some(contestant_id), Some(amount)) = (in_force, fact.contestant_id, fact.amount) {
                     let deduction = DeductionBasis { id: fact.id.clone(), contestant_id, amount };
@@ -166,6 +210,16 @@ impl Fold {
             | Event::ResultsFrozen(_)
             | Event::ResultsRevealed(_) => {}
         }
+        Ok(())
+    }
+
+    /// The marks that stand and count, each with its version.
+    fn standing(&self) -> impl Iterator<Item = (&Place, Mark, i64)> {
+        let counts = |given: &Given| given.status != MarkStatus::Removed && !given.waits;
+        self.marks
+            .iter()
+            .filter(move |(_, given)| counts(given))
+            .map(|(place, given)| (place, given.score, given.version))
     }
 }
 
@@ -177,10 +231,13 @@ fn follow_log(bundle: &Bundle) -> Result<Fold, Rejected> {
         return Err(Rejected::Log(format!("{} is the lane of something else", position.lane)));
     }
     let mut fold = Fold::default();
-    let (mut hash, mut seq) = (GENESIS.to_owned(), 0);
+    let (mut hash, mut seq, mut place_in_log) = (GENESIS.to_owned(), 0, 0);
     for (number, line) in (1..).zip(&bundle.log) {
         if line.lane_seq != number {
             return Err(Rejected::Log(format!("fact {number} is missing, {} stands in its place", line.lane_seq)));
+        }
+        if line.seq <= place_in_log {
+            return Err(Rejected::Log(format!("fact {number} stands before the one it follows")));
         }
         let expected = line.hash_after(&hash, &position.lane);
         if line.hash != expected {
@@ -190,11 +247,14 @@ fn follow_log(bundle: &Bundle) -> Result<Fold, Rejected> {
         if event.kind() != line.kind || event.lane().to_string() != position.lane {
             return Err(Rejected::Log(format!("fact {number} is not of the kind or lane it says")));
         }
-        fold.take(event);
-        (hash, seq) = (expected, number);
+        fold.take(event, &line.actor).map_err(|wrong| Rejected::Log(format!("fact {number}: {wrong}")))?;
+        (hash, seq, place_in_log) = (expected, number, line.seq);
     }
     if (seq, &hash) != (position.seq, &position.hash) {
         return Err(Rejected::Log(format!("it ends at fact {seq}, not at the {} that was signed", position.seq)));
+    }
+    if let Some(removal) = fold.named_removals.iter().find(|id| !fold.executed.contains(*id)) {
+        return Err(Rejected::Log(format!("marks are taken out by {removal}, which was not decided")));
     }
     Ok(fold)
 }
@@ -202,15 +262,20 @@ fn follow_log(bundle: &Bundle) -> Result<Fold, Rejected> {
 fn check_marks(record: &Record, fold: &Fold) -> Result<(), Rejected> {
     let basis = &record.basis;
     let panel: HashSet<&UserId> = basis.panel.iter().map(|judge| &judge.judge_id).collect();
-    let given = fold.marks.iter().filter(|((_, judge, _), _)| panel.contains(judge));
-    let counted = basis
-        .marks
-        .iter()
-        .map(|mark| ((&mark.contestant_id, &mark.judge_id, &mark.criterion_id), (&mark.score, &mark.version)));
-    let given = given
-        .map(|((contestant, judge, criterion), (score, version))| ((contestant, judge, criterion), (score, version)));
-    if !counted.eq(given) {
+    let standing: Vec<_> = fold.standing().filter(|((_, judge, _), ..)| panel.contains(judge)).collect();
+    let is_that = |(mark, (place, score, version)): (&MarkBasis, &(&Place, Mark, i64))| {
+        let (contestant, judge, criterion) = place;
+        (&mark.contestant_id, &mark.judge_id, &mark.criterion_id) == (contestant, judge, criterion)
+            && (mark.score, mark.version) == (*score, *version)
+    };
+    if basis.marks.len() != standing.len() || !basis.marks.iter().zip(&standing).all(is_that) {
         return Err(Rejected::Tally("the marks are not the last ones given".to_owned()));
+    }
+    let criteria: HashMap<_, _> = basis.criteria.iter().map(|criterion| (&criterion.criterion_id, criterion)).collect();
+    if let Some(mark) =
+        basis.marks.iter().find(|mark| !criteria.get(&mark.criterion_id).is_some_and(|of| of.allows(mark.score)))
+    {
+        return Err(Rejected::Tally(format!("{} is no mark for {}", mark.score, mark.criterion_id)));
     }
     if !basis.deductions.iter().eq(fold.deductions.values()) {
         return Err(Rejected::Tally("the deductions are not those approved".to_owned()));
@@ -244,8 +309,33 @@ fn check_ranking(bundle: &Bundle) -> Result<Ranking, Rejected> {
     Ok(ranking)
 }
 
-/// The signatures are those of the log, each under this tally, and as many as the state asks for.
-fn check_signatures(statement: &Statement, fold: &Fold) -> Result<(), Rejected> {
+/// What the statement names is what the tally and the log are of.
+fn check_names(statement: &Statement, record: &Record, fold: &Fold) -> Result<(), Rejected> {
+    let wrong = |what: &str| Err(Rejected::Statement(what.to_owned()));
+    let mut judges: Vec<&UserId> = statement.judges.iter().map(|judge| &judge.id).collect();
+    judges.sort();
+    if !judges.into_iter().eq(record.basis.panel.iter().map(|judge| &judge.judge_id)) {
+        return wrong("its judges are not those whose marks count");
+    }
+    let mut criteria: Vec<&CriterionId> = statement.criteria.iter().map(|criterion| &criterion.id).collect();
+    criteria.sort();
+    if !criteria.into_iter().eq(record.basis.criteria.iter().map(|criterion| &criterion.criterion_id)) {
+        return wrong("its criteria are not those that were marked");
+    }
+    if (statement.revision == 0) != (statement.state == PublicationState::Draft) || statement.revision < 0 {
+        return wrong("its revision is not one of its state");
+    }
+    let elsewhere = |fact: &CertificationUpdated| {
+        (&fact.event_id, &fact.contest_id) != (&statement.event.id, &statement.contest.id)
+    };
+    if fold.certification.as_ref().is_some_and(elsewhere) {
+        return wrong("its log is of another event or contest");
+    }
+    Ok(())
+}
+
+/// The signatures are those of the log, each under this tally, by nobody who judged, and as many as the state asks for.
+fn check_signatures(statement: &Statement, record: &Record, fold: &Fold) -> Result<(), Rejected> {
     let wrong = |what: &str| Err(Rejected::Signatures(what.to_owned()));
     let logged = fold.certification.as_ref().map(|fact| &*fact.signatures).unwrap_or_default();
     let said = statement.signatures.iter().map(|signed| (signed.stage, &signed.user_id, signed.at, signed.overridden));
@@ -258,6 +348,13 @@ fn check_signatures(statement: &Statement, fold: &Fold) -> Result<(), Rejected> 
     let mut signers = HashSet::new();
     if !statement.single_officer && !statement.signatures.iter().all(|signed| signers.insert(&signed.user_id)) {
         return wrong("one person signed two stages");
+    }
+    let judged = |user: &UserId| {
+        record.basis.panel.iter().any(|judge| judge.judge_id == *user)
+            || fold.marks.keys().any(|(_, judge, _)| judge == user)
+    };
+    if let Some(judge) = statement.signatures.iter().find(|signed| judged(&signed.user_id)) {
+        return wrong(&format!("{} judged it and signed {:?}", judge.user_id, judge.stage));
     }
     let stage = fold.certification.as_ref().map_or(Stage::Open, |fact| fact.stage);
     let hash = fold.certification.as_ref().and_then(|fact| fact.tally_hash.as_ref());
@@ -298,12 +395,11 @@ fn check_bytes(bundle: &Bundle, ranking: &Ranking, bytes: &[u8]) -> Result<(), R
     if bundle.encode(ranking)? == bytes {
         return Ok(());
     }
-    // Only to say which file it is: each is there as a whole, because nothing is compressed.
-    let files = bundle.files(ranking)?;
-    let differs = files.iter().find(|(_, content)| !contains(bytes, content));
-    Err(differs.map_or(Rejected::NotCanonical, |(name, _)| Rejected::Derived(name)))
-}
-
-fn contains(bytes: &[u8], content: &[u8]) -> bool {
-    content.is_empty() || bytes.windows(content.len()).any(|window| window == content)
+    // Only to say which file it is.
+    for (name, content) in bundle.files(ranking)? {
+        if bundle::text(bytes, name).ok().is_none_or(|text| text.into_bytes() != content) {
+            return Err(Rejected::Derived(name));
+        }
+    }
+    Err(Rejected::NotCanonical)
 }

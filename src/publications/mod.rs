@@ -11,8 +11,8 @@ use crate::auth::role::Hat;
 use crate::certification;
 use crate::command::{Decide, Draft};
 use crate::db::entity::certification::Stage;
-use crate::db::entity::event;
 use crate::db::entity::publication::{self, PublicationState};
+use crate::db::entity::{assignment, event};
 use crate::error::Refusal;
 use crate::events::event::{Event, ResultsFrozen, ResultsPublished, ResultsRevealed, RevealedLine};
 use crate::events::room::Lane;
@@ -200,7 +200,11 @@ impl Decide for PublishResults {
             return Err(Refusal::State("the tally is not complete".into()));
         }
         let latest = board.publications.values().next_back().cloned();
+        // An official result does not stand any more once its category was sent back, also if nothing changed since.
+        let stands =
+            |row: &publication::Model| row.state < PublicationState::Official || board.stage() == Stage::Published;
         if let Some(same) = &latest
+            && stands(same)
             && same.tally_hash == record.hash()
             && same.state >= self.state
         {
@@ -257,14 +261,26 @@ fn frozen(state: &State, event: &EventId) -> Option<crate::clock::Micros> {
     state.events.get(event).and_then(|event| event.frozen_at)
 }
 
-/// Who decides what the public is shown: who runs the installation, or sits on the board of the event.
+/// Who decides what the public is shown of an event: who runs the installation, or sits on the board of all of it.
 fn may_show(draft: &Draft, event: &EventId) -> Result<Arc<event::Model>, Refusal> {
     let user = draft.actor.user()?;
-    let on_board = || draft.state.hats_worn(user).any(|hat| hat.hat == Hat::Board && hat.event_id == *event);
-    if draft.actor.must_run_installation(&draft.state).is_err() && !on_board() {
+    let of_all = |hat: &assignment::Model| {
+        hat.hat == Hat::Board && hat.event_id == *event && hat.contest_id.is_none() && hat.category_id.is_none()
+    };
+    if draft.actor.must_run_installation(&draft.state).is_err() && !draft.state.hats_worn(user).any(|hat| of_all(hat)) {
         return Err(Refusal::Forbidden);
     }
     draft.state.events.get(event).cloned().ok_or_else(|| Refusal::not_found("event", event))
+}
+
+/// The same for a category: who runs the installation, or sits on its board; never who judges it.
+fn may_reveal(draft: &Draft, category: &Category) -> Result<(), Refusal> {
+    let user = draft.actor.user()?;
+    let on_board = draft.state.hats_on(user, category).contains(&Hat::Board);
+    if draft.actor.must_run_installation(&draft.state).is_err() && !on_board {
+        return Err(Refusal::Forbidden);
+    }
+    draft.state.must_not_judge(user, category)
 }
 
 /// The categories of an event whose latest publication is hidden.
@@ -337,8 +353,7 @@ fn revealed(row: &publication::Model) -> Result<BTreeSet<u32>, Refusal> {
 impl Decide for RevealResults {
     fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
         let category = draft.state.categories.get(&self.category_id).cloned().ok_or(Refusal::Forbidden)?;
-        may_show(draft, &category.event_id)?;
-        draft.state.must_not_judge(draft.actor.user()?, &category)?;
+        may_reveal(draft, &category)?;
         let board = draft.state.board(&self.category_id)?;
         let row = hidden_in(board).cloned().ok_or_else(|| Refusal::State("no result of it is hidden".into()))?;
         let publication: Publication = kept(&row, &row.publication)?;

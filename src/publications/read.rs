@@ -211,24 +211,32 @@ impl Released for ReleasedMarks {
     }
 }
 
-/// The marks a contestant was given, from the official publication; none for whoever has other business with the
-/// category, or is not in it.
+/// The marks of the official publication for those who never see the board: its guests all, a contestant the own ones.
 ///
 /// # Errors
-/// `FORBIDDEN` for a contestant before it is published.
-pub fn own_marks(state: &State, user: &UserId, category: &CategoryId) -> Result<Option<Vec<AnyView>>, Refusal> {
-    let Some(category) = state.categories.get(category) else { return Ok(None) };
-    if state.seat(user, category) != Seat::Stranger {
-        return Ok(None);
-    }
-    let Some(contestant) = contestant_of(state, user, category) else { return Ok(None) };
+/// `FORBIDDEN` before it is published, and for all others.
+pub fn released_marks(
+    state: &State,
+    user: &UserId,
+    category: &CategoryId,
+    only: Option<&ContestantId>,
+) -> Result<Vec<AnyView>, Refusal> {
+    let category = state.categories.get(category).ok_or(Refusal::Forbidden)?;
+    let contestant = match state.seat(user, category) {
+        Seat::Guest => None,
+        Seat::Stranger => Some(contestant_of(state, user, category).ok_or(Refusal::Forbidden)?),
+        Seat::Judge | Seat::FormerJudge | Seat::Office => return Err(Refusal::Forbidden),
+    };
     if latest(state, category, PublicationState::Official)?.is_none() {
         return Err(Refusal::Forbidden);
     }
     let released = ReleasedMarks::of(state, category)?;
     let marks = state.board(&category.row.id)?.marks();
-    let own = marks.filter(|mark| mark.contestant_id == contestant && released.holds(mark));
-    Ok(Some(own.map(|mark| Event::released_to_contestant(&scores::fact_of(mark, state, category), user)).collect()))
+    let wanted = marks.filter(|mark| contestant.as_ref().is_none_or(|own| mark.contestant_id == *own));
+    Ok(wanted
+        .filter(|mark| released.holds(mark) && only.is_none_or(|wanted| mark.contestant_id == *wanted))
+        .map(|mark| Event::released_to_reader(&scores::fact_of(mark, state, category), user))
+        .collect())
 }
 
 /// Which evidence is asked for, with all but the log.
@@ -314,8 +322,17 @@ fn in_part(row: &publication::Model) -> Result<Option<Value>, Refusal> {
         return Ok(None);
     }
     let statement = kept::<Publication>(row, &row.publication)?.statement;
-    let is_shown = |line: &&Ranked| line.rank.is_some_and(|rank| ranks.contains(&rank));
-    let shown: Vec<&Ranked> = statement.ranking.iter().filter(is_shown).collect();
+    let is_shown = |line: &Ranked| line.rank.is_some_and(|rank| ranks.contains(&rank));
+    let mut above_is_shown = true;
+    let mut shown = Vec::new();
+    for line in &statement.ranking {
+        if is_shown(line) {
+            // What separates a line from one that is hidden tells of that one: that a tie breaker was asked, says its total.
+            let decided_by = line.decided_by.clone().filter(|_| above_is_shown);
+            shown.push(Ranked { decided_by, ..line.clone() });
+        }
+        above_is_shown = is_shown(line);
+    }
     let left = statement.ranking.iter().filter(|line| line.rank.is_some()).count() - shown.len();
     Ok(Some(json!({
         "publicationId": row.id, "revision": row.revision, "state": row.state, "category": statement.category,

@@ -1,6 +1,7 @@
 //! Locks: below a locked contest nothing is written but notices, flags and publications.
 
 use crate::command::{Decide, Draft};
+use crate::db::entity::certification::Stage;
 use crate::db::entity::contest_lock;
 use crate::db::entity::decision::DecisionKind;
 use crate::db::row::{Change, Row};
@@ -66,7 +67,10 @@ pub fn guard(draft: &Draft) -> Result<(), Refusal> {
     if draft.state.locks.is_empty() {
         return Ok(());
     }
-    let spared = |event: &Event| matches!(event, Event::DecisionChanged(fact) if fact.about == DecisionKind::Flag);
+    let is_flag = |event: &Event| matches!(event, Event::DecisionChanged(fact) if fact.about == DecisionKind::Flag);
+    let is_publication =
+        |event: &Event| matches!(event, Event::CertificationUpdated(fact) if fact.stage == Stage::Published);
+    let spared = |event: &Event| is_flag(event) || is_publication(event);
     for entry in draft.entries().iter().filter(|entry| !spared(&entry.event)) {
         if let Lane::Category(category) = &entry.lane
             && let Some(category) = draft.state.categories.get(category)

@@ -49,6 +49,15 @@ pub struct CriterionBasis {
     pub weight: Decimal,
 }
 
+impl CriterionBasis {
+    /// Whether a judge may give this mark.
+    #[must_use]
+    pub fn allows(&self, mark: Mark) -> bool {
+        let (above, step) = (mark.thousandths() - self.min.thousandths(), self.step.thousandths());
+        (self.min..=self.max).contains(&mark) && (step <= 0 || above % step == 0)
+    }
+}
+
 /// A contestant in the category.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

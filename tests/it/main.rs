@@ -15,6 +15,7 @@ mod officers;
 mod operation;
 mod postgres;
 mod preview;
+mod publication;
 mod rights;
 mod setup;
 mod stages;

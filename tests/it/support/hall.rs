@@ -1,8 +1,8 @@
 //! The vault with everybody who has something to sign, at any point between the last mark and the board's signature.
 
-use crate::support::TestApp;
-use crate::support::client::Client;
-use crate::support::people::{email, mark};
+use super::TestApp;
+use super::client::Client;
+use super::people::{email, mark};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -19,21 +19,27 @@ pub struct Hall {
 }
 
 impl Hall {
+    /// Every judge gives one mark everywhere: 5, 6 or 7.
     pub async fn marked() -> Self {
-        Self::marked_by(&JUDGES).await
+        Self::marked_in(TestApp::with_people().await, &JUDGES, |at, _, _| 5.0 + at).await
     }
 
     /// The vault with every mark of some of its judges.
     pub async fn marked_by(names: &[&str]) -> Self {
-        let app = TestApp::with_people().await;
+        Self::marked_in(TestApp::with_people().await, names, |at, _, _| 5.0 + at).await
+    }
+
+    /// Some judges give the mark that `score` makes of the judge's number, the contestant and the criterion.
+    pub async fn marked_in(app: TestApp, names: &[&str], score: impl Fn(f64, &str, &str) -> f64) -> Self {
         let mut judges = Vec::new();
         for (at, name) in JUDGES.iter().enumerate() {
             let judge = app.connect(&email(name)).await;
             let contestants = if names.contains(name) { &["x", "y", "z"][..] } else { &[] };
             for contestant in contestants {
                 for criterion in ["form", "height"] {
-                    let score = 5.0 + f64::from(u8::try_from(at).expect("a small number"));
-                    ok(&judge.call("scores:submit", mark(contestant, criterion, score)).await);
+                    let at = f64::from(u8::try_from(at).expect("a small number"));
+                    let given = mark(contestant, criterion, score(at, contestant, criterion));
+                    ok(&judge.call("scores:submit", given).await);
                 }
             }
             judges.push(judge);
@@ -46,11 +52,16 @@ impl Hall {
 
     pub async fn judged() -> Self {
         let hall = Self::marked().await;
-        for judge in &hall.judges {
+        hall.finish_judging().await;
+        hall
+    }
+
+    /// Every judge certifies every sheet and signs FINAL.
+    pub async fn finish_judging(&self) {
+        for judge in &self.judges {
             ok(&judge.call("scores:certify", json!({"categoryId": "vault"})).await);
             ok(&judge.call("scores:final", json!({"categoryId": "vault", "signatureName": "J."})).await);
         }
-        hall
     }
 
     pub async fn hash(&self) -> Value {
@@ -64,10 +75,15 @@ impl Hall {
 
     pub async fn certified() -> Self {
         let hall = Self::judged().await;
-        for (officer, stage) in [(&hall.tally, "TALLIED"), (&hall.auditor, "AUDITED"), (&hall.board, "CERTIFIED")] {
-            ok(&hall.sign(officer, stage).await);
-        }
+        hall.certify().await;
         hall
+    }
+
+    /// Tally master, auditor and board sign.
+    pub async fn certify(&self) {
+        for (officer, stage) in [(&self.tally, "TALLIED"), (&self.auditor, "AUDITED"), (&self.board, "CERTIFIED")] {
+            ok(&self.sign(officer, stage).await);
+        }
     }
 
     pub async fn view(&self, name: &str) -> Value {

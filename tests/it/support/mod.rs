@@ -97,7 +97,13 @@ impl TestApp {
 
     /// Stops, and starts again on the same database.
     pub async fn restart(self) -> Self {
-        let config = Config::clone(&self.app.config);
+        self.restart_with(|_| {}).await
+    }
+
+    /// The same with other settings.
+    pub async fn restart_with(self, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::clone(&self.app.config);
+        change(&mut config);
         let Self { server, folder, clock, .. } = self;
         server.stop().await.expect("the server stops");
         Self::serve(folder, config, clock).await
@@ -167,6 +173,11 @@ impl TestApp {
         let response = request.send().await.expect("an answer");
         assert_eq!(response.status(), StatusCode::OK, "{path}");
         response.bytes().await.expect("a body").to_vec()
+    }
+
+    /// `GET` as anyone.
+    pub async fn public(&self, path: &str) -> Reply {
+        self.request(Method::GET, path, None, None).await
     }
 
     /// `POST` as a user.

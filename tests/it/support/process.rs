@@ -103,9 +103,16 @@ impl Drop for RunningProcess {
 /// `scorecast verify`, with a pinned key and no database.
 pub fn verify_offline(bundle: &[u8], key: &str) -> Output {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let file = folder.path().join("evidence.zip");
-    std::fs::write(&file, bundle).expect("the bundle is written");
+    std::fs::write(folder.path().join("evidence.zip"), bundle).expect("the bundle is written");
+    verify_in(folder.path(), None, &["--key", key])
+}
+
+/// `scorecast verify evidence.zip …` in a folder, with the settings of a database or without any.
+pub fn verify_in(folder: &Path, database_url: Option<&str>, arguments: &[&str]) -> Output {
     let mut command = Command::new(PROGRAM);
-    command.env_clear().arg("verify").arg(&file).args(["--key", key]).current_dir(folder.path());
+    command.env_clear().args(["verify", "evidence.zip"]).args(arguments).current_dir(folder);
+    if let Some(url) = database_url {
+        command.env("DATABASE_URL", url);
+    }
     command.output().expect("the program runs")
 }
