@@ -728,6 +728,105 @@ async fn whatever_may_happen_to_a_category_its_evidence_is_accepted() {
     app.stop().await;
 }
 
+#[tokio::test]
+async fn withdrawals_ties_proxy_marks_and_overrides_are_proven_like_everything_else() {
+    let mut document = document();
+    document["event"]["allowOverride"] = json!(true);
+    let vault = &mut document["contests"][0]["categories"][0];
+    vault["rules"] = json!({"method": "mean", "tieBreaks": ["manual"]});
+    vault["proxyEntry"] = json!(true);
+    let app = TestApp::start().await;
+    app.import(document).await;
+    // Ada and ben like all alike; cleo's marks are on paper.
+    let hall = Hall::marked_in(app, &["ada", "ben"], |_, _, _| 5.0).await;
+    let cleo = hall.app.user_id(&email("cleo"));
+    for contestant in ["x", "y"] {
+        for criterion in ["form", "height"] {
+            let mut payload = mark(contestant, criterion, 6.0);
+            payload["judgeId"] = json!(cleo);
+            let entered = hall.tally.call("scores:submit", payload).await;
+            let id = ok(&entered)["score"]["id"].clone();
+            ok(&hall.auditor.call("scores:confirm", json!({"categoryId": "vault", "scoreId": id})).await);
+        }
+    }
+    let organizer = hall.app.connect(&email("organizer")).await;
+    let gone = json!({"categoryId": "vault", "contestantId": "z", "reason": "ankle"});
+    ok(&organizer.call("entry:withdraw", gone).await);
+    let order = json!({"categoryId": "vault", "order": ["y", "x"], "reason": "difficulty"});
+    ok(&hall.tally.call("tie:resolve", order).await);
+    let admin = hall.app.connect(&email("admin")).await;
+    for judge in &hall.judges[..2] {
+        ok(&judge.call("scores:certify", json!({"categoryId": "vault"})).await);
+        ok(&judge.call("scores:final", json!({"categoryId": "vault"})).await);
+    }
+    ok(&admin.call("certification:override", json!({"categoryId": "vault", "stage": "JUDGED", "reason": "ill"})).await);
+    hall.certify().await;
+    publish(&hall.app, "official").await;
+    let forger = Forger::of(&hall).await;
+    let found = forger.check(&forger.good, &[]).expect("all of it is right");
+    let places: Vec<_> = found.statement.ranking.iter().map(|line| line.contestant_id.as_str()).collect();
+    assert_eq!(places, ["y", "x"], "as the tally master decided, and without z");
+    assert!(found.statement.signatures[0].overridden && found.statement.signatures.len() == 4);
+    let whole_lie = |bundle: &mut Bundle| {
+        count_anew(bundle);
+        put_under_it_everywhere(bundle);
+    };
+    let named = |bundle: &mut Bundle| {
+        // Only those who are ranked are named in the statement.
+        let mut line = bundle.publication.statement.ranking[0].clone();
+        line.contestant_id = "z".parse().expect("an id");
+        bundle.publication.statement.ranking.push(line);
+    };
+    forger.all_are_refused(&[
+        (
+            "a withdrawn contestant comes back",
+            &|bundle| {
+                bundle.record.basis.entries[2].withdrawn = false;
+                named(bundle);
+                whole_lie(bundle);
+            },
+            "the withdrawals are others",
+        ),
+        (
+            "the tie is turned round",
+            &|bundle| {
+                bundle.record.basis.ties[0].reverse();
+                whole_lie(bundle);
+            },
+            "the ties were resolved in another way",
+        ),
+        (
+            "the tie is forgotten",
+            &|bundle| {
+                bundle.record.basis.ties.clear();
+                whole_lie(bundle);
+            },
+            "the ties were resolved in another way",
+        ),
+        (
+            "a mark from paper confirms itself",
+            &|bundle| {
+                for line in &mut bundle.log {
+                    let mut told = fact(line);
+                    if told.get("confirmed_by").is_some() && told["status"] == "submitted" {
+                        told["confirmed_by"] = told["entered_by"].clone();
+                        line.actor = told["entered_by"].as_str().expect("a user").to_owned();
+                        line.fact = RawValue::from_string(told.to_string()).expect("a fact is JSON");
+                    }
+                }
+                chain_anew(bundle);
+            },
+            "it confirms a mark that nobody else has confirmed",
+        ),
+        (
+            "an override passes for a signature",
+            &|bundle| bundle.publication.statement.signatures[0].overridden = false,
+            "they are not those of the log",
+        ),
+    ]);
+    hall.app.stop().await;
+}
+
 /// The name of a file, and what is in it.
 type File = (String, Vec<u8>);
 
