@@ -357,7 +357,11 @@ async fn check_evidence(
     println!("  published  {:?}, revision {}, {}", statement.state, statement.revision, statement.published_at);
     println!("  signed     key {}", found.key_id);
     println!("  computed   {} places from {} marks in {} facts", statement.ranking.len(), found.marks, found.facts);
-    println!("  receipts   {} honoured, {} of other categories", found.receipts_honoured, found.receipts_elsewhere);
+    for receipt in &found.receipts_honoured {
+        println!("  receipt    {receipt}");
+    }
+    let honoured = found.receipts_honoured.len();
+    println!("  receipts   {honoured} honoured, {} of other categories", found.receipts_elsewhere);
     if statement.single_officer {
         println!("  note       one person was allowed to sign several stages");
     }

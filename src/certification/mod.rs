@@ -175,12 +175,19 @@ pub fn view(state: &State, user: &UserId, category: &CategoryId) -> Result<Value
     to_value(event.shown_to(&state.rooms_of(user)).ok_or(Refusal::Forbidden)?)
 }
 
-/// The answer of every command of a certification: how it stands for whoever asked.
+/// The answer of every command of a certification: how it stands for whoever asked, and the receipt of the fact that
+/// says so. Whoever signed can prove by it what they signed.
 fn answer(draft: &Draft, category: &CategoryId) -> Result<Value, Refusal> {
-    match draft.actor.user() {
-        Ok(user) => view(&draft.state, user, category),
-        Err(refusal) => Err(refusal),
+    let mut answer = view(&draft.state, draft.actor.user()?, category)?;
+    let told = draft
+        .entries()
+        .iter()
+        .rev()
+        .find(|entry| matches!(&entry.event, Event::CertificationUpdated(fact) if fact.category_id == *category));
+    if let Some(entry) = told {
+        answer["receipt"] = to_value(entry.receipt())?;
     }
+    Ok(answer)
 }
 
 /// Moves a certified category on: its result is published as official.

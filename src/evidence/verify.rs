@@ -5,6 +5,7 @@
 
 use super::bundle::{self, Bundle, NotABundle};
 use super::key::{KeyId, PublicKey};
+use super::line::Line;
 use super::{FORMAT, Statement};
 use crate::db::entity::certification::Stage;
 use crate::db::entity::decision::{DecisionKind, DecisionStatus};
@@ -67,8 +68,8 @@ pub struct Verified {
     pub facts: usize,
     /// Marks that led to the ranking.
     pub marks: usize,
-    /// Receipts that stand in the log.
-    pub receipts_honoured: usize,
+    /// What the receipts that stand in the log are for, a line each.
+    pub receipts_honoured: Vec<String>,
     /// Receipts of other categories, which nothing was checked of.
     pub receipts_elsewhere: usize,
 }
@@ -101,8 +102,8 @@ pub fn verify(bytes: &[u8], keys: &[PublicKey], receipts: &[Receipt]) -> Result<
     Ok(Verified {
         facts: bundle.log.len(),
         marks: bundle.record.basis.marks.len(),
+        receipts_elsewhere: receipts.len() - receipts_honoured.len(),
         receipts_honoured,
-        receipts_elsewhere: receipts.len() - receipts_honoured,
         key_id,
         statement: bundle.publication.statement,
     })
@@ -372,13 +373,15 @@ fn check_signatures(statement: &Statement, record: &Record, fold: &Fold) -> Resu
 }
 
 /// What was acknowledged must be there: a log that was cut off and chained anew does not have it.
-fn check_receipts(bundle: &Bundle, receipts: &[Receipt]) -> Result<usize, Rejected> {
+fn check_receipts(bundle: &Bundle, receipts: &[Receipt]) -> Result<Vec<String>, Rejected> {
     let position = &bundle.publication.statement.log;
-    let mut honoured = 0;
+    let mut honoured = Vec::new();
     for receipt in receipts.iter().filter(|receipt| receipt.lane == position.lane) {
         let line = usize::try_from(receipt.seq).ok().and_then(|seq| bundle.log.get(seq.checked_sub(1)?));
         match line {
-            Some(line) if line.hash == receipt.hash => honoured += 1,
+            Some(line) if line.hash == receipt.hash => {
+                honoured.push(format!("fact {}: {}", receipt.seq, said(line, &bundle.record)));
+            }
             Some(_) => return Err(Rejected::Receipt(format!("fact {} is another one", receipt.seq))),
             None => {
                 return Err(Rejected::Receipt(format!(
@@ -389,6 +392,28 @@ fn check_receipts(bundle: &Bundle, receipts: &[Receipt]) -> Result<usize, Reject
         }
     }
     Ok(honoured)
+}
+
+/// What a fact says, for whoever has its receipt: a mark may be in the log and yet not count.
+fn said(line: &Line, record: &Record) -> String {
+    match line.event() {
+        Ok(Event::ScoreUpdated(fact)) => {
+            let ScoreUpdated { judge_id, contestant_id, criterion_id, score, version, .. } = &fact;
+            let is_it = |mark: &&MarkBasis| {
+                (&mark.judge_id, &mark.contestant_id, &mark.criterion_id) == (judge_id, contestant_id, criterion_id)
+            };
+            let counts = match record.basis.marks.iter().find(is_it) {
+                Some(mark) if mark.version == *version => "it counts",
+                Some(_) => "a later one counts",
+                None => "it does not count",
+            };
+            format!("{judge_id} gave {contestant_id} {score} for {criterion_id}; {counts}")
+        }
+        Ok(Event::CertificationUpdated(fact)) => {
+            format!("{:?}, tally {}", fact.stage, fact.tally_hash.as_deref().unwrap_or("none yet"))
+        }
+        Ok(_) | Err(_) => line.kind.clone(),
+    }
 }
 
 fn check_bytes(bundle: &Bundle, ranking: &Ranking, bytes: &[u8]) -> Result<(), Rejected> {

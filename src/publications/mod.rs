@@ -18,7 +18,7 @@ use crate::events::event::{Event, ResultsFrozen, ResultsPublished, ResultsReveal
 use crate::events::room::Lane;
 use crate::evidence::key::Signer;
 use crate::evidence::{FORMAT, LogPosition, Named, Publication, Ranked, Signed, Statement};
-use crate::ids::{CategoryId, EventId, UserId};
+use crate::ids::{CategoryId, ContestantId, EventId, UserId};
 use crate::ranking::Ranking;
 use crate::state::board::Board;
 use crate::state::rights::Seat;
@@ -108,7 +108,7 @@ pub fn statement(
     let contest = state.contests.get(contest_id).ok_or_else(|| Refusal::not_found("contest", contest_id))?;
     let name_of = |user: &UserId| state.users.get(user).map_or_else(|| user.to_string(), |user| user.name.clone());
     let ranked = ranking.ranking.iter().filter_map(|row| {
-        let contestant_id: crate::ids::ContestantId = row.contestant_id.parse().ok()?;
+        let contestant_id: ContestantId = row.contestant_id.parse().ok()?;
         let known = state.contestants.get(&contestant_id);
         Some(Ranked {
             rank: row.rank,
@@ -325,6 +325,9 @@ impl Decide for ThawResults {
             return Err(Refusal::State("the results are not frozen".into()));
         }
         let hidden = hidden(&draft.state, &self.event_id)?;
+        for category in &hidden {
+            draft.state.must_not_judge(draft.actor.user()?, category)?;
+        }
         draft.put(event::Model { frozen_at: None, ..event.as_ref().clone() });
         for category in hidden {
             show(draft, &category)?;
@@ -400,15 +403,15 @@ impl Decide for RevealResults {
 
 /// Whether somebody reads published results of a category that are not public: its staff, and who was marked in it.
 fn may_read(state: &State, user: &UserId, category: &Category) -> bool {
-    state.seat(user, category) != Seat::Stranger || contestant_of(state, user, category).is_some()
+    state.seat(user, category) != Seat::Stranger || !contestants_of(state, user, category).is_empty()
 }
 
-/// The contestant of a category a user is.
-fn contestant_of(state: &State, user: &UserId, category: &Category) -> Option<crate::ids::ContestantId> {
-    state.role_of(user)?;
-    category
-        .entries
-        .keys()
-        .find(|id| state.contestants.get(*id).is_some_and(|known| known.user_id.as_ref() == Some(user)))
-        .cloned()
+/// The contestants of a category a user is: one alone, and one in a pair, say.
+fn contestants_of(state: &State, user: &UserId, category: &Category) -> BTreeSet<ContestantId> {
+    let is_user =
+        |id: &&ContestantId| state.contestants.get(*id).is_some_and(|known| known.user_id.as_ref() == Some(user));
+    match state.role_of(user) {
+        Some(_) => category.entries.keys().filter(is_user).cloned().collect(),
+        None => BTreeSet::new(),
+    }
 }

@@ -1,6 +1,6 @@
 //! Who reads what of published results.
 
-use super::{contestant_of, frozen, kept, may_read, revealed, statement};
+use super::{contestants_of, frozen, kept, may_read, revealed, statement};
 use crate::clock::Micros;
 use crate::command::to_value;
 use crate::db::entity::certification::Stage;
@@ -20,7 +20,7 @@ use crate::state::{Category, State};
 use crate::tally::record::Record;
 use crate::tally::{self, CompletenessView, JudgeProgress, TallyView};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// A publication in a list.
@@ -222,17 +222,18 @@ pub fn released_marks(
     only: Option<&ContestantId>,
 ) -> Result<Vec<AnyView>, Refusal> {
     let category = state.categories.get(category).ok_or(Refusal::Forbidden)?;
-    let contestant = match state.seat(user, category) {
+    let own = match state.seat(user, category) {
         Seat::Guest => None,
-        Seat::Stranger => Some(contestant_of(state, user, category).ok_or(Refusal::Forbidden)?),
+        Seat::Stranger => Some(contestants_of(state, user, category)),
         Seat::Judge | Seat::FormerJudge | Seat::Office => return Err(Refusal::Forbidden),
     };
-    if latest(state, category, PublicationState::Official)?.is_none() {
+    let is_nobody = own.as_ref().is_some_and(BTreeSet::is_empty);
+    if is_nobody || latest(state, category, PublicationState::Official)?.is_none() {
         return Err(Refusal::Forbidden);
     }
     let released = ReleasedMarks::of(state, category)?;
     let marks = state.board(&category.row.id)?.marks();
-    let wanted = marks.filter(|mark| contestant.as_ref().is_none_or(|own| mark.contestant_id == *own));
+    let wanted = marks.filter(|mark| own.as_ref().is_none_or(|own| own.contains(&mark.contestant_id)));
     Ok(wanted
         .filter(|mark| released.holds(mark) && only.is_none_or(|wanted| mark.contestant_id == *wanted))
         .map(|mark| Event::released_to_reader(&scores::fact_of(mark, state, category), user))

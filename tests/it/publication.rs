@@ -225,12 +225,13 @@ fn put_under_it(bundle: &mut Bundle) {
     }
 }
 
-/// The same in the log: the whole lie.
+/// The same in the log, wherever it names what they signed: the whole lie.
 fn put_under_it_everywhere(bundle: &mut Bundle) {
+    let signed = json!(bundle.publication.statement.signatures[0].tally_hash);
     put_under_it(bundle);
     let hash = json!(bundle.publication.statement.tally_hash);
     rewrite(bundle, |fact| {
-        if fact["kind"] == "certification_updated" && fact.get("tally_hash").is_some() {
+        if fact["kind"] == "certification_updated" && fact["tally_hash"] == signed {
             fact["tally_hash"] = hash.clone();
         }
     });
@@ -628,10 +629,13 @@ async fn a_log_that_was_cut_off_or_written_anew_is_found_out_by_a_receipt() {
     publish(&hall.app, "official").await;
     let second = Forger::of(&hall).await;
     let found = second.check(&second.good, std::slice::from_ref(&receipt)).expect("it is there");
-    assert_eq!((found.statement.revision, found.receipts_honoured, found.receipts_elsewhere), (2, 1, 0));
+    assert_eq!((found.statement.revision, found.receipts_elsewhere), (2, 0));
+    let ada = hall.app.user_id(&email("ada"));
+    let what = format!("fact {}: {ada} gave x 2 for form; it counts", receipt.seq);
+    assert_eq!(found.receipts_honoured, [what], "it says what the receipt is for");
     let elsewhere = Receipt { lane: "cat:beam".to_owned(), ..receipt.clone() };
     let found = second.check(&second.good, &[receipt.clone(), elsewhere]).expect("nothing is said of the beam");
-    assert_eq!((found.receipts_honoured, found.receipts_elsewhere), (1, 1));
+    assert_eq!((found.receipts_honoured.len(), found.receipts_elsewhere), (1, 1));
 
     // As if ada had never given another mark: the log ends where the first revision was taken from.
     let old = Bundle::decode(&first.good).expect("a good bundle");
@@ -651,8 +655,18 @@ async fn a_log_that_was_cut_off_or_written_anew_is_found_out_by_a_receipt() {
     let told = second.check(&cut_off, std::slice::from_ref(&receipt)).expect_err("ada knows").to_string();
     assert!(told.contains("the log ends at fact"), "{told}");
 
+    // As if she were not of the panel: her receipt is honoured, but it says so.
+    let left_out = second.forged(|bundle| {
+        bundle.record.basis.panel.retain(|judge| judge.judge_id.as_str() != ada);
+        bundle.record.basis.marks.retain(|mark| mark.judge_id.as_str() != ada);
+        bundle.publication.statement.judges.retain(|judge| judge.id.as_str() != ada);
+        count_anew(bundle);
+        put_under_it_everywhere(bundle);
+    });
+    let found = second.check(&left_out, std::slice::from_ref(&receipt)).expect("nothing of hers is changed");
+    assert!(found.receipts_honoured[0].ends_with("it does not count"), "{:?}", found.receipts_honoured);
+
     // As if she had given this mark instead, with everything put under it.
-    let ada = hall.app.user_id(&email("ada"));
     let anew = second.forged(|bundle| {
         rewrite(bundle, |fact| {
             if is_the_mark(fact, &ada) && fact["version"] == 2 {
@@ -824,6 +838,33 @@ async fn withdrawals_ties_proxy_marks_and_overrides_are_proven_like_everything_e
             "they are not those of the log",
         ),
     ]);
+    hall.app.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_signed_can_prove_what_they_signed() {
+    let hall = judged().await;
+    let mut receipts: Vec<Receipt> = Vec::new();
+    for (officer, stage) in [(&hall.tally, "TALLIED"), (&hall.auditor, "AUDITED"), (&hall.board, "CERTIFIED")] {
+        let answer = hall.sign(officer, stage).await;
+        receipts.push(serde_json::from_value(ok(&answer)["receipt"].clone()).expect("a receipt"));
+    }
+    let published = publish(&hall.app, "official").await;
+    let forger = Forger::of(&hall).await;
+    let found = forger.check(&forger.good, &receipts).expect("they signed this");
+    assert_eq!(found.receipts_honoured.len(), 3);
+    let hash = published["tallyHash"].as_str().expect("a hash");
+    assert!(found.receipts_honoured[1].ends_with(&format!("Audited, tally {hash}")), "{:?}", found.receipts_honoured);
+    // Another rule, with all names put under it: the marks and their receipts are as they were.
+    let other_rule = forger.forged(|bundle| {
+        bundle.record.basis.entries[0].factor = "2".parse().expect("a factor");
+        count_anew(bundle);
+        put_under_it_everywhere(bundle);
+    });
+    forger.check(&other_rule, &[]).expect("who has no receipt cannot know");
+    for receipt in receipts {
+        assert!(matches!(forger.check(&other_rule, &[receipt]), Err(Rejected::Receipt(_))));
+    }
     hall.app.stop().await;
 }
 
@@ -1209,6 +1250,28 @@ async fn everybody_reads_what_is_published_and_nobody_more() {
 }
 
 #[tokio::test]
+async fn a_contestant_who_is_in_it_twice_reads_the_marks_of_both() {
+    let mut twice = document();
+    twice["contestants"][2]["userEmail"] = json!(email("gymnast"));
+    let hall = judged_by(twice).await;
+    hall.certify().await;
+    publish(&hall.app, "official").await;
+    let seen = async |query: &str| {
+        let own = hall.app.get(&format!("{VAULT}/scores{query}"), &email("gymnast")).await.body;
+        let marks = own["scores"].as_array().expect("a list").clone();
+        let of: Vec<String> =
+            marks.iter().map(|mark| mark["contestantId"].as_str().expect("an id").to_owned()).collect();
+        let mut of = of;
+        of.dedup();
+        (marks.len(), of.concat())
+    };
+    assert_eq!(seen("").await, (12, "xz".to_owned()));
+    assert_eq!(seen("?contestantId=z").await, (6, "z".to_owned()));
+    assert_eq!(seen("?contestantId=y").await, (0, String::new()), "not of somebody else");
+    hall.app.stop().await;
+}
+
+#[tokio::test]
 async fn a_mark_that_is_changed_after_publication_is_hidden_again_until_it_is_published_too() {
     let hall = with_a_former_judge().await;
     hall.certify().await;
@@ -1449,6 +1512,7 @@ async fn admins_organizers_and_the_board_show_results_and_nobody_else() {
     let reveal = format!("{VAULT}/reveal");
     let by_judge = post(&reveal, "both", json!({"ranks": [3]})).await;
     assert_eq!(by_judge.body["code"], "SEPARATION_OF_DUTIES", "an admin who judges it");
+    assert_eq!(post(thaw, "both", Value::Null).await.body["code"], "SEPARATION_OF_DUTIES", "neither all of it at once");
     assert_eq!(post(&reveal, "organizer", json!({"ranks": []})).await.body["code"], "STATE", "nothing is named");
     assert_eq!(post(&reveal, "organizer", json!({"ranks": [3]})).await.status, 200);
     assert_eq!(post(thaw, "admin", Value::Null).await.status, 200);
