@@ -473,8 +473,6 @@ pub struct ResultsFrozen {
     pub event_id: EventId,
     /// Whether they are frozen now.
     pub frozen: bool,
-    /// Categories with a result that is not shown.
-    pub hidden: usize,
     /// When.
     pub at: Micros,
     /// The fact for the public.

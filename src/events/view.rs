@@ -311,22 +311,20 @@ impl PublishedResults {
     }
 }
 
-/// Whether the results of an event are shown as they stand, and how many are not.
+/// Whether the results of an event are shown as they stand.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the contract explains each field")]
 pub struct FreezeFields {
     pub event_id: EventId,
     pub frozen: bool,
-    /// Categories with a result that is not shown.
-    pub hidden: usize,
     #[schema(value_type = String, format = DateTime)]
     pub at: Micros,
 }
 
 impl From<&ResultsFrozen> for FreezeFields {
     fn from(fact: &ResultsFrozen) -> Self {
-        Self { event_id: fact.event_id.clone(), frozen: fact.frozen, hidden: fact.hidden, at: fact.at }
+        Self { event_id: fact.event_id.clone(), frozen: fact.frozen, at: fact.at }
     }
 }
 

@@ -34,11 +34,20 @@ A published result, with everything that led to it.
 
 publication.json  what was published, signed with Ed25519 over the JSON of \"statement\"
 tally.json        rules, marks, deductions, places: its SHA-256 is \"tallyHash\", which the officers signed
-log.ndjson        every fact of the category, chained: hash = SHA-256(hash before, SHA-256(header, SHA-256(salt, fact)))
+log.ndjson        every fact of the category, each chained to the one before, with the salt that sealed it
 result.json       the ranking with every mark, as it is computed from tally.json
 result.csv        the ranking
 marks.csv         every mark by contestant, criterion and judge
 signatures.csv    who signed what, and when
+
+The chain: hash = hex(SHA-256(B || SHA-256(N || H || SHA-256(S || F)))), where || puts bytes one after the other,
+B is the text of the hash before (64 zeros for the first), H is seq, lane, laneSeq, epoch, at in microseconds since
+1970, actor, commandId and kind with line feeds between them, N is the length of H in bytes as 8 bytes, the highest
+first, S is the text of the salt and F the text of the fact. The lane is \"log.lane\" of the statement.
+
+What is proven: marks, rules, deductions, places, who signed which tally and when. Names of people are what the server
+says of the ids beside them. The log holds every mark ever given in the category, also those that were replaced, taken
+out or did not count; free texts are sealed and not in it.
 
 To check it, without a network:
 

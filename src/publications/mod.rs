@@ -299,12 +299,12 @@ fn hidden_in(board: &Board) -> Option<&Arc<publication::Model>> {
     board.publications.values().next_back().filter(|latest| latest.hidden)
 }
 
-fn tell_frozen(draft: &mut Draft, event: &EventId, frozen: bool, hidden: usize) -> Value {
+fn tell_frozen(draft: &mut Draft, event: &EventId, frozen: bool) -> Value {
     for public in [false, true] {
-        let fact = ResultsFrozen { event_id: event.clone(), frozen, hidden, at: draft.now, public };
+        let fact = ResultsFrozen { event_id: event.clone(), frozen, at: draft.now, public };
         draft.append(Event::ResultsFrozen(fact));
     }
-    json!({ "eventId": event, "frozen": frozen, "hidden": hidden })
+    json!({ "eventId": event, "frozen": frozen })
 }
 
 impl Decide for FreezeResults {
@@ -314,7 +314,7 @@ impl Decide for FreezeResults {
             return Err(Refusal::State("the results are frozen already".into()));
         }
         draft.put(event::Model { frozen_at: Some(draft.now), ..event.as_ref().clone() });
-        Ok(tell_frozen(draft, &self.event_id, true, 0))
+        Ok(tell_frozen(draft, &self.event_id, true))
     }
 }
 
@@ -332,7 +332,7 @@ impl Decide for ThawResults {
         for category in hidden {
             show(draft, &category)?;
         }
-        Ok(tell_frozen(draft, &self.event_id, false, 0))
+        Ok(tell_frozen(draft, &self.event_id, false))
     }
 }
 

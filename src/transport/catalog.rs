@@ -177,7 +177,7 @@ pub const CLIENT_EVENTS: [ClientEvent; 33] = [
         name: "results:freeze",
         who: "ADMIN, ORGANIZER, BOARD by hat",
         payload: "`{commandId?, eventId}`",
-        answer: "`{eventId, frozen, hidden}`; the public is shown nothing newer from now on",
+        answer: "`{eventId, frozen}`; the public is shown nothing newer from now on",
     },
     ClientEvent {
         name: "results:reveal",
@@ -189,7 +189,7 @@ pub const CLIENT_EVENTS: [ClientEvent; 33] = [
         name: "results:thaw",
         who: "ADMIN, ORGANIZER, BOARD by hat",
         payload: "`{commandId?, eventId}`",
-        answer: "`{eventId, frozen, hidden}`",
+        answer: "`{eventId, frozen}`",
     },
     ClientEvent {
         name: "entry:withdraw",
@@ -440,7 +440,7 @@ fn published(public: bool) -> Event {
 }
 
 fn frozen(frozen: bool, public: bool) -> Event {
-    Event::ResultsFrozen(ResultsFrozen { event_id: id("E"), frozen, hidden: 0, at: Micros(0), public })
+    Event::ResultsFrozen(ResultsFrozen { event_id: id("E"), frozen, at: Micros(0), public })
 }
 
 fn revealed(public: bool) -> Event {

@@ -610,7 +610,7 @@ fn published(public: bool) -> Event {
 
 fn frozen(frozen: bool, public: bool) -> Event {
     let at = scorecast::clock::Micros(0);
-    Event::ResultsFrozen(ResultsFrozen { event_id: id("cup"), frozen, hidden: 0, at, public })
+    Event::ResultsFrozen(ResultsFrozen { event_id: id("cup"), frozen, at, public })
 }
 
 fn revealed(public: bool) -> Event {

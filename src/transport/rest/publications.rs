@@ -128,7 +128,7 @@ pub async fn standings(caller: Caller, Path(contest): Path<ContestId>) -> Answer
 
 /// Stops showing the public anything new of an event.
 #[utoipa::path(post, path = "/api/v1/events/{id}/results/freeze", tag = "publications", params(("id" = EventId, Path)),
-    request_body = Object, responses((status = 200, description = "{eventId, frozen, hidden}", body = Object),
+    request_body = Object, responses((status = 200, description = "{eventId, frozen}", body = Object),
         (status = 403, body = Problem), (status = 409, body = Problem)))]
 pub async fn freeze(caller: Caller, Path(event): Path<EventId>, Body(body): Body) -> Answer {
     let payload = with_path(or_empty(body), "eventId", event.as_str())?;
@@ -137,7 +137,7 @@ pub async fn freeze(caller: Caller, Path(event): Path<EventId>, Body(body): Body
 
 /// Shows the public everything again.
 #[utoipa::path(post, path = "/api/v1/events/{id}/results/thaw", tag = "publications", params(("id" = EventId, Path)),
-    request_body = Object, responses((status = 200, description = "{eventId, frozen, hidden}", body = Object),
+    request_body = Object, responses((status = 200, description = "{eventId, frozen}", body = Object),
         (status = 403, body = Problem), (status = 409, body = Problem)))]
 pub async fn thaw(caller: Caller, Path(event): Path<EventId>, Body(body): Body) -> Answer {
     let payload = with_path(or_empty(body), "eventId", event.as_str())?;
