@@ -38,7 +38,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{OnceCell, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -47,6 +47,8 @@ use tokio_util::task::TaskTracker;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How often what is no longer needed is forgotten.
 const TIDY_EVERY: Duration = Duration::from_mins(1);
+/// Feeds open at a time.
+const FEEDS_MAX: usize = 1_000;
 /// Bundles checked at a time for those who are not signed in.
 const VERIFICATIONS_MAX: usize = 4;
 /// Shortest time between two tallies of one category.
@@ -75,6 +77,8 @@ pub struct App {
     pub tasks: TaskTracker,
     /// Ends when the server is to end.
     pub stopping: CancellationToken,
+    /// Feeds that may be open at a time.
+    pub feeds: Arc<Semaphore>,
     /// Bundles that may be checked at a time for those who are not signed in.
     pub verifications: Arc<Semaphore>,
     fingerprint_key: DerivedKey,
@@ -148,6 +152,7 @@ impl App {
         let app = Self {
             limits: Arc::new(Limits::new(&config, &clock)),
             refresh_key: Arc::new(RefreshKey::new(&config.jwt_secret)),
+            feeds: Arc::new(Semaphore::new(FEEDS_MAX)),
             verifications: Arc::new(Semaphore::new(VERIFICATIONS_MAX)),
             fingerprint_key: DerivedKey::new(&config.jwt_secret, "command fingerprints"),
             sealing_key: DerivedKey::new(&config.jwt_secret, "signing keys"),
@@ -230,6 +235,12 @@ impl App {
     /// `RATE_LIMIT`.
     pub fn limit_reading(&self, user: &Actor, name: &'static str) -> Result<(), Refusal> {
         self.limit(user, Limit::Lists, 1, name)
+    }
+
+    /// Says when something was committed.
+    #[must_use]
+    pub fn head_changes(&self) -> watch::Receiver<i64> {
+        self.handover.head_changes()
     }
 
     /// Whether new work is taken.

@@ -59,6 +59,9 @@ pub struct Config {
     /// Commands that may wait for one socket.
     #[arg(long, global = true, env = "SOCKET_QUEUE_MAX", default_value_t = 256)]
     pub socket_queue_max: usize,
+    /// Facts a client may catch up on at once; further behind, it is given a snapshot.
+    #[arg(long, global = true, env = "RESUME_MAX_FACTS", default_value_t = 10_000)]
+    pub resume_max_facts: i64,
     /// Marks a user may submit in a minute, and at once.
     #[arg(long, global = true, env = "RATE_LIMIT_SCORES_PER_MINUTE", default_value_t = 60)]
     pub rate_limit_scores_per_minute: u32,

@@ -28,6 +28,7 @@ pub struct Metrics {
     pub boards_loaded: IntGauge,
     pub limit_keys: IntGaugeVec,
     pub certification_stage: IntGaugeVec,
+    pub resume: IntCounterVec,
 }
 
 fn name(name: &str) -> String {
@@ -109,6 +110,7 @@ impl Metrics {
             log_reread: counter("log_reread_total", "Facts the dispatcher had to read back from the database."),
             boards_loaded: gauge("boards_loaded", "Categories whose marks are held in memory."),
             limit_keys: gauges("rate_limit_keys", "Keys a rate limiter remembers.", &["limit"]),
+            resume: counters("resume_total", "Lanes clients asked to catch up on.", &["outcome"]),
             certification_stage: gauges("certification_stage", "Categories at a stage.", &["stage"]),
             registry,
         }

@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use socketioxide::SocketIo;
 use socketioxide::extract::SocketRef;
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
@@ -61,6 +62,12 @@ impl Handover {
         self.head.send_replace(head);
     }
 
+    /// Says when something was committed.
+    #[must_use]
+    pub fn head_changes(&self) -> watch::Receiver<i64> {
+        self.head.subscribe()
+    }
+
     fn take(&self) -> VecDeque<Arc<LogEntry>> {
         std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -71,7 +78,10 @@ impl Handover {
 struct Member {
     socket: SocketRef,
     session: SessionId,
+    /// Where it stands; nowhere before it was greeted.
     rooms: BTreeSet<Room>,
+    /// Where each lane stood when its facts began to come; none for a lane it has not been let into.
+    began: imbl::HashMap<Lane, i64>,
     /// What it was last told of its rights; nothing before it was greeted.
     told: Option<Value>,
     admitted: Instant,
@@ -85,7 +95,7 @@ struct Turn {
     sent: i64,
     /// Since when, as far as anybody asked, a later one has been waiting.
     behind_since: Option<Micros>,
-    lanes: HashMap<Lane, i64>,
+    lanes: imbl::HashMap<Lane, i64>,
     members: HashMap<UserId, HashMap<String, Member>>,
 }
 
@@ -150,17 +160,16 @@ impl Outlet {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a socket into its rooms, before its connection is acknowledged. From now on it is moved with its user's
-    /// rights; `gone` says that it has left.
+    /// Takes a socket into the books, before its connection is acknowledged: from now on it goes when its session ends.
+    /// It is let into its rooms with its greeting, because what the library sends before that may or may not arrive.
+    /// `gone` says that it has left.
     pub fn admit(&self, socket: &SocketRef, user: &UserId, session: &SessionId, gone: &CancellationToken) {
         let mut turn = self.turn();
-        let rooms = self.state.load().rooms_of(user);
-        socket.join(names(&rooms));
-        self.count_rooms(&rooms, 1);
         let member = Member {
             socket: socket.clone(),
             session: session.clone(),
-            rooms,
+            rooms: BTreeSet::new(),
+            began: imbl::HashMap::new(),
             told: None,
             admitted: Instant::now(),
             gone: gone.clone(),
@@ -168,11 +177,12 @@ impl Outlet {
         turn.members.entry(user.clone()).or_default().insert(socket.id.to_string(), member);
     }
 
-    /// Tells a connected socket who it is and where each of its lanes stands: every later fact comes as a frame.
+    /// Lets a connected socket into its rooms, and tells it who it is and where each of its lanes stands: every later fact
+    /// comes as a frame.
     pub fn greet(&self, socket: &SocketRef, user: &UserId, limits: &Value) {
         let mut turn = self.turn();
         let state = self.state.load();
-        let lanes = lanes(&state, &turn, user);
+        let (lanes, heads) = (lanes(&state, &turn, user), turn.lanes.clone());
         let member = turn.members.get_mut(user).and_then(|members| members.get_mut(socket.id.as_str()));
         let Some(member) = member.filter(|member| !member.gone.is_cancelled()) else {
             // Its session has ended since it was admitted, or it has left already.
@@ -181,6 +191,11 @@ impl Outlet {
             let _gone = socket.clone().disconnect();
             return;
         };
+        let rooms = state.rooms_of(user);
+        socket.join(names(&rooms));
+        self.count_rooms(&rooms, 1);
+        member.rooms = rooms;
+        member.began = heads;
         let rights = rights(&state, user);
         let mut ready = rights.clone();
         ready["userId"] = json!(user);
@@ -232,6 +247,59 @@ impl Outlet {
             .map(|lane| (lane.to_string(), json!(seq(lane))))
             .collect::<serde_json::Map<_, _>>()
             .into()
+    }
+
+    /// What a socket missed of a lane: the facts after `since`, up to where the lane stood when its facts began to come to
+    /// this socket. None for a socket that may not read the lane, or is gone.
+    #[must_use]
+    pub fn missed(&self, socket: &SocketRef, user: &UserId, lane: &Lane, since: i64) -> Option<Range<i64>> {
+        let turn = self.turn();
+        let member = turn.members.get(user)?.get(socket.id.as_str())?;
+        let reads = self.state.load().is_member(&member.rooms, lane);
+        reads.then(|| since..member.began.get(lane).copied().unwrap_or(0))
+    }
+
+    /// Sends facts of a lane again to one socket, by its rights as they are now. Says how many went: fewer than there are
+    /// where its buffer is full, none where it may not read the lane any more.
+    pub fn replay(&self, socket: &SocketRef, user: &UserId, entries: &[LogEntry]) -> Option<usize> {
+        let turn = self.turn();
+        let member = turn.members.get(user)?.get(socket.id.as_str())?;
+        let state = self.state.load();
+        if entries.iter().any(|entry| !state.is_member(&member.rooms, &entry.lane)) {
+            return None;
+        }
+        let mut sent = 0;
+        for entry in entries {
+            let deliveries = entry.event.deliveries();
+            let delivery = variant_of(&deliveries, &entry.lane, &member.rooms)?;
+            if !self.send_again(&member.socket, user, entry, delivery) {
+                break;
+            }
+            sent += 1;
+        }
+        Some(sent)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the dispatcher is where emitting belongs")]
+    fn send_again(&self, socket: &SocketRef, user: &UserId, entry: &LogEntry, delivery: &Delivery) -> bool {
+        let lane = entry.lane.to_string();
+        let command_id = (*entry.actor == *user.as_str()).then_some(&*entry.command_id);
+        let meta = Meta {
+            lane: &lane,
+            seq: entry.lane_seq,
+            epoch: &entry.epoch,
+            ts: entry.at,
+            replay: Some(true),
+            command_id,
+        };
+        let sent = if delivery.is_tick() {
+            socket.emit(delivery.event, &(meta,))
+        } else {
+            socket.emit(delivery.event, &(&delivery.view, meta))
+        };
+        let outcome = if sent.is_ok() { "sent" } else { "full" };
+        self.metrics.socket_events.with_label_values(&[delivery.event, "out", outcome]).inc();
+        sent.is_ok()
     }
 
     fn count_rooms(&self, rooms: &BTreeSet<Room>, by: i64) {
@@ -393,14 +461,19 @@ impl Outlet {
             false
         });
         let rights = rights(state, user);
-        for member in members.values_mut() {
+        for member in members.values_mut().filter(|member| member.told.is_some()) {
+            let enters = |lane: &Lane| !lane.rooms().iter().any(|room| member.rooms.contains(room));
+            let entered: Vec<Lane> = state.lanes_of(user).into_iter().filter(enters).collect();
+            for lane in entered {
+                let head = turn.lanes.get(&lane).copied().unwrap_or(0);
+                member.began.insert(lane, head);
+            }
             member.socket.leave(names(member.rooms.difference(&rooms)));
             member.socket.join(names(rooms.difference(&member.rooms)));
             self.count_rooms(&member.rooms, -1);
             self.count_rooms(&rooms, 1);
             let moved = member.rooms != rooms;
             member.rooms.clone_from(&rooms);
-            // A socket that was not greeted yet will be told then.
             if let Some(told) = &mut member.told
                 && (moved || *told != rights)
             {
@@ -416,10 +489,16 @@ impl Outlet {
     }
 }
 
+/// The one variant of a fact that is read again by a viewer in these rooms. What is told to the public is told to all.
+#[must_use]
+pub fn variant_of<'a>(deliveries: &'a [Delivery], lane: &Lane, rooms: &BTreeSet<Room>) -> Option<&'a Delivery> {
+    if matches!(lane, Lane::Public(_)) { deliveries.first() } else { variant_for(deliveries, lane, rooms) }
+}
+
 /// The rooms a user's sockets stand in. The state may be ahead of the fact that is being sent: rights that a later fact
 /// takes are left until it is their turn.
 fn standing(turn: &Turn, state: &State, user: &UserId) -> BTreeSet<Room> {
-    let sockets = turn.members.get(user).and_then(|members| members.values().next());
+    let sockets = turn.members.get(user).and_then(|members| members.values().find(|member| member.told.is_some()));
     sockets.map_or_else(|| state.rooms_of(user), |member| member.rooms.clone())
 }
 

@@ -5,5 +5,6 @@ pub mod audience;
 pub mod dispatcher;
 pub mod event;
 pub mod log;
+pub mod replay;
 pub mod room;
 pub mod view;

@@ -4,7 +4,6 @@ use super::{contestants_of, frozen, kept, may_read, revealed, statement};
 use crate::clock::Micros;
 use crate::command::to_value;
 use crate::db::entity::certification::Stage;
-use crate::db::entity::event::EventStatus;
 use crate::db::entity::mark;
 use crate::db::entity::publication::{self, PublicationState};
 use crate::error::Refusal;
@@ -351,8 +350,5 @@ pub fn one(state: &State, row: &publication::Model) -> Result<Publication, Refus
 }
 
 fn must_be_public(state: &State, event: &EventId) -> Result<(), Refusal> {
-    match state.events.get(event) {
-        Some(row) if row.status != EventStatus::Draft => Ok(()),
-        Some(_) | None => Err(Refusal::not_found("event", event)),
-    }
+    if state.is_public(event) { Ok(()) } else { Err(Refusal::not_found("event", event)) }
 }

@@ -243,6 +243,24 @@ impl State {
         lanes
     }
 
+    /// Whether anyone may know of an event.
+    #[must_use]
+    pub fn is_public(&self, event: &crate::ids::EventId) -> bool {
+        self.events.get(event).is_some_and(|event| event.status != EventStatus::Draft)
+    }
+
+    /// Whether whoever stands in these rooms is a member of a lane. Of the public's lanes everybody is, once the event is
+    /// known.
+    #[must_use]
+    pub fn is_member(&self, rooms: &BTreeSet<Room>, lane: &Lane) -> bool {
+        match lane {
+            Lane::Public(event) => self.is_public(event),
+            Lane::Category(_) | Lane::Event(_) | Lane::User(_) | Lane::System => {
+                lane.rooms().iter().any(|room| rooms.contains(room))
+            }
+        }
+    }
+
     /// Whether a user may read names and schedules of an event: runs the installation, or has a hat on it or below it.
     #[must_use]
     pub fn is_staff_of(&self, user: &UserId, event: &crate::ids::EventId) -> bool {

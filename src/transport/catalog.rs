@@ -38,7 +38,7 @@ pub struct ClientEvent {
 }
 
 /// Every event a client may send; any other is answered `INVALID_EVENT`.
-pub const CLIENT_EVENTS: [ClientEvent; 33] = [
+pub const CLIENT_EVENTS: [ClientEvent; 34] = [
     ClientEvent {
         name: "scores:submit",
         who: "a judge of the category; with `judgeId`, a TALLY_MASTER by hat where the category has `proxyEntry`",
@@ -234,6 +234,13 @@ pub const CLIENT_EVENTS: [ClientEvent; 33] = [
         answer: "`{rankChanges, tallyHash, tallyHashes, voids}`; changes nothing",
     },
     ClientEvent {
+        name: "sync:resume",
+        who: "anyone signed in; also said when connecting, as `auth.resume`",
+        payload: "`{lanes: {[lane]: {epoch, seq}}}`, the last fact one has of each; at most 500 lanes",
+        answer: "`{lanes: {[lane]: replayed or snapshot or forbidden}}`, once the missing facts (`meta.replay`) or a \
+            `sync:snapshot` were sent",
+    },
+    ClientEvent {
         name: "user:active",
         who: "anyone signed in",
         payload: "anything or nothing",
@@ -242,7 +249,7 @@ pub const CLIENT_EVENTS: [ClientEvent; 33] = [
 ];
 
 /// What a socket is told that is no fact: it carries no `meta`.
-const DERIVED: [(&str, &str, &str); 5] = [
+const DERIVED: [(&str, &str, &str); 6] = [
     (
         "session:ready",
         "the socket, once, after it has been let into its rooms",
@@ -253,6 +260,11 @@ const DERIVED: [(&str, &str, &str); 5] = [
         "tally:updated",
         "the office of the category: ADMIN, ORGANIZER and its tally masters, auditors and board, but nobody who judges it or did",
         "the tally view of `GET /api/v1/categories/{id}/tally`; at most four a second for a category, the latest wins",
+    ),
+    (
+        "sync:snapshot",
+        "the socket that asked to catch up on a lane it is too far behind on, or knows another history of",
+        "`{lane, state, seq, epoch}`; facts up to `seq` are in it",
     ),
     ("scores:data", "the socket that asked without an ack", "list of score views"),
     (

@@ -2,7 +2,7 @@
 
 use super::problem::problems;
 use super::rest::operation::Started;
-use super::rest::{auth, certification, decisions, notices, operation, publications, scoring, setup};
+use super::rest::{auth, certification, decisions, feeds, notices, operation, publications, scoring, setup};
 use crate::app::App;
 use crate::error::Refusal;
 use crate::events::dispatcher::Outlet;
@@ -119,6 +119,8 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(publications::reveal))
         .routes(routes!(publications::keys))
         .routes(routes!(publications::verify_page, publications::verify_bundle))
+        // Catching up
+        .routes(routes!(feeds::feed))
         // Set-up
         .routes(routes!(setup::import).layer(DefaultBodyLimit::max(IMPORT_BYTES_MAX)))
         .routes(routes!(setup::users, setup::create_user))

@@ -7,3 +7,4 @@ pub mod request;
 pub mod rest;
 pub mod serve;
 pub mod socket;
+pub mod sync;

@@ -7,6 +7,7 @@ use super::catalog::CLIENT_EVENTS;
 use super::request::{bearer, client_address, peer, take_command_id};
 use super::rest::scoring::{ScoresQuery, read_marks};
 use super::rest::setup::category_command;
+use super::sync::{CatchUp, ResumeRequest};
 use crate::app::App;
 use crate::auth::actor::Actor;
 use crate::certification::decisions::{
@@ -59,6 +60,8 @@ enum Wish {
     Scores(ScoresRequest),
     /// What a command would come to.
     Preview(Box<Command>),
+    /// What was missed of some lanes.
+    Resume(ResumeRequest),
     /// A sign of life.
     Active,
 }
@@ -98,6 +101,7 @@ fn read(event: &str, payload: Value) -> Result<Wish, Refusal> {
         "assignment:created" | "assignment:create" => carry(parse::<CreateAssignment>(payload)?.into()),
         "assignment:remove" => carry(parse::<RemoveAssignment>(payload)?.into()),
         "preview" => Wish::Preview(Box::new(previewed(payload)?)),
+        "sync:resume" => Wish::Resume(parse(payload)?),
         "user:active" => Wish::Active,
         _ => return Err(Refusal::InvalidEvent),
     })
@@ -136,7 +140,7 @@ pub fn previewed(request: Value) -> Result<Command, Refusal> {
         }
         event => match read(event, payload)? {
             Wish::Carry(command) => Ok(*command),
-            Wish::Scores(_) | Wish::Preview(_) | Wish::Active => Err(Refusal::InvalidEvent),
+            Wish::Scores(_) | Wish::Preview(_) | Wish::Resume(_) | Wish::Active => Err(Refusal::InvalidEvent),
         },
     }
 }
@@ -200,6 +204,9 @@ pub fn open(app: &App, io: &SocketIo, outlet: Outlet) {
 struct Auth {
     #[serde(default)]
     token: Option<String>,
+    /// What is missing from the connection before.
+    #[serde(default)]
+    resume: Option<Value>,
 }
 
 /// Who a socket belongs to. Kept beside the socket, never told to anybody.
@@ -207,6 +214,17 @@ struct Auth {
 struct Visitor {
     user: UserId,
     session: SessionId,
+}
+
+/// What a client said at the door that it has missed, as text.
+#[derive(Clone)]
+struct Missed(Arc<str>);
+
+/// Where the events of a socket wait for its worker.
+#[derive(Clone)]
+struct Line {
+    queue: mpsc::Sender<Incoming>,
+    room: Arc<Semaphore>,
 }
 
 /// Counts a socket for as long as its data live: handlers that count miss those who leave in between.
@@ -252,8 +270,7 @@ fn enqueue(
 /// Where the answer to an event goes: to its ack, or, without one, out as an event.
 struct Answer {
     socket: SocketRef,
-    ack: AckSender,
-    wanted: bool,
+    ack: Option<AckSender>,
 }
 
 /// The first argument of an event, as the text the client sent; `null` where there is none.
@@ -318,6 +335,9 @@ impl Door {
     async fn identify(&self, socket: &SocketRef, auth: Auth) -> Result<Visitor, Refusal> {
         let parts = socket.req_parts();
         let token = auth.token.filter(|token| !token.is_empty());
+        if let Some(resume) = auth.resume {
+            socket.extensions.insert(Missed(resume.to_string().into()));
+        }
         let known = match token.as_deref().or_else(|| bearer(&parts.headers)) {
             None => Err(Refusal::AuthRequired),
             Some(token) => self.app.admit(token).await,
@@ -337,6 +357,7 @@ impl Door {
     fn attend(&self, socket: &SocketRef, visitor: &Visitor, gone: &CancellationToken) {
         let (queue, waiting) = mpsc::channel(self.app.config.socket_queue_max.max(1));
         let room = Arc::new(Semaphore::new(QUEUED_BYTES_MAX));
+        socket.extensions.insert(Line { queue: queue.clone(), room: Arc::clone(&room) });
         let door = self.clone();
         socket.on_fallback(
             move |socket: SocketRef,
@@ -345,7 +366,7 @@ impl Door {
                   Wanted(wanted): Wanted,
                   ack: AckSender| {
                 // In this call, not in the future it returns: the library starts those in any order.
-                let answer = Answer { socket, ack, wanted };
+                let answer = Answer { socket, ack: wanted.then_some(ack) };
                 if let Err((event, answer)) = enqueue(&queue, &room, event, payload, answer) {
                     door.refuse(answer, &event, &Refusal::Overloaded);
                 }
@@ -371,18 +392,25 @@ impl Door {
     }
 
     fn greet(&self, socket: &SocketRef) {
-        if let Some(Visitor { user, .. }) = socket.extensions.get::<Visitor>() {
-            self.outlet.greet(socket, &user, &limits(&self.app.config));
+        let Some(Visitor { user, .. }) = socket.extensions.get::<Visitor>() else { return };
+        self.outlet.greet(socket, &user, &limits(&self.app.config));
+        // What was missed before this connection comes before anything the client asks for on it.
+        if let (Some(Missed(payload)), Some(line)) = (socket.extensions.get(), socket.extensions.get::<Line>()) {
+            let answer = Answer { socket: socket.clone(), ack: None };
+            let event = "sync:resume".to_owned();
+            if let Err((event, answer)) = enqueue(&line.queue, &line.room, event, payload.to_string(), answer) {
+                self.refuse(answer, &event, &Refusal::Overloaded);
+            }
         }
     }
 
     async fn work(self, visitor: Visitor, mut waiting: mpsc::Receiver<Incoming>) {
         while let Some(Incoming { event, payload, answer, _held }) = waiting.recv().await {
-            match self.carry_out(&visitor, &event, &payload).await {
+            match self.carry_out(&visitor, &answer.socket, &event, &payload).await {
                 Ok(data) => {
                     self.count(&event, "ok");
-                    if answer.wanted {
-                        let _gone = answer.ack.send(&json!({ "ok": true, "data": data }));
+                    if let Some(ack) = answer.ack {
+                        let _gone = ack.send(&json!({ "ok": true, "data": data }));
                     } else if event == "scores:request" {
                         self.outlet.send(&answer.socket, "scores:data", &data["scores"]);
                     }
@@ -397,8 +425,8 @@ impl Door {
         let correlation = self.app.chance.id(self.app.clock.now()).to_string();
         tracing::debug!(event, code = refusal.code().as_str(), correlation, "an event was refused");
         let error = ErrorView::of(refusal, Some(event), correlation);
-        if answer.wanted {
-            let _gone = answer.ack.send(&json!({ "ok": false, "error": error }));
+        if let Some(ack) = answer.ack {
+            let _gone = ack.send(&json!({ "ok": false, "error": error }));
         } else {
             self.outlet.send(&answer.socket, "error", &error);
         }
@@ -409,7 +437,13 @@ impl Door {
         self.app.metrics.socket_events.with_label_values(&[event, "in", outcome]).inc();
     }
 
-    async fn carry_out(&self, visitor: &Visitor, event: &str, payload: &str) -> Result<Value, Refusal> {
+    async fn carry_out(
+        &self,
+        visitor: &Visitor,
+        socket: &SocketRef,
+        event: &str,
+        payload: &str,
+    ) -> Result<Value, Refusal> {
         let actor = Actor::User { id: visitor.user.clone(), session: visitor.session.clone() };
         let asked = serde_json::from_str(payload).map_err(|wrong| Refusal::invalid("", wrong));
         let asked = asked.and_then(|mut payload| {
@@ -431,6 +465,13 @@ impl Door {
             Wish::Preview(command) => {
                 let foreseen = self.app.preview(actor, *command).await.map_err(AppError::into_refusal)?;
                 to_value(foreseen)
+            }
+            Wish::Resume(request) => {
+                self.app.limit_reading(&actor, "sync:resume")?;
+                actor.must_be_signed_in(&self.app.state())?;
+                let (app, outlet, user) = (&self.app, &self.outlet, &visitor.user);
+                let catch_up = CatchUp { app, outlet, socket, user, actor: &actor };
+                catch_up.resume(request).await.map_err(AppError::into_refusal)
             }
             Wish::Active => {
                 self.app.limit_reading(&actor, "user:active")?;

@@ -16,6 +16,7 @@ mod operation;
 mod postgres;
 mod preview;
 mod publication;
+mod resume;
 mod rights;
 mod setup;
 mod stages;

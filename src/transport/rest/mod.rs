@@ -5,6 +5,7 @@
 pub mod auth;
 pub mod certification;
 pub mod decisions;
+pub mod feeds;
 pub mod notices;
 pub mod operation;
 pub mod publications;

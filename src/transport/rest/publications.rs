@@ -17,7 +17,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Largest bundle that is checked over HTTP, in bytes; the command line takes larger ones.
 const VERIFY_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -105,10 +105,17 @@ pub async fn judged(
     Path(event): Path<EventId>,
 ) -> Answer {
     app.limits.public_read(address, 1)?;
-    let found = publication::Entity::find().filter(publication::Column::EventId.eq(&event)).all(&app.db).await;
-    let rows = found.map_err(AppError::from)?;
+    Ok(Json(public_results(&app, &event).await?))
+}
+
+/// The judged results of an event as anyone is shown them.
+///
+/// # Errors
+/// `NOT_FOUND` for an event that is not there, or is a draft.
+pub async fn public_results(app: &App, event: &EventId) -> Result<Value, AppError> {
+    let rows = publication::Entity::find().filter(publication::Column::EventId.eq(event)).all(&app.db).await?;
     // The state after the rows: what was hidden meanwhile is judged by what the rows say.
-    Ok(Json(read::public(&app.state(), &event, rows)?))
+    Ok(read::public(&app.state(), event, rows)?)
 }
 
 /// The standings of a contest: live for the office, else of what is published.
