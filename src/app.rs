@@ -11,6 +11,7 @@ use crate::commands::Command;
 use crate::config::Config;
 use crate::db::connect::{self, Target};
 use crate::db::entity::{log_entry, log_head};
+use crate::db::generation::{Generation, Mark, is_same_history};
 use crate::db::row;
 use crate::db::store::{SqliteStore, Store};
 use crate::error::{AppError, Refusal};
@@ -45,6 +46,8 @@ use tokio_util::task::TaskTracker;
 
 /// How often the writer looks whether another process has appended to the log.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often it is written down where the log stands.
+const MARK_EVERY: Duration = Duration::from_secs(1);
 /// How often what is no longer needed is forgotten.
 const TIDY_EVERY: Duration = Duration::from_mins(1);
 /// Feeds open at a time.
@@ -87,6 +90,7 @@ pub struct App {
     state: Arc<ArcSwap<State>>,
     writer: WriterHandle,
     handover: Arc<Handover>,
+    generation: Generation,
     ready: Arc<AtomicBool>,
 }
 
@@ -132,11 +136,12 @@ impl App {
         let target = Target::parse(&config.database_url)?;
         let db = connect::read_pool(&target).await.context("cannot open the database")?;
         connect::check_schema(&db).await?;
-        let mut store = match &target {
-            Target::Sqlite(path) => SqliteStore::open(path)?,
+        let (mut store, generation) = match &target {
+            Target::Sqlite(path) => (SqliteStore::open(path)?, Generation::beside(path)),
             Target::Postgres(_) => bail!("PostgreSQL is not served yet; the schema is, the writer is not"),
         };
         begin_history(&mut store, &chance)?;
+        notice_another_history(&mut store, &generation, &chance)?;
         let state = Arc::new(ArcSwap::from_pointee(load::whole(&db, clock.now()).await?));
         let handover = Arc::new(Handover::new(state.load().head.seq));
         let metrics = Arc::new(Metrics::new());
@@ -168,6 +173,7 @@ impl App {
             state,
             writer,
             handover,
+            generation,
             ready: Arc::new(AtomicBool::new(true)),
         };
         Ok((app, Running { writer: thread }))
@@ -412,15 +418,32 @@ impl App {
     async fn keep_house(self, outlet: Outlet) {
         let mut look = tokio::time::interval(LOOK_EVERY);
         let mut tidy = tokio::time::interval(TIDY_EVERY);
+        let mut mark = tokio::time::interval(MARK_EVERY);
+        let mut marked = None;
         loop {
             tokio::select! {
                 _ = look.tick() => self.writer.look(),
+                _ = mark.tick() => self.write_mark(&mut marked).await,
                 _ = tidy.tick() => {
                     self.limits.evict_idle(&self.metrics);
                     self.writer.tidy();
                     outlet.forget_the_lost();
                 }
             }
+        }
+    }
+
+    /// Writes down where the log stands, if it has moved.
+    async fn write_mark(&self, marked: &mut Option<Mark>) {
+        let mark = Mark::of(&self.state().head);
+        if marked.as_ref() == Some(&mark) {
+            return;
+        }
+        let (generation, written) = (self.generation.clone(), mark.clone());
+        match self.computing(move || generation.write(&written)).await {
+            Ok(Ok(())) => *marked = Some(mark),
+            Ok(Err(error)) => tracing::warn!(error = format!("{error:#}"), "the generation could not be written"),
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "the generation could not be written"),
         }
     }
 
@@ -432,13 +455,13 @@ impl App {
         self.stopping.cancel();
         self.tasks.close();
         self.tasks.wait().await;
-        let Self { writer, db, .. } = self;
+        let Self { writer, db, generation, state, .. } = self;
         writer.stop().await;
         tokio::task::spawn_blocking(move || running.writer.join())
             .await?
             .map_err(|_panic| anyhow::anyhow!("the writer died"))?;
         db.close().await?;
-        Ok(())
+        generation.write(&Mark::of(&state.load().head))
     }
 
     /// No longer ready: a load balancer sends nobody here any more.
@@ -451,6 +474,20 @@ impl App {
     pub fn user_by_email(&self, email: &str) -> Option<UserId> {
         self.state().emails.get(&email.trim().to_lowercase()).cloned()
     }
+}
+
+/// A log that is not the one its mark was made of goes on under another epoch.
+fn notice_another_history(store: &mut SqliteStore, generation: &Generation, chance: &Chance) -> anyhow::Result<()> {
+    let head = store.head()?.context("the log has begun")?;
+    let mark = generation.read();
+    let at_mark = mark.as_ref().map(|mark| store.hash_at(mark.seq())).transpose()?.flatten();
+    if !is_same_history(mark.as_ref(), &head, at_mark.as_deref()) {
+        let epoch = hex::encode(chance.bytes::<8>());
+        tracing::warn!(before = %head.epoch, after = epoch, "the database is not the one that was left here: a new epoch");
+        store.begin_epoch(&epoch)?;
+    }
+    let head = store.head()?.context("the log has begun")?;
+    generation.write(&Mark::of(&head))
 }
 
 /// Writes the beginning of the log into a database that has none: a new history, under a new epoch.

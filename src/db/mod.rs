@@ -2,5 +2,6 @@
 
 pub mod connect;
 pub mod entity;
+pub mod generation;
 pub mod row;
 pub mod store;

@@ -106,6 +106,24 @@ impl SqliteStore {
         Ok(Self { connection, tables: tables() })
     }
 
+    /// The hash in a place of the log.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn hash_at(&self, seq: i64) -> anyhow::Result<Option<String>> {
+        let query = self.connection.query_row("SELECT hash FROM log_entry WHERE seq = ?", [seq], |row| row.get(0));
+        Ok(query.optional()?)
+    }
+
+    /// Goes on under another epoch.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn begin_epoch(&self, epoch: &str) -> anyhow::Result<()> {
+        self.connection.execute("UPDATE log_head SET epoch = ?", [epoch])?;
+        Ok(())
+    }
+
     /// Writes the first row of a log, unless another process did so meanwhile.
     ///
     /// # Errors

@@ -272,7 +272,7 @@ impl Outlet {
         for entry in entries {
             let deliveries = entry.event.deliveries();
             let delivery = variant_of(&deliveries, &entry.lane, &member.rooms)?;
-            if !self.send_again(&member.socket, user, entry, delivery) {
+            if !self.send_again(&member.socket, user, &state.head.epoch, entry, delivery) {
                 break;
             }
             sent += 1;
@@ -281,13 +281,21 @@ impl Outlet {
     }
 
     #[expect(clippy::disallowed_methods, reason = "the dispatcher is where emitting belongs")]
-    fn send_again(&self, socket: &SocketRef, user: &UserId, entry: &LogEntry, delivery: &Delivery) -> bool {
+    fn send_again(
+        &self,
+        socket: &SocketRef,
+        user: &UserId,
+        epoch: &str,
+        entry: &LogEntry,
+        delivery: &Delivery,
+    ) -> bool {
         let lane = entry.lane.to_string();
         let command_id = (*entry.actor == *user.as_str()).then_some(&*entry.command_id);
         let meta = Meta {
             lane: &lane,
             seq: entry.lane_seq,
-            epoch: &entry.epoch,
+            // The history as it goes on now, whichever epoch it was decided in.
+            epoch,
             ts: entry.at,
             replay: Some(true),
             command_id,

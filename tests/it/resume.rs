@@ -255,6 +255,49 @@ async fn whoever_comes_and_goes_while_marks_are_given_misses_nothing() {
     app.stop().await;
 }
 
+#[tokio::test]
+async fn a_database_that_was_put_back_goes_on_under_another_epoch() {
+    let app = app_with(|_| {}).await;
+    let ada = app.connect(&email("ada")).await;
+    give(&ada, 3).await;
+    drop(ada);
+    let epoch = |app: &TestApp| app.app.state().head.epoch.to_string();
+    let first = epoch(&app);
+    let copy = |from: &str, to: &str| {
+        let (from, to) = (from.to_owned(), to.to_owned());
+        move |folder: &std::path::Path| {
+            std::fs::copy(folder.join(from), folder.join(to)).expect("a copy");
+        }
+    };
+    let app = app.restart_after(copy("it.db", "backup.db")).await;
+    assert_eq!(epoch(&app), first, "a restart is no other history");
+    let ada = app.connect(&email("ada")).await;
+    give(&ada, 4).await;
+    let mut viewer = Viewer::default();
+    viewer.take(&ada);
+    viewer.heads.insert("cat:vault".into(), 7);
+    drop(ada);
+    let app = app.restart_after(copy("backup.db", "it.db")).await;
+    assert_ne!(
+        epoch(&app),
+        first,
+        "what was acknowledged since the backup is gone, and nobody takes that for progress"
+    );
+    let ben = app.connect(&email("ben")).await;
+    let asked = json!({"lanes": {"cat:vault": {"epoch": first, "seq": 7}}});
+    assert_eq!(ben.call("sync:resume", asked).await["data"]["lanes"]["cat:vault"], "snapshot");
+    let told = ben.next("sync:snapshot").await;
+    assert_eq!((&told.data()["seq"], &told.data()["epoch"]), (&json!(3), &json!(epoch(&app))));
+    let (_, lines) = feed(&app, "ben", "/api/v1/lanes/cat:vault/feed").await;
+    assert!(lines.len() == 3 && lines.iter().all(|line| line["meta"]["epoch"] == epoch(&app).as_str()), "{lines:?}");
+    // A file from elsewhere: nothing beside it says what it is.
+    let second = epoch(&app);
+    let app =
+        app.restart_after(|folder| std::fs::remove_file(folder.join("it.generation")).expect("it is there")).await;
+    assert_ne!(epoch(&app), second);
+    app.stop().await;
+}
+
 // Over plain HTTP.
 
 /// The lines of a feed.

@@ -86,13 +86,14 @@ impl Reader {
         let Some(entry) = self.waiting.pop_front() else { return Ok(None) };
         self.cursor = entry.lane_seq;
         let deliveries = entry.event.deliveries();
-        let rooms = self.app.state().rooms_of(&self.user);
+        let state = self.app.state();
+        let rooms = state.rooms_of(&self.user);
         let variant = variant_of(&deliveries, &entry.lane, &rooms).ok_or(Refusal::Forbidden)?;
         let lane = entry.lane.to_string();
         let meta = Meta {
             lane: &lane,
             seq: entry.lane_seq,
-            epoch: &entry.epoch,
+            epoch: &state.head.epoch,
             ts: entry.at,
             replay: None,
             command_id: (*entry.actor == *self.user.as_str()).then_some(&*entry.command_id),

@@ -109,6 +109,15 @@ impl TestApp {
         Self::serve(folder, config, clock).await
     }
 
+    /// The same, with something done to the folder of the database in between.
+    pub async fn restart_after(self, between: impl FnOnce(&std::path::Path)) -> Self {
+        let config = Config::clone(&self.app.config);
+        let Self { server, folder, clock, .. } = self;
+        server.stop().await.expect("the server stops");
+        between(folder.path());
+        Self::serve(folder, config, clock).await
+    }
+
     /// Stops the server.
     pub async fn stop(self) {
         self.server.stop().await.expect("the server stops");
