@@ -100,7 +100,7 @@ impl Decide for ConfirmScore {
         let before = board.place_of(&self.score_id).and_then(|place| board.at(place)).filter(|mark| mark.waits());
         let before = before.ok_or_else(|| Refusal::not_found("unconfirmed mark", &self.score_id))?;
         may_confirm(&draft.state, &category, &user, before)?;
-        if board.stage() == Stage::Certified {
+        if board.stage() >= Stage::Certified {
             return Err(Refusal::Locked("the category is certified; its scores are locked".into()));
         }
         // The version stays: nothing of what was marked has changed.

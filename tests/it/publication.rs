@@ -763,6 +763,11 @@ async fn withdrawals_ties_proxy_marks_and_overrides_are_proven_like_everything_e
             ok(&hall.auditor.call("scores:confirm", json!({"categoryId": "vault", "scoreId": id})).await);
         }
     }
+    // The head judge does not count; a mark that waits for a confirmation changes nothing.
+    let mut waiting = mark("x", "form", 1.0);
+    waiting["judgeId"] = json!(hall.app.user_id(&email("head")));
+    let waiting = hall.tally.call("scores:submit", waiting).await;
+    let waiting = json!({"categoryId": "vault", "scoreId": ok(&waiting)["score"]["id"]});
     let organizer = hall.app.connect(&email("organizer")).await;
     let gone = json!({"categoryId": "vault", "contestantId": "z", "reason": "ankle"});
     ok(&organizer.call("entry:withdraw", gone).await);
@@ -776,6 +781,7 @@ async fn withdrawals_ties_proxy_marks_and_overrides_are_proven_like_everything_e
     ok(&admin.call("certification:override", json!({"categoryId": "vault", "stage": "JUDGED", "reason": "ill"})).await);
     hall.certify().await;
     publish(&hall.app, "official").await;
+    assert_eq!(code(&hall.auditor.call("scores:confirm", waiting).await), "LOCKED", "it is published");
     let forger = Forger::of(&hall).await;
     let found = forger.check(&forger.good, &[]).expect("all of it is right");
     let places: Vec<_> = found.statement.ranking.iter().map(|line| line.contestant_id.as_str()).collect();
