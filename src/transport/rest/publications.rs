@@ -15,12 +15,16 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, EntityTrait, Iterable, QueryFilter, QuerySelect};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// Largest bundle that is checked over HTTP, in bytes; the command line takes larger ones.
 const VERIFY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How long a bundle may take to come: while it does, it takes one of few turns.
+const UPLOAD_TIME_MAX: Duration = Duration::from_secs(10);
 /// What checking a bundle costs, in public reads.
 const VERIFY_COST: u32 = 100;
 
@@ -113,7 +117,16 @@ pub async fn judged(
 /// # Errors
 /// `NOT_FOUND` for an event that is not there, or is a draft.
 pub async fn public_results(app: &App, event: &EventId) -> Result<Value, AppError> {
-    let rows = publication::Entity::find().filter(publication::Column::EventId.eq(event)).all(&app.db).await?;
+    // Without the records: the public reads what was signed, not what it was computed from.
+    let told = publication::Column::iter().filter(|column| !matches!(column, publication::Column::Tally));
+    let rows = publication::Entity::find()
+        .filter(publication::Column::EventId.eq(event))
+        .select_only()
+        .columns(told)
+        .expr_as(Expr::val(""), "tally")
+        .into_model::<publication::Model>()
+        .all(&app.db)
+        .await?;
     // The state after the rows: what was hidden meanwhile is judged by what the rows say.
     Ok(read::public(&app.state(), event, rows)?)
 }
@@ -191,8 +204,10 @@ pub async fn verify_bundle(
     app.limits.public_read(address, VERIFY_COST)?;
     // Before the body is read: no more than a few of these large ones are in memory at a time.
     let _turn = app.verifications.try_acquire().map_err(|_all_taken| Refusal::Overloaded)?;
-    let bytes = axum::body::to_bytes(request.into_body(), VERIFY_BYTES_MAX)
+    let body = axum::body::to_bytes(request.into_body(), VERIFY_BYTES_MAX);
+    let bytes = tokio::time::timeout(UPLOAD_TIME_MAX, body)
         .await
+        .map_err(|_too_slow| Refusal::invalid("", "the bundle did not come in time"))?
         .map_err(|_too_large_or_cut| Refusal::TooLarge { what: "bytes in a bundle", max: VERIFY_BYTES_MAX })?;
     let kept = key::all(&app.db).await.map_err(AppError::from)?;
     let keys: Vec<_> = kept.into_iter().map(|key| key.public).collect();
