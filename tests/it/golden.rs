@@ -9,7 +9,9 @@ use crate::support::people::{self, PEOPLE, email, mark};
 use scorecast::auth::actor::Actor;
 use scorecast::auth::role::Hat;
 use scorecast::auth::secret::DerivedKey;
-use scorecast::auth::sessions::{EndSession, OpenSession, RefreshKey, RevokeSessions, RotateSession, SessionGrant};
+use scorecast::auth::sessions::{
+    EndSession, OpenSession, RefreshKey, RevokeSession, RevokeSessions, RotateSession, SessionGrant,
+};
 use scorecast::certification::decisions::{
     ApproveDecision, CloseDecision, RaiseFlag, RequestDeduction, RequestRemoval, RequestUncertification,
 };
@@ -832,6 +834,10 @@ fn setting_up(world: &World, name: &str) -> Vec<(&'static str, Command)> {
         ("switch ada off", DisableUser { user: world.user("ada") }.into()),
         ("… by changing her", world.put_user("ada", "JUDGE", Some(false))),
         ("revoke ada's sessions", RevokeSessions { user: world.user("ada") }.into()),
+        ("end a session of ada's", {
+            let Actor::User { id, session } = &world.actors["ada"] else { unreachable!("ada is signed in") };
+            RevokeSession { user: id.clone(), session: session.clone() }.into()
+        }),
         ("make an event", PutEvent { mode: Mode::Create, spec: event("third") }.into()),
         ("change the cup", PutEvent { mode: Mode::Update, spec: event("cup") }.into()),
         ("finish the cup", SetEventStatus { event: id("cup"), status: EventStatus::Finished }.into()),

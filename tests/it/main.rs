@@ -17,6 +17,7 @@ mod postgres;
 mod preview;
 mod publication;
 mod rights;
+mod sessions;
 mod setup;
 mod stages;
 pub mod support;
