@@ -4,6 +4,8 @@
 //! Invariants: facts go out in `seq` order, after their commit; where a socket stands is changed only under the turn,
 //! which is held while a fact goes out, so a socket's first heads and its first facts leave no gap between them.
 
+mod expiry;
+
 use super::audience::{Delivery, Office, variant_for};
 use super::event::Moves;
 use super::log::{LogEntry, read_entries};
@@ -15,6 +17,7 @@ use crate::ids::{CategoryId, SessionId, UserId};
 use crate::metrics::Metrics;
 use crate::state::State;
 use arc_swap::ArcSwap;
+use expiry::{NEVER, Stay};
 use futures_util::FutureExt;
 use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde::Serialize;
@@ -35,6 +38,8 @@ const REREAD_MAX: u64 = 1_000;
 const STINT: usize = 64;
 /// How long a socket may take from being admitted to being greeted, before it is taken for lost.
 const GREETING_MAX: Duration = Duration::from_secs(30);
+/// How often sockets are looked after between the facts.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// The way from the writer to the dispatcher.
 #[derive(Debug)]
@@ -71,6 +76,7 @@ impl Handover {
 struct Member {
     socket: SocketRef,
     session: SessionId,
+    stay: Stay,
     rooms: BTreeSet<Room>,
     /// What it was last told of its rights; nothing before it was greeted.
     told: Option<Value>,
@@ -87,6 +93,8 @@ struct Turn {
     behind_since: Option<Micros>,
     lanes: HashMap<Lane, i64>,
     members: HashMap<UserId, HashMap<String, Member>>,
+    /// When the next socket is to be warned or cut.
+    due: Micros,
 }
 
 /// What the rest of the server holds of the dispatcher.
@@ -129,7 +137,7 @@ impl Outlet {
     pub fn new(io: SocketIo, state: Arc<ArcSwap<State>>, clock: Clock, metrics: Arc<Metrics>) -> Self {
         let now = state.load();
         let lanes = now.lanes.iter().map(|(lane, head)| (lane.clone(), head.seq)).collect();
-        let turn = Turn { sent: now.head.seq, behind_since: None, lanes, members: HashMap::new() };
+        let turn = Turn { sent: now.head.seq, behind_since: None, lanes, members: HashMap::new(), due: NEVER };
         drop(now);
         Self { io, turn: Arc::new(Mutex::new(turn)), state, clock, metrics, changed: Arc::default() }
     }
@@ -151,8 +159,15 @@ impl Outlet {
     }
 
     /// Lets a socket into its rooms, before its connection is acknowledged. From now on it is moved with its user's
-    /// rights; `gone` says that it has left.
-    pub fn admit(&self, socket: &SocketRef, user: &UserId, session: &SessionId, gone: &CancellationToken) {
+    /// rights, and cut when its token ends; `gone` says that it has left.
+    pub fn admit(
+        &self,
+        socket: &SocketRef,
+        user: &UserId,
+        session: &SessionId,
+        until: Micros,
+        gone: &CancellationToken,
+    ) {
         let mut turn = self.turn();
         let rooms = self.state.load().rooms_of(user);
         socket.join(names(&rooms));
@@ -160,11 +175,13 @@ impl Outlet {
         let member = Member {
             socket: socket.clone(),
             session: session.clone(),
+            stay: Stay::new(until),
             rooms,
             told: None,
             admitted: Instant::now(),
             gone: gone.clone(),
         };
+        turn.due = turn.due.min(until);
         turn.members.entry(user.clone()).or_default().insert(socket.id.to_string(), member);
     }
 
@@ -188,7 +205,9 @@ impl Outlet {
         ready["serverTime"] = json!(self.clock.now());
         ready["limits"] = limits.clone();
         member.told = Some(rights);
+        let due = member.stay.due();
         self.send(socket, "session:ready", &ready);
+        turn.due = turn.due.min(due);
     }
 
     /// Forgets a socket that has gone.
@@ -250,7 +269,8 @@ impl Outlet {
 
     /// Sends a tally to those who may see it.
     pub fn send_tally(&self, category: &CategoryId, tally: Value) {
-        let _turn = self.turn();
+        let mut turn = self.turn();
+        self.expire(&mut turn);
         let delivery = Delivery::of(&Office(category), TallyUpdated(tally));
         self.emit(&delivery.rooms, &delivery.except, delivery.event, &(&delivery.view,));
     }
@@ -301,6 +321,7 @@ impl Outlet {
 
     fn dispatch(&self, entry: &LogEntry) {
         let mut turn = self.turn();
+        self.expire(&mut turn);
         let state = self.state.load();
         // Before the lane moves on: whoever is told of their lanes here has this fact still to come.
         self.move_members(&mut turn, &state, entry.event.moves());
@@ -376,6 +397,15 @@ impl Outlet {
         }
     }
 
+    /// Ends a socket. Out of every room first: whatever becomes of the connection, nothing more is sent to it.
+    fn cut(&self, member: &Member) {
+        member.socket.leave_all();
+        self.count_rooms(&member.rooms, -1);
+        if member.socket.clone().disconnect().is_err() {
+            self.metrics.slow_consumers.with_label_values(&["scoring", "disconnect_failed"]).inc();
+        }
+    }
+
     fn move_user(&self, turn: &mut Turn, state: &State, user: &UserId) {
         let Some(mut members) = turn.members.remove(user) else { return };
         let rooms = state.rooms_of(user);
@@ -384,12 +414,7 @@ impl Outlet {
             if stands && !rooms.is_empty() {
                 return true;
             }
-            // Out of every room first: whatever becomes of the connection, nothing more is sent to it.
-            member.socket.leave_all();
-            self.count_rooms(&member.rooms, -1);
-            if member.socket.clone().disconnect().is_err() {
-                self.metrics.slow_consumers.with_label_values(&["scoring", "disconnect_failed"]).inc();
-            }
+            self.cut(member);
             false
         });
         let rights = rights(state, user);
@@ -453,6 +478,15 @@ fn lanes(state: &State, turn: &Turn, user: &UserId) -> Vec<Value> {
         .iter()
         .map(|lane| json!({ "lane": lane, "seq": seq(lane), "epoch": state.head.epoch }))
         .collect()
+}
+
+/// Looks after the sockets between the facts, which may be long in coming.
+pub async fn watch(outlet: Outlet) {
+    let mut often = tokio::time::interval(LOOK_EVERY);
+    loop {
+        often.tick().await;
+        outlet.look_at_expiry();
+    }
 }
 
 /// Sends out what is committed, in order, until the writer ends.

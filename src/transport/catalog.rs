@@ -38,7 +38,7 @@ pub struct ClientEvent {
 }
 
 /// Every event a client may send; any other is answered `INVALID_EVENT`.
-pub const CLIENT_EVENTS: [ClientEvent; 33] = [
+pub const CLIENT_EVENTS: [ClientEvent; 34] = [
     ClientEvent {
         name: "scores:submit",
         who: "a judge of the category; with `judgeId`, a TALLY_MASTER by hat where the category has `proxyEntry`",
@@ -239,14 +239,26 @@ pub const CLIENT_EVENTS: [ClientEvent; 33] = [
         payload: "anything or nothing",
         answer: "`{serverTime, epoch, heads: {lane: seq}}`",
     },
+    ClientEvent {
+        name: "auth:refresh",
+        who: "anyone signed in",
+        payload: "`{token}`, an access token of the same user; if it is of another session, the socket goes with that one \
+            from now on",
+        answer: "`{exp}`, when it ends; else `INVALID_TOKEN`, and the socket goes on as it was",
+    },
 ];
 
 /// What a socket is told that is no fact: it carries no `meta`.
-const DERIVED: [(&str, &str, &str); 5] = [
+const DERIVED: [(&str, &str, &str); 6] = [
     (
         "session:ready",
         "the socket, once, after it has been let into its rooms",
         "`{userId, role, hats, lanes: [{lane, seq, epoch}], serverTime, limits}`",
+    ),
+    (
+        "session:expiring",
+        "the socket, 60 s before its access token ends; without `auth:refresh` it is disconnected then",
+        "`{exp}`",
     ),
     ("session:changed", "the sockets of a user whose rooms have changed", "`{role, hats, lanes}`"),
     (

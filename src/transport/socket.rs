@@ -15,6 +15,7 @@ use crate::certification::decisions::{
 use crate::certification::judges::{CertifySheet, SignFinal};
 use crate::certification::officers::{OverrideStage, RejectStage, SignStage};
 use crate::certification::ties::ResolveTie;
+use crate::clock::Micros;
 use crate::command::{Limit, parse, to_value};
 use crate::commands::Command;
 use crate::config::{Config, Transport};
@@ -61,6 +62,8 @@ enum Wish {
     Preview(Box<Command>),
     /// A sign of life.
     Active,
+    /// To stay for longer.
+    Extend(NewToken),
 }
 
 /// Reads an event: every one there is.
@@ -99,6 +102,7 @@ fn read(event: &str, payload: Value) -> Result<Wish, Refusal> {
         "assignment:remove" => carry(parse::<RemoveAssignment>(payload)?.into()),
         "preview" => Wish::Preview(Box::new(previewed(payload)?)),
         "user:active" => Wish::Active,
+        "auth:refresh" => Wish::Extend(parse(payload)?),
         _ => return Err(Refusal::InvalidEvent),
     })
 }
@@ -136,9 +140,15 @@ pub fn previewed(request: Value) -> Result<Command, Refusal> {
         }
         event => match read(event, payload)? {
             Wish::Carry(command) => Ok(*command),
-            Wish::Scores(_) | Wish::Preview(_) | Wish::Active => Err(Refusal::InvalidEvent),
+            Wish::Scores(_) | Wish::Preview(_) | Wish::Active | Wish::Extend(_) => Err(Refusal::InvalidEvent),
         },
     }
+}
+
+/// A later access token of the same user.
+#[derive(Deserialize)]
+struct NewToken {
+    token: String,
 }
 
 /// `"categoryId"`, or an object.
@@ -207,6 +217,8 @@ struct Auth {
 struct Visitor {
     user: UserId,
     session: SessionId,
+    /// When its token ends.
+    until: Micros,
 }
 
 /// Counts a socket for as long as its data live: handlers that count miss those who leave in between.
@@ -305,7 +317,7 @@ impl Door {
                 socket.extensions.insert(visitor.clone());
                 let gone = CancellationToken::new();
                 self.attend(socket, &visitor, &gone);
-                self.outlet.admit(socket, &visitor.user, &visitor.session, &gone);
+                self.outlet.admit(socket, &visitor.user, &visitor.session, visitor.until, &gone);
                 Ok(())
             }
             Err(refusal) => {
@@ -320,11 +332,11 @@ impl Door {
         let token = auth.token.filter(|token| !token.is_empty());
         let known = match token.as_deref().or_else(|| bearer(&parts.headers)) {
             None => Err(Refusal::AuthRequired),
-            Some(token) => self.app.admit(token).await,
+            Some(token) => self.app.admit_until(token).await,
         };
         match known {
-            Ok(Actor::User { id, session }) => Ok(Visitor { user: id, session }),
-            Ok(Actor::Operator) => Err(Refusal::InvalidToken),
+            Ok((Actor::User { id, session }, until)) => Ok(Visitor { user: id, session, until }),
+            Ok((Actor::Operator, _)) => Err(Refusal::InvalidToken),
             Err(refusal) => {
                 self.app.limits.anonymous_handshake(client_address(&self.app, peer(parts), &parts.headers))?;
                 Err(refusal)
@@ -376,9 +388,9 @@ impl Door {
         }
     }
 
-    async fn work(self, visitor: Visitor, mut waiting: mpsc::Receiver<Incoming>) {
+    async fn work(self, mut visitor: Visitor, mut waiting: mpsc::Receiver<Incoming>) {
         while let Some(Incoming { event, payload, answer, _held }) = waiting.recv().await {
-            match self.carry_out(&visitor, &event, &payload).await {
+            match self.carry_out(&mut visitor, &answer.socket, &event, &payload).await {
                 Ok(data) => {
                     self.count(&event, "ok");
                     if answer.wanted {
@@ -409,7 +421,17 @@ impl Door {
         self.app.metrics.socket_events.with_label_values(&[event, "in", outcome]).inc();
     }
 
-    async fn carry_out(&self, visitor: &Visitor, event: &str, payload: &str) -> Result<Value, Refusal> {
+    async fn carry_out(
+        &self,
+        visitor: &mut Visitor,
+        socket: &SocketRef,
+        event: &str,
+        payload: &str,
+    ) -> Result<Value, Refusal> {
+        // The socket is about to be cut; what comes until then is refused.
+        if visitor.until <= self.app.clock.now() {
+            return Err(Refusal::TokenExpired);
+        }
         let actor = Actor::User { id: visitor.user.clone(), session: visitor.session.clone() };
         let asked = serde_json::from_str(payload).map_err(|wrong| Refusal::invalid("", wrong));
         let asked = asked.and_then(|mut payload| {
@@ -439,6 +461,24 @@ impl Door {
                 let heads = self.outlet.heads(&visitor.user);
                 Ok(json!({ "serverTime": self.app.clock.now(), "epoch": state.head.epoch, "heads": heads }))
             }
+            Wish::Extend(NewToken { token }) => {
+                self.app.limit(&actor, Limit::Commands, 1, "auth:refresh")?;
+                self.extend(visitor, socket, &token).await
+            }
+        }
+    }
+
+    /// Lets a socket stay as long as another token of its user is good. Whatever is wrong with that one, the socket goes
+    /// on as it was.
+    async fn extend(&self, visitor: &mut Visitor, socket: &SocketRef, token: &str) -> Result<Value, Refusal> {
+        match self.app.admit_until(token).await {
+            Ok((Actor::User { id, session }, until)) if id == visitor.user => {
+                self.outlet.extend(socket, &id, &session, until)?;
+                *visitor = Visitor { user: id, session, until };
+                Ok(json!({ "exp": until }))
+            }
+            Ok(_) | Err(Refusal::TokenExpired | Refusal::SessionRevoked) => Err(Refusal::InvalidToken),
+            Err(refusal) => Err(refusal),
         }
     }
 }
