@@ -5,6 +5,7 @@
 //! which is held while a fact goes out, so a socket's first heads and its first facts leave no gap between them.
 
 mod expiry;
+pub mod presence;
 
 use super::audience::{Delivery, Office, variant_for};
 use super::event::Moves;
@@ -19,6 +20,7 @@ use crate::state::State;
 use arc_swap::ArcSwap;
 use expiry::{NEVER, Stay};
 use futures_util::FutureExt;
+use presence::Presence;
 use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -95,6 +97,7 @@ struct Turn {
     members: HashMap<UserId, HashMap<String, Member>>,
     /// When the next socket is to be warned or cut.
     due: Micros,
+    presence: Presence,
 }
 
 /// What the rest of the server holds of the dispatcher.
@@ -137,7 +140,14 @@ impl Outlet {
     pub fn new(io: SocketIo, state: Arc<ArcSwap<State>>, clock: Clock, metrics: Arc<Metrics>) -> Self {
         let now = state.load();
         let lanes = now.lanes.iter().map(|(lane, head)| (lane.clone(), head.seq)).collect();
-        let turn = Turn { sent: now.head.seq, behind_since: None, lanes, members: HashMap::new(), due: NEVER };
+        let turn = Turn {
+            sent: now.head.seq,
+            behind_since: None,
+            lanes,
+            members: HashMap::new(),
+            due: NEVER,
+            presence: Presence::default(),
+        };
         drop(now);
         Self { io, turn: Arc::new(Mutex::new(turn)), state, clock, metrics, changed: Arc::default() }
     }
@@ -205,21 +215,25 @@ impl Outlet {
         ready["serverTime"] = json!(self.clock.now());
         ready["limits"] = limits.clone();
         member.told = Some(rights);
-        let due = member.stay.due();
+        let (due, rooms) = (member.stay.due(), member.rooms.clone());
         self.send(socket, "session:ready", &ready);
         turn.due = turn.due.min(due);
+        turn.presence.touch(user, self.clock.now());
+        self.tell_newcomer(&turn, &state, user, socket, [&BTreeSet::new(), &rooms]);
     }
 
     /// Forgets a socket that has gone.
     pub fn forget(&self, socket: &SocketRef, user: &UserId) {
         let mut turn = self.turn();
         let Some(members) = turn.members.get_mut(user) else { return };
-        if let Some(member) = members.remove(socket.id.as_str()) {
-            member.socket.leave_all();
-            self.count_rooms(&member.rooms, -1);
-        }
+        let member = members.remove(socket.id.as_str());
         if members.is_empty() {
             turn.members.remove(user);
+        }
+        if let Some(member) = member {
+            member.socket.leave_all();
+            self.count_rooms(&member.rooms, -1);
+            turn.presence.touch(user, self.clock.now());
         }
     }
 
@@ -271,7 +285,11 @@ impl Outlet {
     pub fn send_tally(&self, category: &CategoryId, tally: Value) {
         let mut turn = self.turn();
         self.expire(&mut turn);
-        let delivery = Delivery::of(&Office(category), TallyUpdated(tally));
+        self.tell(&Delivery::of(&Office(category), TallyUpdated(tally)));
+    }
+
+    /// Sends what is no fact to those it is meant for.
+    fn tell(&self, delivery: &Delivery) {
         self.emit(&delivery.rooms, &delivery.except, delivery.event, &(&delivery.view,));
     }
 
@@ -408,6 +426,7 @@ impl Outlet {
 
     fn move_user(&self, turn: &mut Turn, state: &State, user: &UserId) {
         let Some(mut members) = turn.members.remove(user) else { return };
+        turn.presence.touch(user, self.clock.now());
         let rooms = state.rooms_of(user);
         members.retain(|_, member| {
             let stands = state.sessions.get(&member.session).is_some_and(|session| session.revoked_at.is_none());
@@ -423,16 +442,16 @@ impl Outlet {
             member.socket.join(names(rooms.difference(&member.rooms)));
             self.count_rooms(&member.rooms, -1);
             self.count_rooms(&rooms, 1);
-            let moved = member.rooms != rooms;
-            member.rooms.clone_from(&rooms);
+            let before = std::mem::replace(&mut member.rooms, rooms.clone());
             // A socket that was not greeted yet will be told then.
             if let Some(told) = &mut member.told
-                && (moved || *told != rights)
+                && (before != rooms || *told != rights)
             {
                 told.clone_from(&rights);
                 let mut changed = rights.clone();
                 changed["lanes"] = json!(lanes(state, turn, user));
                 self.send(&member.socket, "session:changed", &changed);
+                self.tell_newcomer(turn, state, user, &member.socket, [&before, &rooms]);
             }
         }
         if !members.is_empty() {
@@ -486,6 +505,7 @@ pub async fn watch(outlet: Outlet) {
     loop {
         often.tick().await;
         outlet.look_at_expiry();
+        outlet.tell_presence();
     }
 }
 

@@ -236,7 +236,8 @@ pub const CLIENT_EVENTS: [ClientEvent; 34] = [
     ClientEvent {
         name: "user:active",
         who: "anyone signed in",
-        payload: "anything or nothing",
+        payload: "nothing, a user id (not looked at), or `{unsent?, oldestUnsentAt?}`: the marks this tablet has not sent yet, 0 to \
+            10,000, and when the first of them was made",
         answer: "`{serverTime, epoch, heads: {lane: seq}}`",
     },
     ClientEvent {
@@ -249,7 +250,7 @@ pub const CLIENT_EVENTS: [ClientEvent; 34] = [
 ];
 
 /// What a socket is told that is no fact: it carries no `meta`.
-const DERIVED: [(&str, &str, &str); 6] = [
+const DERIVED: [(&str, &str, &str); 7] = [
     (
         "session:ready",
         "the socket, once, after it has been let into its rooms",
@@ -265,6 +266,12 @@ const DERIVED: [(&str, &str, &str); 6] = [
         "tally:updated",
         "the office of the category: ADMIN, ORGANIZER and its tally masters, auditors and board, but nobody who judges it or did",
         "the tally view of `GET /api/v1/categories/{id}/tally`; at most four a second for a category, the latest wins",
+    ),
+    (
+        "judge:presence",
+        "the same, of each judge of the category: on coming, and when something but `lastSeen` changes",
+        "`{judgeId, categoryId, online, lastSeen, unsent, oldestUnsentAt?}`; `unsent` is what the tablets of the judge said \
+            last, also when they are gone; `lastSeen` is null when there was no sign of life since the server started",
     ),
     ("scores:data", "the socket that asked without an ack", "list of score views"),
     (

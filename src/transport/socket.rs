@@ -22,6 +22,7 @@ use crate::config::{Config, Transport};
 use crate::db::entity::decision::DecisionKind;
 use crate::error::{AppError, ErrorView, Refusal};
 use crate::events::dispatcher::Outlet;
+use crate::events::dispatcher::presence::Unsent;
 use crate::ids::{CategoryId, ContestantId, SessionId, UserId};
 use crate::notices::ReadNotice;
 use crate::publications::{FreezeResults, RevealResults, ThawResults};
@@ -51,6 +52,8 @@ use tokio_util::sync::CancellationToken;
 const QUEUED_BYTES_MAX: usize = 1 << 20;
 /// How long a transport may take to say which namespace it wants.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Marks a tablet may say it has not sent.
+const UNSENT_MAX: u32 = 10_000;
 
 /// What an event of a client asks for.
 enum Wish {
@@ -61,7 +64,7 @@ enum Wish {
     /// What a command would come to.
     Preview(Box<Command>),
     /// A sign of life.
-    Active,
+    Active(Option<Unsent>),
     /// To stay for longer.
     Extend(NewToken),
 }
@@ -101,7 +104,7 @@ fn read(event: &str, payload: Value) -> Result<Wish, Refusal> {
         "assignment:created" | "assignment:create" => carry(parse::<CreateAssignment>(payload)?.into()),
         "assignment:remove" => carry(parse::<RemoveAssignment>(payload)?.into()),
         "preview" => Wish::Preview(Box::new(previewed(payload)?)),
-        "user:active" => Wish::Active,
+        "user:active" => Wish::Active(read_active(payload)?),
         "auth:refresh" => Wish::Extend(parse(payload)?),
         _ => return Err(Refusal::InvalidEvent),
     })
@@ -140,8 +143,33 @@ pub fn previewed(request: Value) -> Result<Command, Refusal> {
         }
         event => match read(event, payload)? {
             Wish::Carry(command) => Ok(*command),
-            Wish::Scores(_) | Wish::Preview(_) | Wish::Active | Wish::Extend(_) => Err(Refusal::InvalidEvent),
+            Wish::Scores(_) | Wish::Preview(_) | Wish::Active(_) | Wish::Extend(_) => Err(Refusal::InvalidEvent),
         },
+    }
+}
+
+/// What a tablet may say of itself with a sign of life.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ActiveRequest {
+    #[serde(default)]
+    unsent: Option<u32>,
+    #[serde(default)]
+    oldest_unsent_at: Option<Micros>,
+}
+
+/// Nothing, a user id, of which only the shape counts, or an object: the socket's own user is who is active.
+fn read_active(payload: Value) -> Result<Option<Unsent>, Refusal> {
+    match payload {
+        Value::Null => Ok(None),
+        Value::String(id) => id.parse::<UserId>().map(|_| None).map_err(|wrong| Refusal::invalid("", wrong)),
+        payload => {
+            let ActiveRequest { unsent, oldest_unsent_at } = parse(payload)?;
+            if unsent.is_some_and(|count| count > UNSENT_MAX) {
+                return Err(Refusal::invalid("unsent", format!("is 0 to {UNSENT_MAX}")));
+            }
+            Ok(unsent.map(|count| Unsent { count, oldest_at: oldest_unsent_at.filter(|_| count > 0) }))
+        }
     }
 }
 
@@ -454,10 +482,11 @@ impl Door {
                 let foreseen = self.app.preview(actor, *command).await.map_err(AppError::into_refusal)?;
                 to_value(foreseen)
             }
-            Wish::Active => {
+            Wish::Active(unsent) => {
                 self.app.limit_reading(&actor, "user:active")?;
                 let state = self.app.state();
                 actor.must_be_signed_in(&state)?;
+                self.outlet.heartbeat(&visitor.user, &visitor.session, unsent);
                 let heads = self.outlet.heads(&visitor.user);
                 Ok(json!({ "serverTime": self.app.clock.now(), "epoch": state.head.epoch, "heads": heads }))
             }

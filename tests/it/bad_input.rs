@@ -583,7 +583,7 @@ async fn whatever_is_made_up_is_answered() {
         let calls: Vec<_> = sent.iter().map(|(event, payload)| idle.call_later(event, payload.clone())).collect();
         for ((event, payload), call) in sent.iter().zip(calls) {
             let answer = call.await.unwrap_or(json!("the connection was closed"));
-            // A heartbeat takes any payload, and a batch refuses its items one by one.
+            // A heartbeat takes what looks like an id, and a batch refuses its items one by one.
             let harmless = answer["ok"] == true
                 && match *event {
                     "user:active" => true,

@@ -14,6 +14,7 @@ mod masking;
 mod officers;
 mod operation;
 mod postgres;
+mod presence;
 mod preview;
 mod publication;
 mod rights;

@@ -46,10 +46,11 @@ impl Outlet {
             return;
         }
         turn.due = NEVER;
-        for members in turn.members.values_mut() {
+        for (user, members) in &mut turn.members {
             members.retain(|_, member| {
                 if member.stay.until <= now {
                     self.cut(member);
+                    turn.presence.touch(user, now);
                     return false;
                 }
                 // One that was not greeted yet is told then: nothing comes before `session:ready`.
@@ -75,10 +76,11 @@ impl Outlet {
         Actor::User { id: user.clone(), session: session.clone() }.must_be_signed_in(&self.state.load())?;
         let member = turn.members.get_mut(user).and_then(|members| members.get_mut(socket.id.as_str()));
         let member = member.ok_or(Refusal::SessionRevoked)?;
-        member.session = session.clone();
+        let before = std::mem::replace(&mut member.session, session.clone());
         member.stay = Stay::new(until);
         let due = member.stay.due();
         turn.due = turn.due.min(due);
+        turn.presence.rename(user, &before, session);
         Ok(())
     }
 }
