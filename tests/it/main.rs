@@ -11,6 +11,7 @@ mod gpf2017;
 mod kill;
 mod limits;
 mod masking;
+mod offline;
 mod officers;
 mod operation;
 mod postgres;
