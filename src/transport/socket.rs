@@ -163,7 +163,7 @@ fn read_active(payload: Value) -> Result<Option<Unsent>, Refusal> {
     match payload {
         Value::Null => Ok(None),
         Value::String(id) => id.parse::<UserId>().map(|_| None).map_err(|wrong| Refusal::invalid("", wrong)),
-        payload => {
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
             let ActiveRequest { unsent, oldest_unsent_at } = parse(payload)?;
             if unsent.is_some_and(|count| count > UNSENT_MAX) {
                 return Err(Refusal::invalid("unsent", format!("is 0 to {UNSENT_MAX}")));

@@ -359,7 +359,8 @@ async fn hundreds_of_malformed_events_change_nothing_and_are_all_answered() {
             .transcript()
             .iter()
             .map(|frame| frame.event.clone())
-            .filter(|event| event != "session:ready")
+            // Who is there has nothing to do with what is sent.
+            .filter(|event| event != "session:ready" && event != "judge:presence")
             .collect();
         assert!(told.is_empty(), "{told:?}");
     }

@@ -83,12 +83,16 @@ async fn the_office_learns_when_the_first_tablet_comes_and_the_last_one_goes_and
     for officer in [&tally, &admin] {
         learns(&app, officer, "ada", THERE).await;
     }
+    // Somebody else comes after each step: whoever knows of them was told of all that happened with ada before.
     let two = app.connect(&email("ada")).await;
-    one.close().await;
-    // Ben comes after that: whoever knows of him was told of nothing that happened with ada before.
     let _ben = app.connect(&email("ben")).await;
     for officer in [&tally, &admin] {
         learns(&app, officer, "ben", THERE).await;
+    }
+    one.close().await;
+    let _cleo = app.connect(&email("cleo")).await;
+    for officer in [&tally, &admin] {
+        learns(&app, officer, "cleo", THERE).await;
         assert_eq!(told(&app, officer, "ada"), [AWAY, THERE]);
     }
     app.clock.advance(Duration::from_secs(90));
