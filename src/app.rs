@@ -5,7 +5,7 @@ use crate::auth::limit::Limits;
 use crate::auth::secret::DerivedKey;
 use crate::auth::sessions::RefreshKey;
 use crate::auth::token::Tokens;
-use crate::clock::{Chance, Clock};
+use crate::clock::{Chance, Clock, Micros};
 use crate::command::{Draft, Limit};
 use crate::commands::Command;
 use crate::config::Config;
@@ -113,7 +113,7 @@ pub struct Running {
 
 /// The tasks that emit: they must have ended before the sockets are closed.
 #[derive(Debug)]
-pub struct Emitters([JoinHandle<()>; 2]);
+pub struct Emitters([JoinHandle<()>; 3]);
 
 impl Emitters {
     /// Waits for them to end, once the application is stopping.
@@ -263,6 +263,7 @@ impl App {
         let emitters = Emitters([
             self.run_until_stopped(dispatch),
             self.run_until_stopped(self.clone().send_tallies(outlet.clone())),
+            self.run_until_stopped(dispatcher::watch(outlet.clone())),
         ]);
         self.run_until_stopped(self.clone().keep_house(outlet.clone()));
         (outlet, emitters)
@@ -405,6 +406,14 @@ impl App {
     /// # Errors
     /// `INVALID_TOKEN`, `TOKEN_EXPIRED` or `SESSION_REVOKED`.
     pub async fn admit(&self, token: &str) -> Result<Actor, Refusal> {
+        Ok(self.admit_until(token).await?.0)
+    }
+
+    /// Who a token stands for, and when it runs out.
+    ///
+    /// # Errors
+    /// `INVALID_TOKEN`, `TOKEN_EXPIRED` or `SESSION_REVOKED`.
+    pub async fn admit_until(&self, token: &str) -> Result<(Actor, Micros), Refusal> {
         let now = self.clock.now();
         let state = self.state();
         let unheard_of =
@@ -412,7 +421,8 @@ impl App {
         if unheard_of {
             self.writer.catch_up().await;
         }
-        Ok(self.tokens.admit(token, &self.state(), now)?.0)
+        let (actor, claims) = self.tokens.admit(token, &self.state(), now)?;
+        Ok((actor, claims.expires_at()))
     }
 
     async fn keep_house(self, outlet: Outlet) {

@@ -1,7 +1,7 @@
 //! Every command on one page. The same struct arrives over HTTP, Socket.IO and the command line.
 
 use crate::auth::actor::Actor;
-use crate::auth::sessions::{EndSession, OpenSession, RevokeSessions, RotateSession};
+use crate::auth::sessions::{EndSession, OpenSession, RevokeSession, RevokeSessions, RotateSession};
 use crate::certification;
 use crate::certification::decisions::{
     ApproveDecision, CloseDecision, RaiseFlag, RequestDeduction, RequestRemoval, RequestUncertification,
@@ -152,6 +152,8 @@ commands!(
     RotateSession = "auth:refresh",
     Commands,
     EndSession = "auth:logout",
+    Commands,
+    RevokeSession = "auth:revoke-session",
     Commands,
 );
 

@@ -87,6 +87,15 @@ pub struct RotateSession {
 #[derive(Clone, Debug)]
 pub struct EndSession;
 
+/// Ends one session: one's own, or, for those who run the installation, anybody's.
+#[derive(Clone, Debug)]
+pub struct RevokeSession {
+    /// Whose it must be.
+    pub user: UserId,
+    /// Which.
+    pub session: SessionId,
+}
+
 /// Ends all sessions of a user.
 #[derive(Clone, Debug)]
 pub struct RevokeSessions {
@@ -191,6 +200,21 @@ impl Decide for EndSession {
         let crate::auth::actor::Actor::User { session, .. } = &draft.actor else { return Err(Refusal::Forbidden) };
         let session = draft.state.sessions.get(session).ok_or(Refusal::SessionRevoked)?.as_ref().clone();
         let ended = session::Model { revoked_at: Some(draft.now), ..session };
+        put_session(draft, ended, true);
+        Ok(json!({}))
+    }
+}
+
+impl Decide for RevokeSession {
+    fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
+        let own = matches!(&draft.actor, crate::auth::actor::Actor::User { id, .. } if *id == self.user);
+        if !own {
+            draft.actor.must_run_installation(&draft.state)?;
+        }
+        let session = draft.state.sessions.get(&self.session);
+        let open = session.filter(|session| session.user_id == self.user && session.is_open(draft.now));
+        let open = open.ok_or_else(|| Refusal::not_found("session", &self.session))?.as_ref().clone();
+        let ended = session::Model { revoked_at: Some(draft.now), ..open };
         put_session(draft, ended, true);
         Ok(json!({}))
     }

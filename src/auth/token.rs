@@ -60,6 +60,12 @@ impl Claims {
     pub fn session(&self) -> &SessionId {
         &self.sid
     }
+
+    /// When it ends.
+    #[must_use]
+    pub fn expires_at(&self) -> Micros {
+        Micros(0).plus_seconds(self.exp)
+    }
 }
 
 /// Signs and checks access tokens.

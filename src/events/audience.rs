@@ -11,10 +11,10 @@
 use super::room::{Lane, Room};
 use super::view::{
     Announcement, AnyView, AssignmentNew, AssignmentRemoved, DeductionPending, DeductionUpdated, FlagUpdated,
-    FrozenResults, FullCertification, FullDeletion, FullReinstatement, FullScore, FullWithdrawal, LockedContest,
-    MaskedScore, Notice, NoticesRead, NoticesRemoved, OwnScore, PlainCertification, PlainDeletion, PlainReinstatement,
-    PlainWithdrawal, PublishedResults, ReleasedScore, RemovalPending, RemovalUpdated, ResolvedTie, RevealedResults,
-    TallyUpdated, ThawedResults, Tick, UncertificationUpdated, UnlockedContest, View,
+    FrozenResults, FullCertification, FullDeletion, FullReinstatement, FullScore, FullWithdrawal, JudgePresence,
+    LockedContest, MaskedScore, Notice, NoticesRead, NoticesRemoved, OwnScore, PlainCertification, PlainDeletion,
+    PlainReinstatement, PlainWithdrawal, PublishedResults, ReleasedScore, RemovalPending, RemovalUpdated, ResolvedTie,
+    RevealedResults, TallyUpdated, ThawedResults, Tick, UncertificationUpdated, UnlockedContest, View,
 };
 use crate::auth::role::{Hat, Role};
 use crate::ids::{CategoryId, UserId};
@@ -105,6 +105,7 @@ impl Admits<MaskedScore> for Panel<'_> {}
 impl Admits<Tick> for Panel<'_> {}
 impl Admits<FullScore> for Office<'_> {}
 impl Admits<TallyUpdated> for Office<'_> {}
+impl Admits<JudgePresence> for Office<'_> {}
 impl Admits<FullCertification> for Office<'_> {}
 impl Admits<PlainCertification> for Panel<'_> {}
 impl Admits<PlainCertification> for Members<'_> {}

@@ -4,6 +4,9 @@
 //! Invariants: facts go out in `seq` order, after their commit; where a socket stands is changed only under the turn,
 //! which is held while a fact goes out, so a socket's first heads and its first facts leave no gap between them.
 
+mod expiry;
+pub mod presence;
+
 use super::audience::{Delivery, Office, variant_for};
 use super::event::Moves;
 use super::log::{LogEntry, read_entries};
@@ -15,7 +18,9 @@ use crate::ids::{CategoryId, SessionId, UserId};
 use crate::metrics::Metrics;
 use crate::state::State;
 use arc_swap::ArcSwap;
+use expiry::{NEVER, Stay};
 use futures_util::FutureExt;
+use presence::Presence;
 use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -36,6 +41,8 @@ const REREAD_MAX: u64 = 1_000;
 const STINT: usize = 64;
 /// How long a socket may take from being admitted to being greeted, before it is taken for lost.
 const GREETING_MAX: Duration = Duration::from_secs(30);
+/// How often sockets are looked after between the facts.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// The way from the writer to the dispatcher.
 #[derive(Debug)]
@@ -78,6 +85,7 @@ impl Handover {
 struct Member {
     socket: SocketRef,
     session: SessionId,
+    stay: Stay,
     /// Where it stands; nowhere before it was greeted.
     rooms: BTreeSet<Room>,
     /// Where each lane stood when its facts began to come; none for a lane it has not been let into.
@@ -97,6 +105,9 @@ struct Turn {
     behind_since: Option<Micros>,
     lanes: imbl::HashMap<Lane, i64>,
     members: HashMap<UserId, HashMap<String, Member>>,
+    /// When the next socket is to be warned or cut.
+    due: Micros,
+    presence: Presence,
 }
 
 /// What the rest of the server holds of the dispatcher.
@@ -139,7 +150,14 @@ impl Outlet {
     pub fn new(io: SocketIo, state: Arc<ArcSwap<State>>, clock: Clock, metrics: Arc<Metrics>) -> Self {
         let now = state.load();
         let lanes = now.lanes.iter().map(|(lane, head)| (lane.clone(), head.seq)).collect();
-        let turn = Turn { sent: now.head.seq, behind_since: None, lanes, members: HashMap::new() };
+        let turn = Turn {
+            sent: now.head.seq,
+            behind_since: None,
+            lanes,
+            members: HashMap::new(),
+            due: NEVER,
+            presence: Presence::default(),
+        };
         drop(now);
         Self { io, turn: Arc::new(Mutex::new(turn)), state, clock, metrics, changed: Arc::default() }
     }
@@ -160,20 +178,29 @@ impl Outlet {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a socket into the books, before its connection is acknowledged: from now on it goes when its session ends.
-    /// It is let into its rooms with its greeting, because what the library sends before that may or may not arrive.
-    /// `gone` says that it has left.
-    pub fn admit(&self, socket: &SocketRef, user: &UserId, session: &SessionId, gone: &CancellationToken) {
+    /// Takes a socket into the books, before its connection is acknowledged: from now on it goes when its session or its
+    /// token ends. It is let into its rooms with its greeting, because what the library sends before that may or may not
+    /// arrive. `gone` says that it has left.
+    pub fn admit(
+        &self,
+        socket: &SocketRef,
+        user: &UserId,
+        session: &SessionId,
+        until: Micros,
+        gone: &CancellationToken,
+    ) {
         let mut turn = self.turn();
         let member = Member {
             socket: socket.clone(),
             session: session.clone(),
+            stay: Stay::new(until),
             rooms: BTreeSet::new(),
             began: imbl::HashMap::new(),
             told: None,
             admitted: Instant::now(),
             gone: gone.clone(),
         };
+        turn.due = turn.due.min(until);
         turn.members.entry(user.clone()).or_default().insert(socket.id.to_string(), member);
     }
 
@@ -203,19 +230,25 @@ impl Outlet {
         ready["serverTime"] = json!(self.clock.now());
         ready["limits"] = limits.clone();
         member.told = Some(rights);
+        let (due, rooms) = (member.stay.due(), member.rooms.clone());
         self.send(socket, "session:ready", &ready);
+        turn.due = turn.due.min(due);
+        turn.presence.touch(user, self.clock.now());
+        self.tell_newcomer(&turn, &state, user, socket, [&BTreeSet::new(), &rooms]);
     }
 
     /// Forgets a socket that has gone.
     pub fn forget(&self, socket: &SocketRef, user: &UserId) {
         let mut turn = self.turn();
         let Some(members) = turn.members.get_mut(user) else { return };
-        if let Some(member) = members.remove(socket.id.as_str()) {
-            member.socket.leave_all();
-            self.count_rooms(&member.rooms, -1);
-        }
+        let member = members.remove(socket.id.as_str());
         if members.is_empty() {
             turn.members.remove(user);
+        }
+        if let Some(member) = member {
+            member.socket.leave_all();
+            self.count_rooms(&member.rooms, -1);
+            turn.presence.touch(user, self.clock.now());
         }
     }
 
@@ -326,8 +359,13 @@ impl Outlet {
 
     /// Sends a tally to those who may see it.
     pub fn send_tally(&self, category: &CategoryId, tally: Value) {
-        let _turn = self.turn();
-        let delivery = Delivery::of(&Office(category), TallyUpdated(tally));
+        let mut turn = self.turn();
+        self.expire(&mut turn);
+        self.tell(&Delivery::of(&Office(category), TallyUpdated(tally)));
+    }
+
+    /// Sends what is no fact to those it is meant for.
+    fn tell(&self, delivery: &Delivery) {
         self.emit(&delivery.rooms, &delivery.except, delivery.event, &(&delivery.view,));
     }
 
@@ -377,6 +415,7 @@ impl Outlet {
 
     fn dispatch(&self, entry: &LogEntry) {
         let mut turn = self.turn();
+        self.expire(&mut turn);
         let state = self.state.load();
         // Before the lane moves on: whoever is told of their lanes here has this fact still to come.
         self.move_members(&mut turn, &state, entry.event.moves());
@@ -452,20 +491,25 @@ impl Outlet {
         }
     }
 
+    /// Ends a socket. Out of every room first: whatever becomes of the connection, nothing more is sent to it.
+    fn cut(&self, member: &Member) {
+        member.socket.leave_all();
+        self.count_rooms(&member.rooms, -1);
+        if member.socket.clone().disconnect().is_err() {
+            self.metrics.slow_consumers.with_label_values(&["scoring", "disconnect_failed"]).inc();
+        }
+    }
+
     fn move_user(&self, turn: &mut Turn, state: &State, user: &UserId) {
         let Some(mut members) = turn.members.remove(user) else { return };
+        turn.presence.touch(user, self.clock.now());
         let rooms = state.rooms_of(user);
         members.retain(|_, member| {
             let stands = state.sessions.get(&member.session).is_some_and(|session| session.revoked_at.is_none());
             if stands && !rooms.is_empty() {
                 return true;
             }
-            // Out of every room first: whatever becomes of the connection, nothing more is sent to it.
-            member.socket.leave_all();
-            self.count_rooms(&member.rooms, -1);
-            if member.socket.clone().disconnect().is_err() {
-                self.metrics.slow_consumers.with_label_values(&["scoring", "disconnect_failed"]).inc();
-            }
+            self.cut(member);
             false
         });
         let rights = rights(state, user);
@@ -480,15 +524,15 @@ impl Outlet {
             member.socket.join(names(rooms.difference(&member.rooms)));
             self.count_rooms(&member.rooms, -1);
             self.count_rooms(&rooms, 1);
-            let moved = member.rooms != rooms;
-            member.rooms.clone_from(&rooms);
+            let before = std::mem::replace(&mut member.rooms, rooms.clone());
             if let Some(told) = &mut member.told
-                && (moved || *told != rights)
+                && (before != rooms || *told != rights)
             {
                 told.clone_from(&rights);
                 let mut changed = rights.clone();
                 changed["lanes"] = json!(lanes(state, turn, user));
                 self.send(&member.socket, "session:changed", &changed);
+                self.tell_newcomer(turn, state, user, &member.socket, [&before, &rooms]);
             }
         }
         if !members.is_empty() {
@@ -540,6 +584,16 @@ fn lanes(state: &State, turn: &Turn, user: &UserId) -> Vec<Value> {
         .iter()
         .map(|lane| json!({ "lane": lane, "seq": seq(lane), "epoch": state.head.epoch }))
         .collect()
+}
+
+/// Looks after the sockets between the facts, which may be long in coming.
+pub async fn watch(outlet: Outlet) {
+    let mut often = tokio::time::interval(LOOK_EVERY);
+    loop {
+        often.tick().await;
+        outlet.look_at_expiry();
+        outlet.tell_presence();
+    }
 }
 
 /// Sends out what is committed, in order, until the writer ends.

@@ -73,6 +73,7 @@ views!(
     ThawedResults => "results:thawed",
     RevealedResults => "results:revealed",
     TallyUpdated => "tally:updated",
+    JudgePresence => "judge:presence",
     Tick => "sync:tick",
 );
 
@@ -975,6 +976,22 @@ impl Announcement {
 #[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
 pub struct TallyUpdated(pub serde_json::Value);
+
+/// Whether a judge is there, and what their tablets have not sent yet; derived, never a fact.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct JudgePresence {
+    pub judge_id: UserId,
+    /// The category this is told the office of.
+    pub category_id: CategoryId,
+    pub online: bool,
+    /// The last sign of life; none since the server started.
+    pub last_seen: Option<Micros>,
+    pub unsent: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_unsent_at: Option<Micros>,
+}
 
 /// Something happened in the lane that the reader may not read: only its place is told.
 #[derive(Clone, Copy, Debug, Serialize)]

@@ -261,6 +261,16 @@ impl State {
         }
     }
 
+    /// The categories in which a user has this seat, among those whose lanes a session is told of.
+    #[must_use]
+    pub fn open_seats(&self, user: &UserId, seat: Seat) -> Vec<&Arc<Category>> {
+        let category = |lane: &Lane| match lane {
+            Lane::Category(id) => self.categories.get(id),
+            Lane::Event(_) | Lane::User(_) | Lane::Public(_) | Lane::System => None,
+        };
+        self.lanes_of(user).iter().filter_map(category).filter(|category| self.seat(user, category) == seat).collect()
+    }
+
     /// Whether a user may read names and schedules of an event: runs the installation, or has a hat on it or below it.
     #[must_use]
     pub fn is_staff_of(&self, user: &UserId, event: &crate::ids::EventId) -> bool {

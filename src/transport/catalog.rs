@@ -38,7 +38,7 @@ pub struct ClientEvent {
 }
 
 /// Every event a client may send; any other is answered `INVALID_EVENT`.
-pub const CLIENT_EVENTS: [ClientEvent; 34] = [
+pub const CLIENT_EVENTS: [ClientEvent; 35] = [
     ClientEvent {
         name: "scores:submit",
         who: "a judge of the category; with `judgeId`, a TALLY_MASTER by hat where the category has `proxyEntry`",
@@ -243,23 +243,42 @@ pub const CLIENT_EVENTS: [ClientEvent; 34] = [
     ClientEvent {
         name: "user:active",
         who: "anyone signed in",
-        payload: "anything or nothing",
+        payload: "nothing, a user id (not looked at), or `{unsent?, oldestUnsentAt?}`: the marks this tablet has not sent yet, 0 to \
+            10,000, and when the first of them was made",
         answer: "`{serverTime, epoch, heads: {lane: seq}}`",
+    },
+    ClientEvent {
+        name: "auth:refresh",
+        who: "anyone signed in",
+        payload: "`{token}`, an access token of the same user; if it is of another session, the socket goes with that one \
+            from now on",
+        answer: "`{exp}`, when it ends; else `INVALID_TOKEN`, and the socket goes on as it was",
     },
 ];
 
 /// What a socket is told that is no fact: it carries no `meta`.
-const DERIVED: [(&str, &str, &str); 6] = [
+const DERIVED: [(&str, &str, &str); 8] = [
     (
         "session:ready",
         "the socket, once, after it has been let into its rooms",
         "`{userId, role, hats, lanes: [{lane, seq, epoch}], serverTime, limits}`",
+    ),
+    (
+        "session:expiring",
+        "the socket, 60 s before its access token ends; without `auth:refresh` it is disconnected then",
+        "`{exp}`",
     ),
     ("session:changed", "the sockets of a user whose rooms have changed", "`{role, hats, lanes}`"),
     (
         "tally:updated",
         "the office of the category: ADMIN, ORGANIZER and its tally masters, auditors and board, but nobody who judges it or did",
         "the tally view of `GET /api/v1/categories/{id}/tally`; at most four a second for a category, the latest wins",
+    ),
+    (
+        "judge:presence",
+        "the same, of each judge of the category: on coming, and when something but `lastSeen` changes",
+        "`{judgeId, categoryId, online, lastSeen, unsent, oldestUnsentAt?}`; `unsent` is what the tablets of the judge said \
+            last, also when they are gone; `lastSeen` is null when there was no sign of life since the server started",
     ),
     (
         "sync:snapshot",

@@ -2,7 +2,7 @@
 
 use super::problem::problems;
 use super::rest::operation::Started;
-use super::rest::{auth, certification, decisions, feeds, notices, operation, publications, scoring, setup};
+use super::rest::{auth, certification, decisions, feeds, notices, operation, publications, scoring, sessions, setup};
 use crate::app::App;
 use crate::error::Refusal;
 use crate::events::dispatcher::Outlet;
@@ -68,6 +68,10 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(auth::refresh))
         .routes(routes!(auth::logout))
         .routes(routes!(auth::me))
+        .routes(routes!(sessions::own))
+        .routes(routes!(sessions::end_own))
+        .routes(routes!(sessions::of_user))
+        .routes(routes!(sessions::end_of_user))
         // Scoring
         .routes(routes!(scoring::list, scoring::submit))
         .routes(routes!(scoring::submit_batch))

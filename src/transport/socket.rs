@@ -16,12 +16,14 @@ use crate::certification::decisions::{
 use crate::certification::judges::{CertifySheet, SignFinal};
 use crate::certification::officers::{OverrideStage, RejectStage, SignStage};
 use crate::certification::ties::ResolveTie;
+use crate::clock::Micros;
 use crate::command::{Limit, parse, to_value};
 use crate::commands::Command;
 use crate::config::{Config, Transport};
 use crate::db::entity::decision::DecisionKind;
 use crate::error::{AppError, ErrorView, Refusal};
 use crate::events::dispatcher::Outlet;
+use crate::events::dispatcher::presence::Unsent;
 use crate::ids::{CategoryId, ContestantId, SessionId, UserId};
 use crate::notices::ReadNotice;
 use crate::publications::{FreezeResults, RevealResults, ThawResults};
@@ -51,6 +53,8 @@ use tokio_util::sync::CancellationToken;
 const QUEUED_BYTES_MAX: usize = 1 << 20;
 /// How long a transport may take to say which namespace it wants.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Marks a tablet may say it has not sent.
+const UNSENT_MAX: u32 = 10_000;
 
 /// What an event of a client asks for.
 enum Wish {
@@ -63,7 +67,9 @@ enum Wish {
     /// What was missed of some lanes.
     Resume(ResumeRequest),
     /// A sign of life.
-    Active,
+    Active(Option<Unsent>),
+    /// To stay for longer.
+    Extend(NewToken),
 }
 
 /// Reads an event: every one there is.
@@ -102,7 +108,8 @@ fn read(event: &str, payload: Value) -> Result<Wish, Refusal> {
         "assignment:remove" => carry(parse::<RemoveAssignment>(payload)?.into()),
         "preview" => Wish::Preview(Box::new(previewed(payload)?)),
         "sync:resume" => Wish::Resume(parse(payload)?),
-        "user:active" => Wish::Active,
+        "user:active" => Wish::Active(read_active(payload)?),
+        "auth:refresh" => Wish::Extend(parse(payload)?),
         _ => return Err(Refusal::InvalidEvent),
     })
 }
@@ -140,9 +147,42 @@ pub fn previewed(request: Value) -> Result<Command, Refusal> {
         }
         event => match read(event, payload)? {
             Wish::Carry(command) => Ok(*command),
-            Wish::Scores(_) | Wish::Preview(_) | Wish::Resume(_) | Wish::Active => Err(Refusal::InvalidEvent),
+            Wish::Scores(_) | Wish::Preview(_) | Wish::Resume(_) | Wish::Active(_) | Wish::Extend(_) => {
+                Err(Refusal::InvalidEvent)
+            }
         },
     }
+}
+
+/// What a tablet may say of itself with a sign of life.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ActiveRequest {
+    #[serde(default)]
+    unsent: Option<u32>,
+    #[serde(default)]
+    oldest_unsent_at: Option<Micros>,
+}
+
+/// Nothing, a user id, of which only the shape counts, or an object: the socket's own user is who is active.
+fn read_active(payload: Value) -> Result<Option<Unsent>, Refusal> {
+    match payload {
+        Value::Null => Ok(None),
+        Value::String(id) => id.parse::<UserId>().map(|_| None).map_err(|wrong| Refusal::invalid("", wrong)),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            let ActiveRequest { unsent, oldest_unsent_at } = parse(payload)?;
+            if unsent.is_some_and(|count| count > UNSENT_MAX) {
+                return Err(Refusal::invalid("unsent", format!("is 0 to {UNSENT_MAX}")));
+            }
+            Ok(unsent.map(|count| Unsent { count, oldest_at: oldest_unsent_at.filter(|_| count > 0) }))
+        }
+    }
+}
+
+/// A later access token of the same user.
+#[derive(Deserialize)]
+struct NewToken {
+    token: String,
 }
 
 /// `"categoryId"`, or an object.
@@ -214,6 +254,8 @@ struct Auth {
 struct Visitor {
     user: UserId,
     session: SessionId,
+    /// When its token ends.
+    until: Micros,
 }
 
 /// What a client said at the door that it has missed, as text.
@@ -322,7 +364,7 @@ impl Door {
                 socket.extensions.insert(visitor.clone());
                 let gone = CancellationToken::new();
                 self.attend(socket, &visitor, &gone);
-                self.outlet.admit(socket, &visitor.user, &visitor.session, &gone);
+                self.outlet.admit(socket, &visitor.user, &visitor.session, visitor.until, &gone);
                 Ok(())
             }
             Err(refusal) => {
@@ -340,11 +382,11 @@ impl Door {
         }
         let known = match token.as_deref().or_else(|| bearer(&parts.headers)) {
             None => Err(Refusal::AuthRequired),
-            Some(token) => self.app.admit(token).await,
+            Some(token) => self.app.admit_until(token).await,
         };
         match known {
-            Ok(Actor::User { id, session }) => Ok(Visitor { user: id, session }),
-            Ok(Actor::Operator) => Err(Refusal::InvalidToken),
+            Ok((Actor::User { id, session }, until)) => Ok(Visitor { user: id, session, until }),
+            Ok((Actor::Operator, _)) => Err(Refusal::InvalidToken),
             Err(refusal) => {
                 self.app.limits.anonymous_handshake(client_address(&self.app, peer(parts), &parts.headers))?;
                 Err(refusal)
@@ -404,9 +446,9 @@ impl Door {
         }
     }
 
-    async fn work(self, visitor: Visitor, mut waiting: mpsc::Receiver<Incoming>) {
+    async fn work(self, mut visitor: Visitor, mut waiting: mpsc::Receiver<Incoming>) {
         while let Some(Incoming { event, payload, answer, _held }) = waiting.recv().await {
-            match self.carry_out(&visitor, &answer.socket, &event, &payload).await {
+            match self.carry_out(&mut visitor, &answer.socket, &event, &payload).await {
                 Ok(data) => {
                     self.count(&event, "ok");
                     if let Some(ack) = answer.ack {
@@ -439,11 +481,15 @@ impl Door {
 
     async fn carry_out(
         &self,
-        visitor: &Visitor,
+        visitor: &mut Visitor,
         socket: &SocketRef,
         event: &str,
         payload: &str,
     ) -> Result<Value, Refusal> {
+        // The socket is about to be cut; what comes until then is refused.
+        if visitor.until <= self.app.clock.now() {
+            return Err(Refusal::TokenExpired);
+        }
         let actor = Actor::User { id: visitor.user.clone(), session: visitor.session.clone() };
         let asked = serde_json::from_str(payload).map_err(|wrong| Refusal::invalid("", wrong));
         let asked = asked.and_then(|mut payload| {
@@ -473,13 +519,32 @@ impl Door {
                 let catch_up = CatchUp { app, outlet, socket, user, actor: &actor };
                 catch_up.resume(request).await.map_err(AppError::into_refusal)
             }
-            Wish::Active => {
+            Wish::Active(unsent) => {
                 self.app.limit_reading(&actor, "user:active")?;
                 let state = self.app.state();
                 actor.must_be_signed_in(&state)?;
+                self.outlet.heartbeat(&visitor.user, &visitor.session, unsent);
                 let heads = self.outlet.heads(&visitor.user);
                 Ok(json!({ "serverTime": self.app.clock.now(), "epoch": state.head.epoch, "heads": heads }))
             }
+            Wish::Extend(NewToken { token }) => {
+                self.app.limit(&actor, Limit::Commands, 1, "auth:refresh")?;
+                self.extend(visitor, socket, &token).await
+            }
+        }
+    }
+
+    /// Lets a socket stay as long as another token of its user is good. Whatever is wrong with that one, the socket goes
+    /// on as it was.
+    async fn extend(&self, visitor: &mut Visitor, socket: &SocketRef, token: &str) -> Result<Value, Refusal> {
+        match self.app.admit_until(token).await {
+            Ok((Actor::User { id, session }, until)) if id == visitor.user => {
+                self.outlet.extend(socket, &id, &session, until)?;
+                *visitor = Visitor { user: id, session, until };
+                Ok(json!({ "exp": until }))
+            }
+            Ok(_) | Err(Refusal::TokenExpired | Refusal::SessionRevoked) => Err(Refusal::InvalidToken),
+            Err(refusal) => Err(refusal),
         }
     }
 }

@@ -7,12 +7,12 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const PASSWORD: &str = "correct horse battery";
+pub const PASSWORD: &str = "correct horse battery";
 /// How long an access token lives.
-const ACCESS: Duration = Duration::from_mins(15);
+pub const ACCESS: Duration = Duration::from_mins(15);
 
 /// The people of the cup; those named can sign in with [`PASSWORD`].
-async fn cup_where_sign_in(names: &[&str]) -> TestApp {
+pub async fn cup_where_sign_in(names: &[&str]) -> TestApp {
     let app = TestApp::start().await;
     let mut document = people::document();
     for user in document["users"].as_array_mut().expect("a list") {
@@ -29,24 +29,24 @@ async fn try_login(app: &TestApp, email: &str, password: &str) -> Reply {
     app.request(Method::POST, "/api/v1/auth/login", None, Some(body)).await
 }
 
-struct Session {
-    access: String,
-    refresh: String,
+pub struct Session {
+    pub access: String,
+    pub refresh: String,
 }
 
 impl Session {
-    fn of(reply: &Reply) -> Self {
+    pub fn of(reply: &Reply) -> Self {
         assert_eq!(reply.status, StatusCode::OK, "{reply:?}");
         let text = |field: &str| reply.body[field].as_str().expect("a token is text").to_owned();
         Self { access: text("accessToken"), refresh: text("refreshToken") }
     }
 
-    async fn open(app: &TestApp, name: &str) -> Self {
+    pub async fn open(app: &TestApp, name: &str) -> Self {
         Self::of(&try_login(app, &email(name), PASSWORD).await)
     }
 }
 
-async fn refresh(app: &TestApp, token: &str) -> Reply {
+pub async fn refresh(app: &TestApp, token: &str) -> Reply {
     app.request(Method::POST, "/api/v1/auth/refresh", None, Some(json!({"refreshToken": token}))).await
 }
 
@@ -55,11 +55,11 @@ async fn me(app: &TestApp, access: &str) -> Reply {
 }
 
 /// The status and the code of an answer.
-fn outcome(reply: &Reply) -> (u16, &str) {
+pub fn outcome(reply: &Reply) -> (u16, &str) {
     (reply.status.as_u16(), reply.body["code"].as_str().unwrap_or("ok"))
 }
 
-async fn greeted(app: &TestApp, access: &str) -> Client {
+pub async fn greeted(app: &TestApp, access: &str) -> Client {
     let client = app.connect_by(access).await.expect("the token is good");
     client.next("session:ready").await;
     client

@@ -359,7 +359,8 @@ async fn hundreds_of_malformed_events_change_nothing_and_are_all_answered() {
             .transcript()
             .iter()
             .map(|frame| frame.event.clone())
-            .filter(|event| event != "session:ready")
+            // Who is there has nothing to do with what is sent.
+            .filter(|event| event != "session:ready" && event != "judge:presence")
             .collect();
         assert!(told.is_empty(), "{told:?}");
     }
@@ -583,7 +584,7 @@ async fn whatever_is_made_up_is_answered() {
         let calls: Vec<_> = sent.iter().map(|(event, payload)| idle.call_later(event, payload.clone())).collect();
         for ((event, payload), call) in sent.iter().zip(calls) {
             let answer = call.await.unwrap_or(json!("the connection was closed"));
-            // A heartbeat takes any payload, and a batch refuses its items one by one.
+            // A heartbeat takes what looks like an id, and a batch refuses its items one by one.
             let harmless = answer["ok"] == true
                 && match *event {
                     "user:active" => true,

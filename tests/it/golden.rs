@@ -9,7 +9,9 @@ use crate::support::people::{self, PEOPLE, email, mark};
 use scorecast::auth::actor::Actor;
 use scorecast::auth::role::Hat;
 use scorecast::auth::secret::DerivedKey;
-use scorecast::auth::sessions::{EndSession, OpenSession, RefreshKey, RevokeSessions, RotateSession, SessionGrant};
+use scorecast::auth::sessions::{
+    EndSession, OpenSession, RefreshKey, RevokeSession, RevokeSessions, RotateSession, SessionGrant,
+};
 use scorecast::certification::decisions::{
     ApproveDecision, CloseDecision, RaiseFlag, RequestDeduction, RequestRemoval, RequestUncertification,
 };
@@ -36,7 +38,7 @@ use scorecast::events::event::{
 };
 use scorecast::events::log::{GENESIS, LogHead};
 use scorecast::events::room::Lane;
-use scorecast::events::view::{AnyView, TallyUpdated};
+use scorecast::events::view::{AnyView, JudgePresence, TallyUpdated};
 use scorecast::evidence::key::Signer;
 use scorecast::ids::{CategoryId, UserId};
 use scorecast::notices::{Announce, DeleteNotice, ReadNotice};
@@ -351,6 +353,7 @@ fn cell(view: &AnyView) -> String {
         | AnyView::AssignmentNew(_)
         | AnyView::AssignmentRemoved(_)
         | AnyView::TallyUpdated(_)
+        | AnyView::JudgePresence(_)
         | AnyView::FullDeletion(_)
         | AnyView::DeductionPending(_)
         | AnyView::DeductionUpdated(_)
@@ -669,16 +672,28 @@ fn who_sees_what() {
     assert_eq!(seen, (0..EVENTS).collect(), "every event stands in the table");
     for category in ["vault", "beam", "rings"] {
         let category_id = id(category);
-        let delivery = Delivery::of(&Office(&category_id), TallyUpdated(Value::Null));
-        let cells = everybody().into_iter().map(|name| {
-            let reached = delivery.reaches(&world.state.rooms_of(&world.user(name)));
-            if reached { cell(&delivery.view) } else { "-".to_owned() }
-        });
-        rows.push((format!("the tally of the {category}"), delivery.event.to_owned(), cells.collect()));
+        let presence = JudgePresence {
+            judge_id: world.user("ada"),
+            category_id: id(category),
+            online: true,
+            last_seen: Some(START),
+            unsent: 0,
+            oldest_unsent_at: None,
+        };
+        for (what, delivery) in [
+            ("the tally of the", Delivery::of(&Office(&category_id), TallyUpdated(Value::Null))),
+            ("a judge comes to the", Delivery::of(&Office(&category_id), presence)),
+        ] {
+            let cells = everybody().into_iter().map(|name| {
+                let reached = delivery.reaches(&world.state.rooms_of(&world.user(name)));
+                if reached { cell(&delivery.view) } else { "-".to_owned() }
+            });
+            rows.push((format!("{what} {category}"), delivery.event.to_owned(), cells.collect()));
+        }
     }
     let legend = "Who sees what of every fact: the event and the variant; a tick says only that the lane went on, `-` is \
         nothing at all.\n`+c`: with the comment, `+b`: with who entered it, `+k`: with who confirmed it. The people are those of \
-        where_everybody_stands.txt;\nmarks are on the vault unless said otherwise. The tally is derived, no fact.\n\n";
+        where_everybody_stands.txt;\nmarks are on the vault unless said otherwise. The tally and who is there are derived, no facts.\n\n";
     let text = table(["what happened", "event"], &everybody(), &rows);
     assert_golden("who_sees_what.txt", &format!("{legend}{text}"));
 }
@@ -832,6 +847,10 @@ fn setting_up(world: &World, name: &str) -> Vec<(&'static str, Command)> {
         ("switch ada off", DisableUser { user: world.user("ada") }.into()),
         ("… by changing her", world.put_user("ada", "JUDGE", Some(false))),
         ("revoke ada's sessions", RevokeSessions { user: world.user("ada") }.into()),
+        ("end a session of ada's", {
+            let Actor::User { id, session } = &world.actors["ada"] else { unreachable!("ada is signed in") };
+            RevokeSession { user: id.clone(), session: session.clone() }.into()
+        }),
         ("make an event", PutEvent { mode: Mode::Create, spec: event("third") }.into()),
         ("change the cup", PutEvent { mode: Mode::Update, spec: event("cup") }.into()),
         ("finish the cup", SetEventStatus { event: id("cup"), status: EventStatus::Finished }.into()),

@@ -242,11 +242,15 @@ async fn the_body_of_a_405_says_405() {
 }
 
 /// The routes of the contract that are there so far.
-const ROUTES: [(&str, &str); 20] = [
+const ROUTES: [(&str, &str); 24] = [
     ("/api/v1/auth/login", "post"),
     ("/api/v1/auth/refresh", "post"),
     ("/api/v1/auth/logout", "post"),
     ("/api/v1/me", "get"),
+    ("/api/v1/me/sessions", "get"),
+    ("/api/v1/me/sessions/{id}", "delete"),
+    ("/api/v1/admin/users/{id}/sessions", "get"),
+    ("/api/v1/admin/users/{id}/sessions/{sessionId}", "delete"),
     ("/api/v1/categories/{id}/scores", "get post"),
     ("/api/v1/categories/{id}/scores/batch", "post"),
     ("/api/v1/categories/{id}/tally", "get"),

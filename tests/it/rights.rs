@@ -341,6 +341,7 @@ fn variant(view: &AnyView) -> Variant {
         | AnyView::ThawedResults(_)
         | AnyView::RevealedResults(_)
         | AnyView::ReleasedScore(_)
+        | AnyView::JudgePresence(_)
         | AnyView::TallyUpdated(_) => Variant::Full,
         AnyView::OwnScore(_) => Variant::Own,
         AnyView::MaskedScore(_)

@@ -23,3 +23,17 @@ pub struct Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+impl Model {
+    /// Whether it can still be used: neither ended nor left alone for too long.
+    #[must_use]
+    pub fn is_open(&self, now: Micros) -> bool {
+        self.revoked_at.is_none() && self.expires_at > now
+    }
+
+    /// When its refresh token was last exchanged, if it ever was.
+    #[must_use]
+    pub fn last_used_at(&self) -> Option<Micros> {
+        (self.generation > 1).then_some(self.rotated_at)
+    }
+}

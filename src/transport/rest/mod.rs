@@ -10,6 +10,7 @@ pub mod notices;
 pub mod operation;
 pub mod publications;
 pub mod scoring;
+pub mod sessions;
 pub mod setup;
 
 use super::problem::ApiError;

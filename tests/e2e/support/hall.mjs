@@ -207,9 +207,9 @@ function isMasked(client, readers) {
   for (const { event, args } of client.frames) {
     if (event === 'scores:updated' && foreign(args[0])) isMaskedScore(args[0]);
     if (event === 'scores:data') args[0].filter(foreign).forEach(isMaskedScore);
-    if (event === 'tally:updated') {
+    if (event === 'tally:updated' || event === 'judge:presence') {
       const { categoryId } = args[0];
-      assert.ok(readers[categoryId].has(client.name), `${client.name} was shown the tally of ${categoryId}`);
+      assert.ok(readers[categoryId].has(client.name), `${client.name} was shown ${event} of ${categoryId}`);
     }
     const meta = metaOf({ event, args });
     if (meta?.commandId !== undefined) {
