@@ -5,12 +5,14 @@
 //! which is held while a fact goes out, so a socket's first heads and its first facts leave no gap between them.
 
 use super::audience::{Delivery, Office, variant_for};
+use super::departure::Departure;
 use super::event::Moves;
 use super::log::{LogEntry, read_entries};
 use super::room::{Lane, Room};
 use super::view::{AnyView, Meta, TallyUpdated};
 use crate::clock::{Clock, Micros};
 use crate::db::entity::log_entry;
+use crate::error::Refusal;
 use crate::ids::{CategoryId, SessionId, UserId};
 use crate::metrics::Metrics;
 use crate::state::State;
@@ -21,6 +23,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use socketioxide::SocketIo;
 use socketioxide::extract::SocketRef;
+use socketioxide::{SendError, SocketError};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -107,6 +110,11 @@ impl std::fmt::Debug for Outlet {
     }
 }
 
+/// Whether a socket has to go; one that was not admitted here has nothing to go from.
+fn departure(socket: &SocketRef) -> Departure {
+    socket.extensions.get::<Departure>().unwrap_or_default()
+}
+
 fn names<'a>(rooms: impl IntoIterator<Item = &'a Room>) -> Vec<String> {
     rooms.into_iter().map(Room::to_string).collect()
 }
@@ -152,8 +160,21 @@ impl Outlet {
 
     /// Lets a socket into its rooms, before its connection is acknowledged. From now on it is moved with its user's
     /// rights; `gone` says that it has left.
-    pub fn admit(&self, socket: &SocketRef, user: &UserId, session: &SessionId, gone: &CancellationToken) {
+    ///
+    /// # Errors
+    /// `RATE_LIMIT` when the user has `sockets_max` already.
+    pub fn admit(
+        &self,
+        socket: &SocketRef,
+        user: &UserId,
+        session: &SessionId,
+        gone: &CancellationToken,
+        sockets_max: usize,
+    ) -> Result<(), Refusal> {
         let mut turn = self.turn();
+        if turn.members.get(user).is_some_and(|members| members.len() >= sockets_max) {
+            return Err(Refusal::TooManyConnections);
+        }
         let rooms = self.state.load().rooms_of(user);
         socket.join(names(&rooms));
         self.count_rooms(&rooms, 1);
@@ -166,6 +187,7 @@ impl Outlet {
             gone: gone.clone(),
         };
         turn.members.entry(user.clone()).or_default().insert(socket.id.to_string(), member);
+        Ok(())
     }
 
     /// Tells a connected socket who it is and where each of its lanes stands: every later fact comes as a frame.
@@ -178,7 +200,7 @@ impl Outlet {
             // Its session has ended since it was admitted, or it has left already.
             drop(turn);
             self.forget(socket, user);
-            let _gone = socket.clone().disconnect();
+            self.send_away(socket);
             return;
         };
         let rights = rights(&state, user);
@@ -213,6 +235,7 @@ impl Outlet {
                 if lost {
                     member.socket.leave_all();
                     self.count_rooms(&member.rooms, -1);
+                    departure(&member.socket).soon();
                 }
                 !lost
             });
@@ -244,7 +267,11 @@ impl Outlet {
     #[expect(clippy::disallowed_methods, reason = "the dispatcher is where emitting belongs")]
     pub fn send<T: Serialize + ?Sized>(&self, socket: &SocketRef, event: &'static str, payload: &T) {
         // As a list of one argument: a payload that is a list must not be spread over several.
-        let outcome = if socket.emit(event, &(payload,)).is_ok() { "sent" } else { "dropped" };
+        let sent = if departure(socket).is_due() { None } else { Some(socket.emit(event, &(payload,))) };
+        if matches!(sent, Some(Err(SendError::Socket(SocketError::InternalChannelFull)))) {
+            self.cut_off(socket);
+        }
+        let outcome = if matches!(sent, Some(Ok(()))) { "sent" } else { "dropped" };
         self.metrics.socket_events.with_label_values(&[event, "out", outcome]).inc();
     }
 
@@ -297,6 +324,27 @@ impl Outlet {
             None => "dropped",
         };
         self.metrics.socket_events.with_label_values(&[event, "out", outcome]).inc();
+    }
+
+    /// Cuts a socket off that has missed something: out of every room first, so that nothing later reaches it. Its client
+    /// comes back and resumes.
+    pub fn cut_off(&self, socket: &SocketRef) {
+        let departure = departure(socket);
+        if departure.is_due() {
+            return;
+        }
+        departure.at_once();
+        socket.leave_all();
+        tracing::warn!("a socket did not keep up and is cut off");
+        self.metrics.slow_consumers.with_label_values(&["scoring", "closed"]).inc();
+    }
+
+    /// Tells a socket to go; it has a moment to read so. One that does not read goes at once.
+    fn send_away(&self, socket: &SocketRef) {
+        departure(socket).soon();
+        if matches!(socket.clone().disconnect(), Err(SocketError::InternalChannelFull)) {
+            self.cut_off(socket);
+        }
     }
 
     fn dispatch(&self, entry: &LogEntry) {
@@ -381,21 +429,24 @@ impl Outlet {
         let rooms = state.rooms_of(user);
         members.retain(|_, member| {
             let stands = state.sessions.get(&member.session).is_some_and(|session| session.revoked_at.is_none());
-            if stands && !rooms.is_empty() {
+            // One that is being cut off must not come back into a room.
+            if stands && !rooms.is_empty() && !departure(&member.socket).has_begun() {
                 return true;
             }
             // Out of every room first: whatever becomes of the connection, nothing more is sent to it.
             member.socket.leave_all();
             self.count_rooms(&member.rooms, -1);
-            if member.socket.clone().disconnect().is_err() {
-                self.metrics.slow_consumers.with_label_values(&["scoring", "disconnect_failed"]).inc();
-            }
+            self.send_away(&member.socket);
             false
         });
         let rights = rights(state, user);
         for member in members.values_mut() {
             member.socket.leave(names(member.rooms.difference(&rooms)));
             member.socket.join(names(rooms.difference(&member.rooms)));
+            // An answer may have been lost meanwhile: those are given outside the turn.
+            if departure(&member.socket).is_due() {
+                member.socket.leave_all();
+            }
             self.count_rooms(&member.rooms, -1);
             self.count_rooms(&rooms, 1);
             let moved = member.rooms != rooms;
