@@ -19,11 +19,11 @@ use crate::state::State;
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use socketioxide::SocketIo;
 use socketioxide::extract::SocketRef;
-use socketioxide::{SendError, SocketError};
+use socketioxide::{BroadcastError, SendError, SocketError};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -113,6 +113,22 @@ impl std::fmt::Debug for Outlet {
 /// Whether a socket has to go; one that was not admitted here has nothing to go from.
 fn departure(socket: &SocketRef) -> Departure {
     socket.extensions.get::<Departure>().unwrap_or_default()
+}
+
+/// Cannot be written.
+struct Unwritable;
+
+impl Serialize for Unwritable {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("not meant to be written"))
+    }
+}
+
+/// Whether a socket's buffer has no room. `emit` takes a place before it writes the packet, and gives the place back when
+/// that fails: so what cannot be written says whether there was one, and is never sent.
+#[expect(clippy::disallowed_methods, reason = "nothing is emitted")]
+fn is_full(socket: &SocketRef) -> bool {
+    matches!(socket.emit("", &Unwritable), Err(SendError::Socket(SocketError::InternalChannelFull)))
 }
 
 fn names<'a>(rooms: impl IntoIterator<Item = &'a Room>) -> Vec<String> {
@@ -277,9 +293,9 @@ impl Outlet {
 
     /// Sends a tally to those who may see it.
     pub fn send_tally(&self, category: &CategoryId, tally: Value) {
-        let _turn = self.turn();
+        let turn = self.turn();
         let delivery = Delivery::of(&Office(category), TallyUpdated(tally));
-        self.emit(&delivery.rooms, &delivery.except, delivery.event, &(&delivery.view,));
+        self.emit(&turn, &delivery.rooms, &delivery.except, delivery.event, &(&delivery.view,));
     }
 
     /// Whether anybody is connected.
@@ -307,7 +323,7 @@ impl Outlet {
     }
 
     #[expect(clippy::disallowed_methods, reason = "the dispatcher is where emitting belongs")]
-    fn emit<T: Serialize>(&self, rooms: &[Room], except: &[Room], event: &'static str, arguments: &T) {
+    fn emit<T: Serialize>(&self, turn: &Turn, rooms: &[Room], except: &[Room], event: &'static str, arguments: &T) {
         // For the library, to no room is to everyone; for us, a lane of the public has no member here.
         if rooms.is_empty() {
             return;
@@ -316,14 +332,34 @@ impl Outlet {
         let sent = self.io.to(names(rooms)).except(names(except)).emit(event, arguments).now_or_never();
         let outcome = match sent {
             Some(Ok(())) => "sent",
+            Some(Err(BroadcastError::Socket(errors))) => {
+                let full = errors.iter().filter(|error| matches!(error, SocketError::InternalChannelFull)).count();
+                self.cut_the_slow(turn, rooms, except, full);
+                "dropped"
+            }
             Some(Err(error)) => {
-                tracing::warn!(event, %error, "a frame did not fit into the buffer of a socket");
-                self.metrics.slow_consumers.with_label_values(&["scoring", "dropped"]).inc();
+                tracing::error!(event, %error, "a frame could not be sent");
                 "dropped"
             }
             None => "dropped",
         };
         self.metrics.socket_events.with_label_values(&[event, "out", outcome]).inc();
+    }
+
+    /// Cuts off those whose buffer had no room for a frame. The library's error counts them and names none, and its
+    /// sockets do not tell how full they are; [`is_full`] finds out without taking a place. Where a buffer has been read
+    /// from since, fewer are found than there were: then all go for whom the frame was, because nobody may stay who has
+    /// missed one. (One that was read from while another was filled by this very frame would stay: it sees the gap in
+    /// `seq`.)
+    fn cut_the_slow(&self, turn: &Turn, rooms: &[Room], except: &[Room], lost: usize) {
+        let stands_in = |member: &Member, rooms: &[Room]| rooms.iter().any(|room| member.rooms.contains(room));
+        let members = turn.members.values().flat_map(HashMap::values);
+        let meant: Vec<&Member> =
+            members.filter(|member| stands_in(member, rooms) && !stands_in(member, except)).collect();
+        let full: Vec<&Member> = meant.iter().copied().filter(|member| is_full(&member.socket)).collect();
+        for member in if full.len() < lost { meant } else { full } {
+            self.cut_off(&member.socket);
+        }
     }
 
     /// Cuts a socket off that has missed something: out of every room first, so that nothing later reaches it. Its client
@@ -384,7 +420,7 @@ impl Outlet {
             && let Some(own) = variant_for(&deliveries, &entry.lane, &standing(turn, state, &actor))
         {
             let room = [Room::User(actor)];
-            self.emit_delivery(&room, &[], own, &meta(Some(&entry.command_id)));
+            self.emit_delivery(turn, &room, &[], own, &meta(Some(&entry.command_id)));
             served.extend(room);
         }
         for delivery in &deliveries {
@@ -395,19 +431,19 @@ impl Outlet {
                 continue;
             }
             let except: Vec<Room> = served.iter().chain(&delivery.except).cloned().collect();
-            self.emit_delivery(&delivery.rooms, &except, delivery, &meta(None));
+            self.emit_delivery(turn, &delivery.rooms, &except, delivery, &meta(None));
             served.extend(delivery.rooms.iter().cloned());
         }
     }
 
-    fn emit_delivery(&self, rooms: &[Room], except: &[Room], delivery: &Delivery, meta: &Meta<'_>) {
+    fn emit_delivery(&self, turn: &Turn, rooms: &[Room], except: &[Room], delivery: &Delivery, meta: &Meta<'_>) {
         if delivery.is_tick() {
-            return self.emit(rooms, except, delivery.event, &(meta,));
+            return self.emit(turn, rooms, except, delivery.event, &(meta,));
         }
         if matches!(delivery.view, AnyView::MaskedScore(_)) {
             self.metrics.masked_frames.inc();
         }
-        self.emit(rooms, except, delivery.event, &(&delivery.view, meta));
+        self.emit(turn, rooms, except, delivery.event, &(&delivery.view, meta));
     }
 
     fn move_members(&self, turn: &mut Turn, state: &State, moves: Moves<'_>) {

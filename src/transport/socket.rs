@@ -41,7 +41,7 @@ use socketioxide::extract::{AckSender, Event, SocketRef, TryData};
 use socketioxide::handler::{ConnectHandler, FromMessageParts};
 use socketioxide::layer::SocketIoLayer;
 use socketioxide::socket::Socket;
-use socketioxide::{ParserConfig, SocketIo, TransportType};
+use socketioxide::{ParserConfig, SendError, SocketError, SocketIo, TransportType};
 use std::convert::Infallible;
 use std::future::ready;
 use std::sync::Arc;
@@ -415,7 +415,7 @@ impl Door {
                 Ok(data) => {
                     self.count(&event, "ok");
                     if answer.wanted {
-                        let _gone = answer.ack.send(&json!({ "ok": true, "data": data }));
+                        self.acknowledge(answer, &json!({ "ok": true, "data": data }));
                     } else if event == "scores:request" {
                         self.outlet.send(&answer.socket, "scores:data", &data["scores"]);
                     }
@@ -431,9 +431,16 @@ impl Door {
         tracing::debug!(event, code = refusal.code().as_str(), correlation, "an event was refused");
         let error = ErrorView::of(refusal, Some(event), correlation);
         if answer.wanted {
-            let _gone = answer.ack.send(&json!({ "ok": false, "error": error }));
+            self.acknowledge(answer, &json!({ "ok": false, "error": error }));
         } else {
             self.outlet.send(&answer.socket, "error", &error);
+        }
+    }
+
+    /// An answer that had no room is missed like a fact.
+    fn acknowledge(&self, answer: Answer, said: &Value) {
+        if let Err(SendError::Socket(SocketError::InternalChannelFull)) = answer.ack.send(said) {
+            self.outlet.cut_off(&answer.socket);
         }
     }
 

@@ -1,8 +1,8 @@
 //! Nobody stays who should go: stalled, silent, revoked, too slow or too many; and how everybody goes when the server ends.
 
 use crate::support::client::ConnectError;
-use crate::support::people::{self, email};
-use crate::support::wire::{LIMIT, Wire};
+use crate::support::people::{self, email, mark};
+use crate::support::wire::{LIMIT, Wire, places};
 use crate::support::{Reply, TestApp};
 use clap::{Args, FromArgMatches};
 use futures_util::future::join_all;
@@ -40,6 +40,7 @@ fn nobody_is_left_in_a_room(app: &TestApp) -> bool {
 
 const OPEN: &str = "scorecast_connections_open";
 const ACTIVE: &str = "scorecast_socket_connections_active{plane=\"scoring\"}";
+const CLOSED: &str = "scorecast_slow_consumers_total{action=\"closed\",plane=\"scoring\"}";
 
 fn cut(reason: &str) -> String {
     format!("scorecast_connections_cut_total{{reason=\"{reason}\"}}")
@@ -172,6 +173,97 @@ async fn a_revoked_session_cannot_go_on_polling_nor_as_the_websocket_it_became()
     let came = websocket.to_the_end().await;
     assert!(came.iter().any(|text| text == "41"), "{came:?}");
     until_metric(&app, ACTIVE, 0).await;
+    app.stop().await;
+}
+
+/// Announcements to everybody, of the largest size there is.
+async fn announce(app: &TestApp, count: usize) {
+    let token = app.token(&email("organizer")).await;
+    let message = json!({"message": "🏅".repeat(2_000), "type": "info"});
+    for _ in 0..count {
+        let reply = app.request(Method::POST, "/api/v1/announcements", Some(&token), Some(message.clone())).await;
+        assert!(reply.status.is_success(), "{reply:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_cannot_keep_up_is_cut_off_at_the_first_loss_and_the_others_are_not_delayed() {
+    let app = cup(|config| {
+        config.write_timeout_ms = 600_000;
+        config.socket_buffer_max = 100;
+    })
+    .await;
+    let ben = app.connect(&email("ben")).await;
+    let mut slow = Wire::signed_in(app.address, &app.token(&email("ada")).await).await;
+    until_metric(&app, ACTIVE, 2).await;
+    announce(&app, 10).await;
+    let mut came = Vec::new();
+    for _ in 0..10 {
+        came.push(slow.until("42[\"system:announcement\"").await);
+    }
+    // Until the machine keeps no more for it and its buffer is full; then some that it must not see.
+    until("the cut", async || {
+        announce(&app, 20).await;
+        metric(&app, CLOSED) > 0
+    })
+    .await;
+    announce(&app, 10).await;
+    let sent = app.app.state().lanes.iter().find(|(lane, _)| lane.to_string() == "sys").expect("a lane").1.seq;
+    let heard = || ben.transcript().last().and_then(|frame| frame.meta()?["seq"].as_i64());
+    until("everything at the other", async || heard() == Some(sent)).await;
+    came.extend(slow.to_the_end().await);
+    let places = places(&came, "sys");
+    let (first, last) = (places[0], places[places.len() - 1]);
+    assert_eq!(places, (first..=last).collect::<Vec<_>>(), "nothing came after what was lost");
+    assert!(last < sent, "something was lost");
+    assert_eq!(metric(&app, CLOSED), 1, "nobody else was cut");
+    until_metric(&app, ACTIVE, 1).await;
+    assert!(ben.is_open());
+    app.stop().await;
+}
+
+/// Where buffers are read from while they overflow, what is told apart is hard: nobody may stay with a gap.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nobody_stays_who_has_missed_a_fact_however_fast_they_read() {
+    let app = cup(|config| config.socket_buffer_max = 4).await;
+    let token = app.token(&email("tally")).await;
+    let judge = app.token(&email("ada")).await;
+    let mut readers = Vec::new();
+    for _ in 0..12 {
+        let client = app.connect_by(&token).await.expect("the token is good");
+        client.next("session:ready").await;
+        readers.push(client);
+    }
+    let vault =
+        async || app.app.state().lanes.iter().find(|(lane, _)| lane.to_string() == "cat:vault").map(|lane| lane.1.seq);
+    let first = vault().await.unwrap_or(0);
+    for round in 0..30 {
+        let items: Vec<Value> = (0..100)
+            .map(|number| {
+                let score = f64::from((round + number) % 40) / 4.0;
+                mark(["x", "y", "z"][usize::try_from(number % 3).expect("small")], "form", score)
+            })
+            .collect();
+        let body = json!({ "items": items });
+        let reply = app.request(Method::POST, "/api/v1/categories/vault/scores/batch", Some(&judge), Some(body)).await;
+        assert!(reply.status.is_success(), "{reply:?}");
+    }
+    let last = vault().await.expect("there are facts");
+    assert!(last > first + 100, "{first} {last}");
+    let mut whole = 0;
+    for client in &readers {
+        let seen = || -> Vec<i64> {
+            let frames = client.transcript();
+            let meta = frames.iter().filter_map(|frame| frame.meta().or_else(|| frame.args.first()));
+            meta.filter(|meta| meta["lane"] == "cat:vault").filter_map(|meta| meta["seq"].as_i64()).collect()
+        };
+        until("all of it, or the end", async || !client.is_open() || seen().last() == Some(&last)).await;
+        let seen = seen();
+        let until = first + i64::try_from(seen.len()).expect("a small number");
+        assert_eq!(seen, (first + 1..=until).collect::<Vec<_>>(), "no gap, up to the end");
+        whole += usize::from(client.is_open());
+    }
+    println!("{whole} of {} kept up", readers.len());
     app.stop().await;
 }
 
