@@ -15,6 +15,10 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tower::ServiceExt;
 
+/// Over how long sockets are closed: so long it takes until the last of very many comes back elsewhere.
+const SPREAD: Duration = Duration::from_secs(2);
+/// Longest pause between two of them: a few need not wait for each other.
+const PAUSE_MAX: Duration = Duration::from_millis(5);
 /// How long sessions may take to close, and then requests to end. With the spread and the last commit this stays far below
 /// the ten seconds after which whoever runs servers kills them.
 const CLOSING_MAX: Duration = Duration::from_secs(1);
@@ -86,6 +90,7 @@ impl Server {
         self.app.stopping.cancel();
         // These first: emitting to sockets that are closed panics in the library.
         self.emitters.ended().await;
+        hang_up(&self.app, &self.connections).await;
         if tokio::time::timeout(CLOSING_MAX, self.io.close()).await.is_err() {
             tracing::warn!("some sockets did not close in time");
         }
@@ -94,5 +99,16 @@ impl Server {
             self.connections.cut_all(Cut::Stopping);
         }
         self.app.stop(self.running).await
+    }
+}
+
+/// Takes leave of the websockets, in any order and not all at once: they will all come back somewhere.
+async fn hang_up(app: &App, connections: &Connections) {
+    let mut websockets = connections.websockets();
+    websockets.sort_by_cached_key(|_| app.chance.bytes::<8>());
+    let pause = u32::try_from(websockets.len()).map_or(Duration::ZERO, |count| SPREAD / count.max(1)).min(PAUSE_MAX);
+    for websocket in websockets {
+        websocket.hang_up();
+        tokio::time::sleep(pause).await;
     }
 }

@@ -1,7 +1,8 @@
 //! Nobody stays who should go: stalled, silent, revoked, too slow or too many; and how everybody goes when the server ends.
 
-use crate::support::client::ConnectError;
+use crate::support::client::{Client, ConnectError};
 use crate::support::people::{self, email, mark};
+use crate::support::process::ServerProcess;
 use crate::support::wire::{LIMIT, Wire, places};
 use crate::support::{Reply, TestApp};
 use clap::{Args, FromArgMatches};
@@ -9,10 +10,16 @@ use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use scorecast::config::Config;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite;
+
+/// The contract's bound on how long a server may take to end.
+const STOP_MAX: Duration = Duration::from_secs(10);
 
 /// The value of a metric, by its line without the number; nothing was counted yet where there is no such line.
 fn metric(app: &TestApp, line: &str) -> u64 {
@@ -360,4 +367,87 @@ async fn a_user_has_so_many_sockets_and_no_more() {
     open.pop().expect("three are there").close().await;
     until("room for one", async || app.connect_by(&token).await.is_ok()).await;
     app.stop().await;
+}
+
+const HALL: usize = 20;
+
+fn judge(number: usize) -> String {
+    format!("judge{number}@drain.example")
+}
+
+/// A judge for each healthy client, and somebody who wears no hat for those that stall.
+fn document() -> Value {
+    let judges =
+        (0..HALL).map(|number| json!({"email": judge(number), "name": format!("Judge {number}"), "role": "JUDGE"}));
+    let users: Vec<Value> =
+        judges.chain([json!({"email": "idle@drain.example", "name": "Idle", "role": "EMCEE"})]).collect();
+    let hats: Vec<Value> = (0..HALL).map(|number| json!({"email": judge(number), "hat": "JUDGE"})).collect();
+    json!({
+        "event": {"id": "drain", "mainTitle": "Drain", "status": "running"}, "users": users,
+        "contestants": [{"id": "c", "name": "Gymnast"}],
+        "contests": [{"id": "all", "name": "All", "categories": [{"id": "vault", "name": "Vault",
+            "rules": {"method": "mean"}, "criteria": [{"id": "form", "name": "Form", "min": 0, "max": 10, "step": 0.25}],
+            "entries": [{"contestantId": "c"}], "assignments": hats}]}],
+    })
+}
+
+/// Submits until the server has gone; the version of the last mark that was acknowledged.
+async fn submit_to_the_end(client: Client, first: mpsc::Sender<()>) -> (Client, i64) {
+    let (mut version, mut number) = (0, 0);
+    loop {
+        number += 1;
+        let score = f64::from(number % 40) / 4.0;
+        let mark = json!({"categoryId": "vault", "contestantId": "c", "criterionId": "form", "score": score});
+        let Some(answer) = client.call_later("scores:submit", mark).await else { return (client, version) };
+        if answer["ok"] == true {
+            if version == 0 {
+                first.send(()).await.expect("the test waits");
+            }
+            version = answer["data"]["score"]["version"].as_i64().expect("a version");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_told_to_end_does_so_in_time_and_keeps_what_it_has_acknowledged() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let setup = ServerProcess::settings(folder.path());
+    setup.import(&document());
+    let idle = setup.token("idle@drain.example");
+    let tokens: Vec<String> = (0..HALL).map(|number| setup.token(&judge(number))).collect();
+    let server = setup.start();
+    let address = server.address;
+    let mut stalled = join_all((0..HALL).map(|_| Wire::signed_in(address, &idle))).await;
+    join_all(stalled.iter_mut().map(Wire::stall)).await;
+    let healthy = join_all(tokens.iter().map(|token| Client::connect(address, json!({ "token": token })))).await;
+    let (first, mut answered) = mpsc::channel(HALL);
+    let mut working = JoinSet::new();
+    for (number, client) in healthy.into_iter().enumerate() {
+        let submitting = submit_to_the_end(client.expect("the token is good"), first.clone());
+        working.spawn(async move { (number, submitting.await) });
+    }
+    for _ in 0..HALL {
+        answered.recv().await.expect("everybody has an answer");
+    }
+    let told = Instant::now();
+    tokio::task::spawn_blocking(|| server.stop()).await.expect("it ends well");
+    let took = told.elapsed();
+    assert!(took < STOP_MAX, "it took {took:?}");
+    println!("stopped in {took:?}");
+    let mut versions = BTreeMap::new();
+    for (number, (client, version)) in working.join_all().await {
+        assert!(!client.raw_text().lines().any(|line| line == "41"), "who is told to leave does not come back");
+        versions.insert(number, version);
+    }
+    drop(stalled);
+    let server = setup.start();
+    for (number, version) in versions {
+        let client =
+            Client::connect(server.address, json!({ "token": tokens[number] })).await.expect("it serves again");
+        let scores = client.call("scores:request", json!("vault")).await["data"]["scores"].take();
+        let own = scores.as_array().expect("a list").iter().find(|view| view["masked"] == false).cloned();
+        let kept = own.expect("the mark is there")["version"].as_i64().expect("a version");
+        assert!(kept >= version, "judge {number}: {version} was acknowledged, {kept} is there");
+    }
+    server.stop();
 }
