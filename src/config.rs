@@ -62,6 +62,24 @@ pub struct Config {
     /// Facts a client may catch up on at once; further behind, it is given a snapshot.
     #[arg(long, global = true, env = "RESUME_MAX_FACTS", default_value_t = 10_000)]
     pub resume_max_facts: i64,
+    /// Open connections, in all.
+    #[arg(long, global = true, env = "CONNECTIONS_MAX", default_value_t = 20_000)]
+    pub connections_max: usize,
+    /// Open connections from one address (IPv6: one /64); trusted proxies are not counted.
+    #[arg(long, global = true, env = "CONNECTIONS_PER_ADDRESS_MAX", default_value_t = 2_000)]
+    pub connections_per_address_max: usize,
+    /// Sessions of Socket.IO that nobody has signed in to yet.
+    #[arg(long, global = true, env = "UNAUTHENTICATED_MAX", default_value_t = 1_000)]
+    pub unauthenticated_max: usize,
+    /// Sockets of one user.
+    #[arg(long, global = true, env = "SOCKETS_PER_USER_MAX", default_value_t = 20)]
+    pub sockets_per_user_max: usize,
+    /// Milliseconds a request may take to say what it wants; for as long a connection may lie idle between two.
+    #[arg(long, global = true, env = "HEADER_TIMEOUT_MS", default_value_t = 10_000)]
+    pub header_timeout_ms: u64,
+    /// Milliseconds a client may leave unread what is written to it.
+    #[arg(long, global = true, env = "WRITE_TIMEOUT_MS", default_value_t = 10_000)]
+    pub write_timeout_ms: u64,
     /// Marks a user may submit in a minute, and at once.
     #[arg(long, global = true, env = "RATE_LIMIT_SCORES_PER_MINUTE", default_value_t = 60)]
     pub rate_limit_scores_per_minute: u32,

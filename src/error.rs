@@ -183,6 +183,8 @@ pub enum Refusal {
     IdempotencyMismatch,
     #[error("Rate limit exceeded")]
     RateLimit { retry_after: Duration },
+    #[error("Too many connections")]
+    TooManyConnections,
     #[error("more than {max} {what}")]
     TooLarge { what: &'static str, max: usize },
     #[error("the server is busy; try again")]
@@ -238,7 +240,7 @@ impl Refusal {
             Self::Locked(_) => Code::Locked,
             Self::State(_) => Code::State,
             Self::IdempotencyMismatch => Code::IdempotencyMismatch,
-            Self::RateLimit { .. } => Code::RateLimit,
+            Self::RateLimit { .. } | Self::TooManyConnections => Code::RateLimit,
             Self::TooLarge { .. } => Code::TooLarge,
             Self::Overloaded | Self::BoardNeeded(_) => Code::Overloaded,
             Self::Internal => Code::Internal,

@@ -8,12 +8,14 @@ mod expiry;
 pub mod presence;
 
 use super::audience::{Delivery, Office, variant_for};
+use super::departure::Departure;
 use super::event::Moves;
 use super::log::{LogEntry, read_entries};
 use super::room::{Lane, Room};
 use super::view::{AnyView, Meta, TallyUpdated};
 use crate::clock::{Clock, Micros};
 use crate::db::entity::log_entry;
+use crate::error::Refusal;
 use crate::ids::{CategoryId, SessionId, UserId};
 use crate::metrics::Metrics;
 use crate::state::State;
@@ -22,10 +24,11 @@ use expiry::{NEVER, Stay};
 use futures_util::FutureExt;
 use presence::Presence;
 use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use socketioxide::SocketIo;
 use socketioxide::extract::SocketRef;
+use socketioxide::{BroadcastError, SendError, SocketError};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -128,6 +131,27 @@ impl std::fmt::Debug for Outlet {
     }
 }
 
+/// Whether a socket has to go; one that was not admitted here has nothing to go from.
+fn departure(socket: &SocketRef) -> Departure {
+    socket.extensions.get::<Departure>().unwrap_or_default()
+}
+
+/// Cannot be written.
+struct Unwritable;
+
+impl Serialize for Unwritable {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("not meant to be written"))
+    }
+}
+
+/// Whether a socket's buffer has no room. `emit` takes a place before it writes the packet, and gives the place back when
+/// that fails: so what cannot be written says whether there was one, and is never sent.
+#[expect(clippy::disallowed_methods, reason = "nothing is emitted")]
+fn is_full(socket: &SocketRef) -> bool {
+    matches!(socket.emit("", &Unwritable), Err(SendError::Socket(SocketError::InternalChannelFull)))
+}
+
 fn names<'a>(rooms: impl IntoIterator<Item = &'a Room>) -> Vec<String> {
     rooms.into_iter().map(Room::to_string).collect()
 }
@@ -181,6 +205,9 @@ impl Outlet {
     /// Takes a socket into the books, before its connection is acknowledged: from now on it goes when its session or its
     /// token ends. It is let into its rooms with its greeting, because what the library sends before that may or may not
     /// arrive. `gone` says that it has left.
+    ///
+    /// # Errors
+    /// `RATE_LIMIT` when the user has `sockets_max` already.
     pub fn admit(
         &self,
         socket: &SocketRef,
@@ -188,8 +215,12 @@ impl Outlet {
         session: &SessionId,
         until: Micros,
         gone: &CancellationToken,
-    ) {
+        sockets_max: usize,
+    ) -> Result<(), Refusal> {
         let mut turn = self.turn();
+        if turn.members.get(user).is_some_and(|members| members.len() >= sockets_max) {
+            return Err(Refusal::TooManyConnections);
+        }
         let member = Member {
             socket: socket.clone(),
             session: session.clone(),
@@ -202,6 +233,7 @@ impl Outlet {
         };
         turn.due = turn.due.min(until);
         turn.members.entry(user.clone()).or_default().insert(socket.id.to_string(), member);
+        Ok(())
     }
 
     /// Lets a connected socket into its rooms, and tells it who it is and where each of its lanes stands: every later fact
@@ -215,7 +247,7 @@ impl Outlet {
             // Its session has ended since it was admitted, or it has left already.
             drop(turn);
             self.forget(socket, user);
-            let _gone = socket.clone().disconnect();
+            self.send_away(socket);
             return;
         };
         let rooms = state.rooms_of(user);
@@ -261,6 +293,7 @@ impl Outlet {
                 if lost {
                     member.socket.leave_all();
                     self.count_rooms(&member.rooms, -1);
+                    departure(&member.socket).soon();
                 }
                 !lost
             });
@@ -353,7 +386,11 @@ impl Outlet {
     #[expect(clippy::disallowed_methods, reason = "the dispatcher is where emitting belongs")]
     pub fn send<T: Serialize + ?Sized>(&self, socket: &SocketRef, event: &'static str, payload: &T) {
         // As a list of one argument: a payload that is a list must not be spread over several.
-        let outcome = if socket.emit(event, &(payload,)).is_ok() { "sent" } else { "dropped" };
+        let sent = if departure(socket).is_due() { None } else { Some(socket.emit(event, &(payload,))) };
+        if matches!(sent, Some(Err(SendError::Socket(SocketError::InternalChannelFull)))) {
+            self.cut_off(socket);
+        }
+        let outcome = if matches!(sent, Some(Ok(()))) { "sent" } else { "dropped" };
         self.metrics.socket_events.with_label_values(&[event, "out", outcome]).inc();
     }
 
@@ -361,12 +398,12 @@ impl Outlet {
     pub fn send_tally(&self, category: &CategoryId, tally: Value) {
         let mut turn = self.turn();
         self.expire(&mut turn);
-        self.tell(&Delivery::of(&Office(category), TallyUpdated(tally)));
+        self.tell(&turn, &Delivery::of(&Office(category), TallyUpdated(tally)));
     }
 
     /// Sends what is no fact to those it is meant for.
-    fn tell(&self, delivery: &Delivery) {
-        self.emit(&delivery.rooms, &delivery.except, delivery.event, &(&delivery.view,));
+    fn tell(&self, turn: &Turn, delivery: &Delivery) {
+        self.emit(turn, &delivery.rooms, &delivery.except, delivery.event, &(&delivery.view,));
     }
 
     /// Whether anybody is connected.
@@ -394,7 +431,7 @@ impl Outlet {
     }
 
     #[expect(clippy::disallowed_methods, reason = "the dispatcher is where emitting belongs")]
-    fn emit<T: Serialize>(&self, rooms: &[Room], except: &[Room], event: &'static str, arguments: &T) {
+    fn emit<T: Serialize>(&self, turn: &Turn, rooms: &[Room], except: &[Room], event: &'static str, arguments: &T) {
         // For the library, to no room is to everyone; for us, a lane of the public has no member here.
         if rooms.is_empty() {
             return;
@@ -403,14 +440,55 @@ impl Outlet {
         let sent = self.io.to(names(rooms)).except(names(except)).emit(event, arguments).now_or_never();
         let outcome = match sent {
             Some(Ok(())) => "sent",
+            Some(Err(BroadcastError::Socket(errors))) => {
+                let full = errors.iter().filter(|error| matches!(error, SocketError::InternalChannelFull)).count();
+                self.cut_the_slow(turn, rooms, except, full);
+                "dropped"
+            }
             Some(Err(error)) => {
-                tracing::warn!(event, %error, "a frame did not fit into the buffer of a socket");
-                self.metrics.slow_consumers.with_label_values(&["scoring", "dropped"]).inc();
+                tracing::error!(event, %error, "a frame could not be sent");
                 "dropped"
             }
             None => "dropped",
         };
         self.metrics.socket_events.with_label_values(&[event, "out", outcome]).inc();
+    }
+
+    /// Cuts off those whose buffer had no room for a frame. The library's error counts them and names none, and its
+    /// sockets do not tell how full they are; [`is_full`] finds out without taking a place. Where a buffer has been read
+    /// from since, fewer are found than there were: then all go for whom the frame was, because nobody may stay who has
+    /// missed one. (One that was read from while another was filled by this very frame would stay: it sees the gap in
+    /// `seq`.)
+    fn cut_the_slow(&self, turn: &Turn, rooms: &[Room], except: &[Room], lost: usize) {
+        let stands_in = |member: &Member, rooms: &[Room]| rooms.iter().any(|room| member.rooms.contains(room));
+        let members = turn.members.values().flat_map(HashMap::values);
+        let meant: Vec<&Member> =
+            members.filter(|member| stands_in(member, rooms) && !stands_in(member, except)).collect();
+        let full: Vec<&Member> = meant.iter().copied().filter(|member| is_full(&member.socket)).collect();
+        for member in if full.len() < lost { meant } else { full } {
+            self.cut_off(&member.socket);
+        }
+    }
+
+    /// Cuts a socket off that has missed something: out of every room first, so that nothing later reaches it. Its client
+    /// comes back and resumes.
+    pub fn cut_off(&self, socket: &SocketRef) {
+        let departure = departure(socket);
+        if departure.is_due() {
+            return;
+        }
+        departure.at_once();
+        socket.leave_all();
+        tracing::warn!("a socket did not keep up and is cut off");
+        self.metrics.slow_consumers.with_label_values(&["scoring", "closed"]).inc();
+    }
+
+    /// Tells a socket to go; it has a moment to read so. One that does not read goes at once.
+    fn send_away(&self, socket: &SocketRef) {
+        departure(socket).soon();
+        if matches!(socket.clone().disconnect(), Err(SocketError::InternalChannelFull)) {
+            self.cut_off(socket);
+        }
     }
 
     fn dispatch(&self, entry: &LogEntry) {
@@ -451,7 +529,7 @@ impl Outlet {
             && let Some(own) = variant_for(&deliveries, &entry.lane, &standing(turn, state, &actor))
         {
             let room = [Room::User(actor)];
-            self.emit_delivery(&room, &[], own, &meta(Some(&entry.command_id)));
+            self.emit_delivery(turn, &room, &[], own, &meta(Some(&entry.command_id)));
             served.extend(room);
         }
         for delivery in &deliveries {
@@ -462,19 +540,19 @@ impl Outlet {
                 continue;
             }
             let except: Vec<Room> = served.iter().chain(&delivery.except).cloned().collect();
-            self.emit_delivery(&delivery.rooms, &except, delivery, &meta(None));
+            self.emit_delivery(turn, &delivery.rooms, &except, delivery, &meta(None));
             served.extend(delivery.rooms.iter().cloned());
         }
     }
 
-    fn emit_delivery(&self, rooms: &[Room], except: &[Room], delivery: &Delivery, meta: &Meta<'_>) {
+    fn emit_delivery(&self, turn: &Turn, rooms: &[Room], except: &[Room], delivery: &Delivery, meta: &Meta<'_>) {
         if delivery.is_tick() {
-            return self.emit(rooms, except, delivery.event, &(meta,));
+            return self.emit(turn, rooms, except, delivery.event, &(meta,));
         }
         if matches!(delivery.view, AnyView::MaskedScore(_)) {
             self.metrics.masked_frames.inc();
         }
-        self.emit(rooms, except, delivery.event, &(&delivery.view, meta));
+        self.emit(turn, rooms, except, delivery.event, &(&delivery.view, meta));
     }
 
     fn move_members(&self, turn: &mut Turn, state: &State, moves: Moves<'_>) {
@@ -495,9 +573,7 @@ impl Outlet {
     fn cut(&self, member: &Member) {
         member.socket.leave_all();
         self.count_rooms(&member.rooms, -1);
-        if member.socket.clone().disconnect().is_err() {
-            self.metrics.slow_consumers.with_label_values(&["scoring", "disconnect_failed"]).inc();
-        }
+        self.send_away(&member.socket);
     }
 
     fn move_user(&self, turn: &mut Turn, state: &State, user: &UserId) {
@@ -506,7 +582,8 @@ impl Outlet {
         let rooms = state.rooms_of(user);
         members.retain(|_, member| {
             let stands = state.sessions.get(&member.session).is_some_and(|session| session.revoked_at.is_none());
-            if stands && !rooms.is_empty() {
+            // One that is being cut off must not come back into a room.
+            if stands && !rooms.is_empty() && !departure(&member.socket).has_begun() {
                 return true;
             }
             self.cut(member);
@@ -522,6 +599,10 @@ impl Outlet {
             }
             member.socket.leave(names(member.rooms.difference(&rooms)));
             member.socket.join(names(rooms.difference(&member.rooms)));
+            // An answer may have been lost meanwhile: those are given outside the turn.
+            if departure(&member.socket).is_due() {
+                member.socket.leave_all();
+            }
             self.count_rooms(&member.rooms, -1);
             self.count_rooms(&rooms, 1);
             let before = std::mem::replace(&mut member.rooms, rooms.clone());

@@ -2,6 +2,7 @@
 //! Imports no feature.
 
 pub mod audience;
+pub mod departure;
 pub mod dispatcher;
 pub mod event;
 pub mod log;

@@ -1,6 +1,8 @@
 //! Every route on one page, and what every request passes on its way in and out.
 
+use super::connection::{Connection, Connections};
 use super::problem::problems;
+use super::request::parameter;
 use super::rest::operation::Started;
 use super::rest::{auth, certification, decisions, feeds, notices, operation, publications, scoring, sessions, setup};
 use crate::app::App;
@@ -181,7 +183,7 @@ pub fn router(app: &App, outlet: Outlet) -> Router {
 
 /// What Socket.IO and everything else pass alike: pages of foreign origins are refused at the sockets' door, polling and
 /// upgrade, and told nothing anywhere.
-pub fn guard(app: &App, router: Router) -> Router {
+pub fn guard(app: &App, connections: &Connections, router: Router) -> Router {
     let origins: Vec<HeaderValue> =
         app.config.allowed_origins.iter().filter_map(|origin| HeaderValue::from_str(origin.trim()).ok()).collect();
     let cors = CorsLayer::new()
@@ -190,7 +192,53 @@ pub fn guard(app: &App, router: Router) -> Router {
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, HeaderName::from_static("idempotency-key")])
         .expose_headers([HeaderName::from_static(REQUEST_ID), header::RETRY_AFTER]);
-    router.layer(from_fn_with_state(app.clone(), known_origin)).layer(cors)
+    router
+        .layer(from_fn_with_state((app.clone(), connections.clone()), session_of))
+        .layer(from_fn_with_state(app.clone(), known_origin))
+        .layer(cors)
+}
+
+/// Notes which session of Socket.IO a websocket speaks for. A request that names none begins one, as a guest.
+async fn session_of(
+    State((app, connections)): State<(App, Connections)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if !request.uri().path().starts_with(SOCKET_PATH) {
+        return next.run(request).await;
+    }
+    let websocket = parameter(request.uri(), "transport") == Some("websocket");
+    let websocket = request.extensions().get::<Connection>().filter(|_| websocket).cloned();
+    if let Some(websocket) = &websocket {
+        websocket.becomes_websocket();
+    }
+    if let Some(session) = parameter(request.uri(), "sid") {
+        if let Some(websocket) = &websocket {
+            websocket.speaks_for(session);
+        }
+    } else {
+        let Some(guest) = connections.guest() else { return refuse(&app, &Refusal::Overloaded) };
+        request.extensions_mut().insert(guest.clone());
+        if let Some(websocket) = &websocket {
+            websocket.brings(guest);
+        }
+    }
+    if request.method() == Method::GET {
+        return next.run(request).await;
+    }
+    // A poll may wait; what is sent may not.
+    tokio::time::timeout(REQUEST_TIMEOUT, next.run(request))
+        .await
+        .unwrap_or_else(|_late| StatusCode::REQUEST_TIMEOUT.into_response())
+}
+
+/// Refuses what has not reached the pages.
+fn refuse(app: &App, refusal: &Refusal) -> Response {
+    let id = app.chance.id(app.clock.now()).to_string();
+    let named = HeaderValue::from_str(&id).ok();
+    let mut response = super::problem::response(refusal, id);
+    response.headers_mut().extend(named.map(|named| (HeaderName::from_static(REQUEST_ID), named)));
+    response
 }
 
 async fn known_origin(State(app): State<App>, request: Request, next: Next) -> Response {
@@ -199,11 +247,7 @@ async fn known_origin(State(app): State<App>, request: Request, next: Next) -> R
         app.config.allowed_origins.iter().any(|allowed| allowed.trim().as_bytes() == origin.as_bytes())
     });
     if request.uri().path().starts_with(SOCKET_PATH) && !known {
-        let id = app.chance.id(app.clock.now()).to_string();
-        let named = HeaderValue::from_str(&id).ok();
-        let mut response = super::problem::response(&Refusal::Forbidden, id);
-        response.headers_mut().extend(named.map(|named| (HeaderName::from_static(REQUEST_ID), named)));
-        return response;
+        return refuse(&app, &Refusal::Forbidden);
     }
     next.run(request).await
 }

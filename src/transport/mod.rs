@@ -1,6 +1,9 @@
 //! The doors: HTTP, Socket.IO, and the listening socket. Nothing is decided here, nothing is written, nothing emitted.
 
+pub mod accept;
 pub mod catalog;
+pub mod connection;
+pub mod guarded;
 pub mod http;
 pub mod problem;
 pub mod request;

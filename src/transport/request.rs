@@ -8,7 +8,7 @@ use crate::ids::UserId;
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Uri, header};
 use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -70,6 +70,13 @@ pub fn client_address(app: &App, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
 pub fn peer(parts: &Parts) -> IpAddr {
     let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     parts.extensions.get::<ConnectInfo<SocketAddr>>().map_or(unknown, |peer| peer.0.ip())
+}
+
+/// A parameter of the query, as it was sent.
+#[must_use]
+pub fn parameter<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
+    let parameters = uri.query().unwrap_or_default().split('&');
+    parameters.filter_map(|parameter| parameter.split_once('=')).find_map(|(key, value)| (key == name).then_some(value))
 }
 
 impl FromRequestParts<App> for ClientAddress {

@@ -1,17 +1,28 @@
 //! The listening socket, and how serving ends.
 
+use super::accept::accept;
+use super::connection::{Connections, Cut};
 use super::{http, socket};
 use crate::app::{App, Emitters, Running};
 use anyhow::Context;
-use axum::serve::ListenerExt;
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
 use socketioxide::SocketIo;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::sync::mpsc;
+use tower::ServiceExt;
 
-/// How long open requests may take to end.
-const DRAIN: Duration = Duration::from_secs(5);
+/// Over how long sockets are closed: so long it takes until the last of very many comes back elsewhere.
+const SPREAD: Duration = Duration::from_secs(2);
+/// Longest pause between two of them: a few need not wait for each other.
+const PAUSE_MAX: Duration = Duration::from_millis(5);
+/// How long sessions may take to close, and then requests to end. With the spread and the last commit this stays far below
+/// the ten seconds after which whoever runs servers kills them.
+const CLOSING_MAX: Duration = Duration::from_secs(1);
+const DRAIN_MAX: Duration = Duration::from_secs(2);
 
 /// A server that is listening.
 #[derive(Debug)]
@@ -21,7 +32,7 @@ pub struct Server {
     app: App,
     running: Running,
     io: SocketIo,
-    serving: JoinHandle<std::io::Result<()>>,
+    connections: Connections,
     emitters: Emitters,
 }
 
@@ -33,22 +44,34 @@ pub async fn start(app: App, running: Running) -> anyhow::Result<Server> {
     let listener =
         TcpListener::bind(app.config.bind).await.with_context(|| format!("cannot listen on {}", app.config.bind))?;
     let address = listener.local_addr()?;
-    // A frame must not wait for the acknowledgement of the one before: together with delayed acknowledgements that costs
-    // every answer 40 ms.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::warn!(%error, "a connection keeps its small packets back");
-        }
-    });
+    let (connections, to_close) = Connections::new(app.config.clone(), app.metrics.clone());
     let (layer, io) = socket::layer(&app.config);
     let (outlet, emitters) = app.start_tasks(io.clone());
-    socket::open(&app, &io, outlet.clone());
-    let router = http::guard(&app, http::router(&app, outlet).layer(layer));
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let stopping = app.stopping.clone();
-    let serve = axum::serve(listener, service).with_graceful_shutdown(async move { stopping.cancelled().await });
-    let serving = app.tasks.spawn(async move { serve.await });
-    Ok(Server { address, app, running, io, serving, emitters })
+    socket::open(&app, &io, outlet.clone(), connections.clone());
+    let router = http::guard(&app, &connections, http::router(&app, outlet).layer(layer));
+    app.tasks.spawn(close_polling(app.clone(), to_close, router.clone()));
+    app.tasks.spawn(accept(app.clone(), listener, connections.clone(), router));
+    Ok(Server { address, app, running, io, connections, emitters })
+}
+
+/// Closes sessions that poll. The library closes one only when its client says so: so it is said in the client's place.
+/// A session that is a websocket by now is closed with its connection, and refuses this.
+async fn close_polling(app: App, mut to_close: mpsc::Receiver<String>, router: Router) {
+    let closing = async {
+        while let Some(session) = to_close.recv().await {
+            let uri = format!("{}/?EIO=4&transport=polling&sid={session}", http::SOCKET_PATH);
+            match Request::post(uri).body(Body::from("1")) {
+                Ok(request) => {
+                    let Ok(_closed_or_gone) = router.clone().oneshot(request).await;
+                }
+                Err(error) => tracing::error!(%error, "a session could not be closed"),
+            }
+        }
+    };
+    tokio::select! {
+        () = app.stopping.cancelled() => {}
+        () = closing => {}
+    }
 }
 
 impl Server {
@@ -58,7 +81,7 @@ impl Server {
         &self.app
     }
 
-    /// Ends: not ready any more, nobody new, sockets closed, everything accepted written.
+    /// Ends: not ready any more, nobody new, sockets closed one after the other, everything accepted written.
     ///
     /// # Errors
     /// When the writer died.
@@ -67,14 +90,25 @@ impl Server {
         self.app.stopping.cancel();
         // These first: emitting to sockets that are closed panics in the library.
         self.emitters.ended().await;
-        if tokio::time::timeout(DRAIN, self.io.close()).await.is_err() {
+        hang_up(&self.app, &self.connections).await;
+        if tokio::time::timeout(CLOSING_MAX, self.io.close()).await.is_err() {
             tracing::warn!("some sockets did not close in time");
         }
-        let abort = self.serving.abort_handle();
-        if tokio::time::timeout(DRAIN, self.serving).await.is_err() {
-            tracing::warn!("some requests did not end in time");
-            abort.abort();
+        if tokio::time::timeout(DRAIN_MAX, self.connections.ended()).await.is_err() {
+            tracing::warn!("some connections did not end in time and are cut");
+            self.connections.cut_all(Cut::Stopping);
         }
         self.app.stop(self.running).await
+    }
+}
+
+/// Takes leave of the websockets, in any order and not all at once: they will all come back somewhere.
+async fn hang_up(app: &App, connections: &Connections) {
+    let mut websockets = connections.websockets();
+    websockets.sort_by_cached_key(|_| app.chance.bytes::<8>());
+    let pause = u32::try_from(websockets.len()).map_or(Duration::ZERO, |count| SPREAD / count.max(1)).min(PAUSE_MAX);
+    for websocket in websockets {
+        websocket.hang_up();
+        tokio::time::sleep(pause).await;
     }
 }

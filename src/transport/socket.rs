@@ -4,7 +4,8 @@
 //! is missed; the events of a socket are carried out one after the other, in their order; every event is answered.
 
 use super::catalog::CLIENT_EVENTS;
-use super::request::{bearer, client_address, peer, take_command_id};
+use super::connection::{Connection, Connections, Full, Guest};
+use super::request::{bearer, client_address, parameter, peer, take_command_id};
 use super::rest::scoring::{ScoresQuery, read_marks};
 use super::rest::setup::category_command;
 use super::sync::{CatchUp, ResumeRequest};
@@ -22,6 +23,7 @@ use crate::commands::Command;
 use crate::config::{Config, Transport};
 use crate::db::entity::decision::DecisionKind;
 use crate::error::{AppError, ErrorView, Refusal};
+use crate::events::departure::Departure;
 use crate::events::dispatcher::Outlet;
 use crate::events::dispatcher::presence::Unsent;
 use crate::ids::{CategoryId, ContestantId, SessionId, UserId};
@@ -32,6 +34,7 @@ use crate::setup::assignments::{CreateAssignment, RemoveAssignment};
 use crate::setup::entries::{ReinstateEntry, WithdrawEntry};
 use crate::setup::spec::EntrySpec;
 use crate::setup::{Mode, PutEntries};
+use axum::http::request::Parts;
 use prometheus::IntGauge;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -41,7 +44,7 @@ use socketioxide::extract::{AckSender, Event, SocketRef, TryData};
 use socketioxide::handler::{ConnectHandler, FromMessageParts};
 use socketioxide::layer::SocketIoLayer;
 use socketioxide::socket::Socket;
-use socketioxide::{ParserConfig, SocketIo, TransportType};
+use socketioxide::{ParserConfig, SendError, SocketError, SocketIo, TransportType};
 use std::convert::Infallible;
 use std::future::ready;
 use std::sync::Arc;
@@ -55,6 +58,8 @@ const QUEUED_BYTES_MAX: usize = 1 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Marks a tablet may say it has not sent.
 const UNSENT_MAX: u32 = 10_000;
+/// How long a socket that has left or has to go keeps its connection: long enough to read what was said last.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// What an event of a client asks for.
 enum Wish {
@@ -225,8 +230,8 @@ pub fn layer(config: &Config) -> (SocketIoLayer, SocketIo) {
 }
 
 /// Opens the scoring plane.
-pub fn open(app: &App, io: &SocketIo, outlet: Outlet) {
-    let door = Door { app: app.clone(), outlet };
+pub fn open(app: &App, io: &SocketIo, outlet: Outlet, connections: Connections) {
+    let door = Door { app: app.clone(), outlet, connections };
     let at_door = door.clone();
     let admit = move |socket: SocketRef, TryData(auth): TryData<Auth>| {
         let door = at_door.clone();
@@ -247,6 +252,11 @@ struct Auth {
     /// What is missing from the connection before.
     #[serde(default)]
     resume: Option<Value>,
+}
+
+/// Whether a session began as a websocket.
+fn is_upgrade(began_with: &Parts) -> bool {
+    parameter(&began_with.uri, "transport") == Some("websocket")
 }
 
 /// Who a socket belongs to. Kept beside the socket, never told to anybody.
@@ -351,27 +361,40 @@ impl FromMessageParts<LocalAdapter> for Wanted {
 struct Door {
     app: App,
     outlet: Outlet,
+    connections: Connections,
 }
 
 impl Door {
     async fn admit(&self, socket: &SocketRef, auth: Auth) -> Result<(), Refusal> {
         let count = |outcome| self.app.metrics.connections_total.with_label_values(&["scoring", outcome]).inc();
-        match self.identify(socket, auth).await {
-            Ok(visitor) => {
-                count("accepted");
-                let gauge = self.app.metrics.connections_active.with_label_values(&["scoring"]);
-                socket.extensions.insert(Counted::one(gauge));
-                socket.extensions.insert(visitor.clone());
-                let gone = CancellationToken::new();
-                self.attend(socket, &visitor, &gone);
-                self.outlet.admit(socket, &visitor.user, &visitor.session, visitor.until, &gone);
-                Ok(())
-            }
-            Err(refusal) => {
-                count(refusal.code().as_str());
-                Err(refusal)
-            }
+        let admitted = self.identify(socket, auth).await.and_then(|visitor| self.let_in(socket, &visitor));
+        count(admitted.as_ref().map_or_else(|refusal| refusal.code().as_str(), |()| "accepted"));
+        admitted
+    }
+
+    fn let_in(&self, socket: &SocketRef, visitor: &Visitor) -> Result<(), Refusal> {
+        let began_with = socket.req_parts();
+        // Over polling each request names the session; a websocket that began one does not.
+        if let (true, Some(connection)) = (is_upgrade(began_with), began_with.extensions.get::<Connection>()) {
+            connection.speaks_for(socket.id.as_str());
         }
+        let gauge = self.app.metrics.connections_active.with_label_values(&["scoring"]);
+        socket.extensions.insert(Counted::one(gauge));
+        socket.extensions.insert(visitor.clone());
+        socket.extensions.insert(Departure::default());
+        let gone = CancellationToken::new();
+        self.attend(socket, visitor, &gone);
+        let max = self.app.config.sockets_per_user_max;
+        self.outlet.admit(socket, &visitor.user, &visitor.session, visitor.until, &gone, max).inspect_err(
+            |_too_many| {
+                self.connections.refused(Full::User);
+                gone.cancel();
+            },
+        )?;
+        if let Some(guest) = began_with.extensions.get::<Guest>() {
+            guest.leaves();
+        }
+        Ok(())
     }
 
     async fn identify(&self, socket: &SocketRef, auth: Auth) -> Result<Visitor, Refusal> {
@@ -424,11 +447,23 @@ impl Door {
         });
         let (door, visitor, gone) = (self.clone(), visitor.clone(), gone.clone());
         let stopping = self.app.stopping.clone();
+        let departure = socket.extensions.get::<Departure>().unwrap_or_default();
+        let session = socket.id.to_string();
         self.app.tasks.spawn(async move {
+            let connections = door.connections.clone();
+            let attend = async {
+                tokio::select! {
+                    () = gone.cancelled() => {}
+                    () = departure.begun() => {}
+                    () = door.work(visitor, waiting) => {}
+                }
+                // The library leaves the connection of a socket open that has gone, and would for ever.
+                departure.due(GRACE).await;
+                connections.cut_off(&session).await;
+            };
             tokio::select! {
-                () = gone.cancelled() => {}
                 () = stopping.cancelled() => {}
-                () = door.work(visitor, waiting) => {}
+                () = attend => {}
             }
         });
     }
@@ -452,7 +487,7 @@ impl Door {
                 Ok(data) => {
                     self.count(&event, "ok");
                     if let Some(ack) = answer.ack {
-                        let _gone = ack.send(&json!({ "ok": true, "data": data }));
+                        self.acknowledge(&answer.socket, ack, &json!({ "ok": true, "data": data }));
                     } else if event == "scores:request" {
                         self.outlet.send(&answer.socket, "scores:data", &data["scores"]);
                     }
@@ -468,9 +503,16 @@ impl Door {
         tracing::debug!(event, code = refusal.code().as_str(), correlation, "an event was refused");
         let error = ErrorView::of(refusal, Some(event), correlation);
         if let Some(ack) = answer.ack {
-            let _gone = ack.send(&json!({ "ok": false, "error": error }));
+            self.acknowledge(&answer.socket, ack, &json!({ "ok": false, "error": error }));
         } else {
             self.outlet.send(&answer.socket, "error", &error);
+        }
+    }
+
+    /// An answer that had no room is missed like a fact.
+    fn acknowledge(&self, socket: &SocketRef, ack: AckSender, said: &Value) {
+        if let Err(SendError::Socket(SocketError::InternalChannelFull)) = ack.send(said) {
+            self.outlet.cut_off(socket);
         }
     }
 

@@ -5,6 +5,7 @@
 mod auth;
 mod bad_input;
 mod certification;
+mod connections;
 mod differential;
 mod golden;
 mod gpf2017;

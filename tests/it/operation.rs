@@ -63,7 +63,8 @@ async fn a_server_says_that_it_lives_and_is_ready() {
 
 #[tokio::test]
 async fn the_number_of_clients_goes_up_and_comes_exactly_back_down() {
-    let app = TestApp::with_people().await;
+    let app = TestApp::start_with(|config| config.sockets_per_user_max = 100).await;
+    app.import(people::document()).await;
     let token = app.token(&email("ada")).await;
     let empty = when_connected(&app, 0).await;
     assert_eq!(

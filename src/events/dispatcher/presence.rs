@@ -143,14 +143,14 @@ impl Outlet {
         for category in &judged {
             let before = if told.contains(category) { before } else { Standing::default() };
             if before != standing {
-                self.tell(&turn.presence_in(category, judge, standing));
+                self.tell(turn, &turn.presence_in(category, judge, standing));
             }
         }
         let no_judge = |category: &CategoryId| {
             state.categories.get(category).is_some_and(|category| state.seat(judge, category) != Seat::Judge)
         };
         for category in told.difference(&judged).filter(|category| no_judge(category)) {
-            self.tell(&turn.presence_in(category, judge, Standing::default()));
+            self.tell(turn, &turn.presence_in(category, judge, Standing::default()));
         }
         if judged.is_empty() {
             turn.presence.seen.remove(judge);
