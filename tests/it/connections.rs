@@ -232,7 +232,7 @@ async fn who_cannot_keep_up_is_cut_off_at_the_first_loss_and_the_others_are_not_
 /// Where buffers are read from while they overflow, what is told apart is hard: nobody may stay with a gap.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nobody_stays_who_has_missed_a_fact_however_fast_they_read() {
-    let app = cup(|config| config.socket_buffer_max = 4).await;
+    let app = cup(|config| config.socket_buffer_max = 32).await;
     let token = app.token(&email("tally")).await;
     let judge = app.token(&email("ada")).await;
     let mut readers = Vec::new();
