@@ -30,6 +30,7 @@ use crate::setup::assignments::{CreateAssignment, RemoveAssignment};
 use crate::setup::entries::{ReinstateEntry, WithdrawEntry};
 use crate::setup::spec::EntrySpec;
 use crate::setup::{Mode, PutEntries};
+use crate::traps::Trap;
 use prometheus::IntGauge;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -51,6 +52,8 @@ use tokio_util::sync::CancellationToken;
 const QUEUED_BYTES_MAX: usize = 1 << 20;
 /// How long a transport may take to say which namespace it wants.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How late a trap greets.
+const LATE: Duration = Duration::from_millis(20);
 
 /// What an event of a client asks for.
 enum Wish {
@@ -193,8 +196,17 @@ pub fn open(app: &App, io: &SocketIo, outlet: Outlet) {
         async move { door.admit(&socket, auth.unwrap_or_default()).await }
     };
     let greet = move |socket: SocketRef| {
-        door.greet(&socket);
-        ready(())
+        // A trap: who has gone meanwhile is greeted all the same.
+        let late = door.app.traps.is_set(Trap::JoinAfterLeave).then(|| door.clone());
+        if late.is_none() {
+            door.greet(&socket);
+        }
+        async move {
+            if let Some(door) = late {
+                tokio::time::sleep(LATE).await;
+                door.greet(&socket);
+            }
+        }
     };
     io.ns("/", greet.with(admit));
 }
