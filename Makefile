@@ -4,7 +4,9 @@ SHELL := /bin/sh
 .SHELLFLAGS := -eu -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test docs fmt clean fmt-check lint test-rust test-e2e deny build-tools test-tools
+CHAOS_DRIVERS := kill resume stalled revoke lives drain
+
+.PHONY: help run test chaos docs fmt clean fmt-check lint test-rust test-e2e deny build-tools test-tools
 
 TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
 E2E := tests/e2e
@@ -26,6 +28,7 @@ endif
 help:
 	@echo 'make run    build it, make the demo database, and serve it (more options: ARGS="...")'
 	@echo 'make test   everything: format, lints, tests, end to end with the Socket.IO client, dependencies'
+	@echo 'make chaos  hours of it: kills, resets, stalls, restarts, revocations, drains (CHAOS_SCALE=2 CHAOS_SEED=…)'
 	@echo 'make docs   docs/events.md and the golden tables, from the code'
 	@echo 'make fmt    format the code'
 	@echo 'make clean  remove what was built'
@@ -51,6 +54,19 @@ docs: build-tools
 
 lint: build-tools
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# One driver after the other, so that none takes the machine from another; each prints what it came to, or its seed.
+chaos: build-tools
+	@export CHAOS_SCALE='$(or $(CHAOS_SCALE),1)' $(if $(CHAOS_SEED),CHAOS_SEED='$(CHAOS_SEED)'); \
+	log=$$(mktemp); trap 'rm -f "$$log"' EXIT; failed=; \
+	cargo test --locked --profile chaos --test it --no-run; \
+	for driver in $(CHAOS_DRIVERS); do \
+		cargo test --locked --profile chaos --test it -- --ignored --exact --nocapture "chaos::$$driver::long_$$driver" \
+			2>&1 | tee -a "$$log" || true; \
+		grep -q "TOTAL chaos $$driver:" "$$log" || failed="$$failed $$driver"; \
+	done; \
+	echo; grep -o 'TOTAL .*' "$$log" || true; \
+	[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
 # The schema is tried on PostgreSQL too: on the server of TEST_POSTGRES, else on one of this machine that lets us in.
 test-rust: build-tools

@@ -29,6 +29,7 @@ use crate::publications::key::{self, KeepKey};
 use crate::publications::read::Wanted;
 use crate::state::{State, load};
 use crate::tally::{self, TallyView};
+use crate::traps::Traps;
 use crate::writer::{Parts, Writer, WriterHandle};
 use anyhow::{Context, bail};
 use arc_swap::ArcSwap;
@@ -50,6 +51,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const MARK_EVERY: Duration = Duration::from_secs(1);
 /// How often what is no longer needed is forgotten.
 const TIDY_EVERY: Duration = Duration::from_mins(1);
+/// How often sockets that were admitted and never came are looked for.
+const LOST_EVERY: Duration = Duration::from_secs(5);
 /// Feeds open at a time.
 const FEEDS_MAX: usize = 1_000;
 /// Bundles checked at a time for those who are not signed in.
@@ -84,6 +87,8 @@ pub struct App {
     pub feeds: Arc<Semaphore>,
     /// Bundles that may be checked at a time for those who are not signed in.
     pub verifications: Arc<Semaphore>,
+    /// The faults that are tried; none but in tests.
+    pub traps: Traps,
     fingerprint_key: DerivedKey,
     sealing_key: DerivedKey,
     signer: Arc<OnceCell<Arc<Signer>>>,
@@ -103,6 +108,8 @@ pub struct Setting {
     pub clock: Clock,
     /// The dice.
     pub chance: Chance,
+    /// The faults that are tried; none but in tests.
+    pub traps: Traps,
 }
 
 /// What ends with the application, in this order.
@@ -131,7 +138,7 @@ impl App {
     /// # Errors
     /// When the settings are unsafe or the database cannot be used.
     pub async fn start(setting: Setting) -> anyhow::Result<(Self, Running)> {
-        let Setting { config, clock, chance } = setting;
+        let Setting { config, clock, chance, traps } = setting;
         let tokens = Tokens::new(&config.jwt_secret)?;
         let target = Target::parse(&config.database_url)?;
         let db = connect::read_pool(&target).await.context("cannot open the database")?;
@@ -153,12 +160,14 @@ impl App {
             clock: clock.clone(),
             chance: chance.clone(),
             metrics: Arc::clone(&metrics),
+            traps,
         })?;
         let app = Self {
             limits: Arc::new(Limits::new(&config, &clock)),
             refresh_key: Arc::new(RefreshKey::new(&config.jwt_secret)),
             feeds: Arc::new(Semaphore::new(FEEDS_MAX)),
             verifications: Arc::new(Semaphore::new(VERIFICATIONS_MAX)),
+            traps,
             fingerprint_key: DerivedKey::new(&config.jwt_secret, "command fingerprints"),
             sealing_key: DerivedKey::new(&config.jwt_secret, "signing keys"),
             signer: Arc::default(),
@@ -258,7 +267,8 @@ impl App {
     /// Starts what runs beside the requests: the dispatcher, the tallies, the housekeeping.
     #[must_use]
     pub fn start_tasks(&self, io: SocketIo) -> (Outlet, Emitters) {
-        let outlet = Outlet::new(io, Arc::clone(&self.state), self.clock.clone(), Arc::clone(&self.metrics));
+        let outlet =
+            Outlet::new(io, Arc::clone(&self.state), self.clock.clone(), Arc::clone(&self.metrics), self.traps);
         let dispatch = dispatcher::run(outlet.clone(), Arc::clone(&self.handover), self.db.clone());
         let emitters = Emitters([
             self.run_until_stopped(dispatch),
@@ -430,14 +440,15 @@ impl App {
         let mut tidy = tokio::time::interval(TIDY_EVERY);
         let mut mark = tokio::time::interval(MARK_EVERY);
         let mut marked = None;
+        let mut lost = tokio::time::interval(LOST_EVERY);
         loop {
             tokio::select! {
                 _ = look.tick() => self.writer.look(),
                 _ = mark.tick() => self.write_mark(&mut marked).await,
+                _ = lost.tick() => outlet.forget_the_lost(),
                 _ = tidy.tick() => {
                     self.limits.evict_idle(&self.metrics);
                     self.writer.tidy();
-                    outlet.forget_the_lost();
                 }
             }
         }

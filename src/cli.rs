@@ -18,6 +18,7 @@ use crate::setup::import;
 use crate::setup::spec::UserSpec;
 use crate::setup::{DisableUser, PutUser};
 use crate::transport::{http, rest, serve};
+use crate::traps::Traps;
 use anyhow::{Context, bail};
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use serde_json::Value;
@@ -271,8 +272,8 @@ fn with_kept_secret(mut config: Config) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-fn setting(config: Config) -> Setting {
-    Setting { config, clock: Clock::System, chance: Chance::from_system() }
+fn setting(config: Config) -> anyhow::Result<Setting> {
+    Ok(Setting { config, clock: Clock::System, chance: Chance::from_system(), traps: Traps::from_environment()? })
 }
 
 /// Does something with the application, without serving.
@@ -280,7 +281,7 @@ fn setting(config: Config) -> Setting {
 /// # Errors
 /// What `work` came to.
 pub async fn with_app(config: Config, work: impl AsyncFnOnce(&App) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let (app, running) = App::start(setting(config)).await?;
+    let (app, running) = App::start(setting(config)?).await?;
     let outcome = work(&app).await;
     app.stop(running).await?;
     outcome
@@ -288,7 +289,7 @@ pub async fn with_app(config: Config, work: impl AsyncFnOnce(&App) -> anyhow::Re
 
 async fn serve_until_told(config: Config, welcome: impl FnOnce(&serve::Server)) -> anyhow::Result<()> {
     let _lock = lock_and_migrate(&config).await?;
-    let (app, running): (App, Running) = App::start(setting(config)).await?;
+    let (app, running): (App, Running) = App::start(setting(config)?).await?;
     let server = serve::start(app, running).await?;
     println!("Scorecast listens on http://{}", server.address);
     welcome(&server);

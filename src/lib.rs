@@ -27,4 +27,5 @@ pub mod setup;
 pub mod state;
 pub mod tally;
 pub mod transport;
+pub mod traps;
 pub mod writer;

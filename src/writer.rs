@@ -13,14 +13,17 @@ use crate::db::store::{CommitError, PriorAnswer, Store};
 use crate::error::Refusal;
 use crate::events::dispatcher::Handover;
 use crate::events::log::LogEntry;
+use crate::events::room::Lane;
 use crate::ids::CategoryId;
 use crate::metrics::Metrics;
 use crate::state::{State, load};
+use crate::traps::{Trap, Traps};
 use arc_swap::ArcSwap;
 use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
@@ -32,6 +35,8 @@ pub const BATCH_MAX: usize = 256;
 const ANSWER_SECONDS: i64 = 31 * 24 * 3600;
 /// How often a batch is decided again because another process appended first.
 const TRIES_MAX: usize = 20;
+/// How long a disk takes that is slow enough for a trap to be seen.
+const SLOW_DISK: Duration = Duration::from_millis(20);
 
 /// A command on its way.
 #[derive(Debug)]
@@ -140,6 +145,7 @@ pub struct Writer {
     clock: Clock,
     chance: Chance,
     metrics: Arc<Metrics>,
+    traps: Traps,
     tables: Vec<Table>,
     state: State,
 }
@@ -160,6 +166,8 @@ pub struct Parts {
     pub chance: Chance,
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// The faults that are tried.
+    pub traps: Traps,
 }
 
 type Outcome = Result<Value, Refusal>;
@@ -182,6 +190,7 @@ impl Writer {
             clock: parts.clock,
             chance: parts.chance,
             metrics: parts.metrics,
+            traps: parts.traps,
             tables: tables(),
         };
         let thread = std::thread::Builder::new().name("writer".into()).spawn(move || writer.run(requests))?;
@@ -214,7 +223,9 @@ impl Writer {
                 next = if jobs.len() < BATCH_MAX { requests.try_recv().ok() } else { None };
             }
             self.metrics.writer_queue.set(i64::try_from(requests.len()).unwrap_or(i64::MAX));
-            if !jobs.is_empty() {
+            if self.traps.is_set(Trap::AckBeforeCommit) {
+                self.answer_too_early(jobs);
+            } else if !jobs.is_empty() {
                 let outcomes = self.carry_out(&jobs);
                 for (job, outcome) in jobs.into_iter().zip(outcomes) {
                     let _gone = job.reply.send(outcome);
@@ -254,6 +265,37 @@ impl Writer {
         }
         tracing::error!(commands = jobs.len(), "other processes keep appending first; the batch is given up");
         jobs.iter().map(|_| Err(Refusal::Overloaded)).collect()
+    }
+
+    /// A trap: answers what is not on the disk yet, which then takes as long as it does on a slow one.
+    #[expect(clippy::vec_box, reason = "jobs come boxed out of the queue")]
+    fn answer_too_early(&mut self, jobs: Vec<Box<Job>>) {
+        let (batch, outcomes) = self.decide(&jobs);
+        for (job, outcome) in jobs.into_iter().zip(outcomes) {
+            let _gone = job.reply.send(outcome);
+        }
+        if batch.writes.is_empty() {
+            return;
+        }
+        std::thread::sleep(SLOW_DISK);
+        match self.store.commit(&self.state.head, &batch.writes) {
+            Ok(()) => {
+                self.state = batch.state;
+                self.hand_over(batch.entries);
+            }
+            Err(CommitError::HeadMoved | CommitError::Failed(_)) => self.look(),
+        }
+    }
+
+    /// A trap: a refused mark uses up a number of its lane.
+    fn use_up_a_number(&mut self, job: &Job, batch: &mut Batch) {
+        let Command::SubmitScore(refused) = &job.command else { return };
+        let lane = Lane::Category(refused.category_id.clone());
+        for state in [&mut self.state, &mut batch.state] {
+            let mut head = state.lane_head(&lane);
+            head.seq += 1;
+            state.lanes.insert(lane.clone(), head);
+        }
     }
 
     fn decide(&mut self, jobs: &[Box<Job>]) -> (Batch, Vec<Outcome>) {
@@ -298,7 +340,11 @@ impl Writer {
         }
         let command_id: Arc<str> =
             job.command_id.as_deref().map_or_else(|| self.chance.id(now).to_string().into(), Into::into);
-        let (answer, decision) = self.decide_with_boards(job, now, &command_id, batch)?;
+        let decided = self.decide_with_boards(job, now, &command_id, batch);
+        if decided.is_err() && self.traps.is_set(Trap::SeqBeforeCommit) {
+            self.use_up_a_number(job, batch);
+        }
+        let (answer, decision) = decided?;
         batch.state = decision.state;
         batch.entries.extend(decision.entries);
         for change in &decision.changes {

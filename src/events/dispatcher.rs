@@ -19,6 +19,7 @@ use crate::error::Refusal;
 use crate::ids::{CategoryId, SessionId, UserId};
 use crate::metrics::Metrics;
 use crate::state::State;
+use crate::traps::{Trap, Traps};
 use arc_swap::ArcSwap;
 use expiry::{NEVER, Stay};
 use futures_util::FutureExt;
@@ -43,7 +44,7 @@ const REREAD_MAX: u64 = 1_000;
 /// Facts sent in one go before others on this thread have their turn.
 const STINT: usize = 64;
 /// How long a socket may take from being admitted to being greeted, before it is taken for lost.
-const GREETING_MAX: Duration = Duration::from_secs(30);
+const GREETING_MAX: Duration = Duration::from_secs(10);
 /// How often sockets are looked after between the facts.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -121,6 +122,7 @@ pub struct Outlet {
     state: Arc<ArcSwap<State>>,
     clock: Clock,
     metrics: Arc<Metrics>,
+    traps: Traps,
     /// Categories whose tally has changed; each waits once, whatever happens in it.
     changed: Arc<(Mutex<BTreeSet<CategoryId>>, Notify)>,
 }
@@ -171,7 +173,7 @@ fn kind(room: &Room) -> &'static str {
 impl Outlet {
     /// An outlet over an I/O that has sent nothing yet.
     #[must_use]
-    pub fn new(io: SocketIo, state: Arc<ArcSwap<State>>, clock: Clock, metrics: Arc<Metrics>) -> Self {
+    pub fn new(io: SocketIo, state: Arc<ArcSwap<State>>, clock: Clock, metrics: Arc<Metrics>, traps: Traps) -> Self {
         let now = state.load();
         let lanes = now.lanes.iter().map(|(lane, head)| (lane.clone(), head.seq)).collect();
         let turn = Turn {
@@ -183,7 +185,7 @@ impl Outlet {
             presence: Presence::default(),
         };
         drop(now);
-        Self { io, turn: Arc::new(Mutex::new(turn)), state, clock, metrics, changed: Arc::default() }
+        Self { io, turn: Arc::new(Mutex::new(turn)), state, clock, metrics, traps, changed: Arc::default() }
     }
 
     /// Waits until tallies have changed, and says which.
@@ -246,6 +248,12 @@ impl Outlet {
         let Some(member) = member.filter(|member| !member.gone.is_cancelled()) else {
             // Its session has ended since it was admitted, or it has left already.
             drop(turn);
+            if self.traps.is_set(Trap::JoinAfterLeave) {
+                let rooms = state.rooms_of(user);
+                socket.join(names(&rooms));
+                self.count_rooms(&rooms, 1);
+                return;
+            }
             self.forget(socket, user);
             self.send_away(socket);
             return;
@@ -440,6 +448,8 @@ impl Outlet {
         let sent = self.io.to(names(rooms)).except(names(except)).emit(event, arguments).now_or_never();
         let outcome = match sent {
             Some(Ok(())) => "sent",
+            // A trap: what is done below about a full socket must not be done here.
+            Some(Err(_)) if self.traps.is_set(Trap::EmitDropIgnored) => "sent",
             Some(Err(BroadcastError::Socket(errors))) => {
                 let full = errors.iter().filter(|error| matches!(error, SocketError::InternalChannelFull)).count();
                 self.cut_the_slow(turn, rooms, except, full);

@@ -34,6 +34,7 @@ use crate::setup::assignments::{CreateAssignment, RemoveAssignment};
 use crate::setup::entries::{ReinstateEntry, WithdrawEntry};
 use crate::setup::spec::EntrySpec;
 use crate::setup::{Mode, PutEntries};
+use crate::traps::Trap;
 use axum::http::request::Parts;
 use prometheus::IntGauge;
 use serde::Deserialize;
@@ -60,6 +61,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const UNSENT_MAX: u32 = 10_000;
 /// How long a socket that has left or has to go keeps its connection: long enough to read what was said last.
 const GRACE: Duration = Duration::from_millis(500);
+/// How late a trap greets.
+const LATE: Duration = Duration::from_millis(20);
 
 /// What an event of a client asks for.
 enum Wish {
@@ -238,8 +241,17 @@ pub fn open(app: &App, io: &SocketIo, outlet: Outlet, connections: Connections) 
         async move { door.admit(&socket, auth.unwrap_or_default()).await }
     };
     let greet = move |socket: SocketRef| {
-        door.greet(&socket);
-        ready(())
+        // A trap: who has gone meanwhile is greeted all the same.
+        let late = door.app.traps.is_set(Trap::JoinAfterLeave).then(|| door.clone());
+        if late.is_none() {
+            door.greet(&socket);
+        }
+        async move {
+            if let Some(door) = late {
+                tokio::time::sleep(LATE).await;
+                door.greet(&socket);
+            }
+        }
     };
     io.ns("/", greet.with(admit));
 }

@@ -5,11 +5,12 @@
 mod auth;
 mod bad_input;
 mod certification;
+#[path = "../chaos/mod.rs"]
+mod chaos;
 mod connections;
 mod differential;
 mod golden;
 mod gpf2017;
-mod kill;
 mod limits;
 mod masking;
 mod officers;

@@ -23,7 +23,7 @@ fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
 
 fn all_sources() -> BTreeMap<String, String> {
     let mut paths = Vec::new();
-    for folder in ["src", "migration/src", "tests/it"] {
+    for folder in ["src", "migration/src", "tests/it", "tests/chaos"] {
         sources(&root().join(folder), &mut paths);
     }
     paths

@@ -25,8 +25,8 @@ use futures_util::{
 };
 use serde_json::Value;
 use tokio::{
-    net::TcpStream,
-    sync::{Notify, mpsc, oneshot},
+    net::{TcpSocket, TcpStream},
+    sync::{Notify, mpsc, oneshot, watch},
     task::JoinSet,
     time::{error::Elapsed, timeout},
 };
@@ -47,8 +47,19 @@ pub struct Client {
     shared: Arc<Shared>,
     outbox: Outbox,
     namespace: Namespace,
+    paused: watch::Sender<bool>,
     /// Owns the task that reads and writes; dropping the set aborts it.
     _connection: JoinSet<()>,
+}
+
+/// How a client holds its end of the line.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wire {
+    /// A lost connection is reset, not closed.
+    pub resets: bool,
+    /// How much may wait unread in the client's kernel, in bytes; the smaller, the sooner the server notices a client
+    /// that does not read.
+    pub receive_bytes: Option<u32>,
 }
 
 /// Why there is no connection.
@@ -82,8 +93,32 @@ impl Client {
         auth: Option<Value>,
         headers: &[(&str, &str)],
     ) -> Result<Client, ConnectError> {
+        let stream = TcpStream::connect(addr).await.map_err(tungstenite::Error::Io)?;
+        Client::connect_through(stream, addr, namespace, auth, headers).await
+    }
+
+    /// Connects to the namespace `/` over a line of a certain kind.
+    pub async fn connect_over(addr: SocketAddr, auth: Value, wire: Wire) -> Result<Client, ConnectError> {
+        let line = TcpSocket::new_v4().map_err(tungstenite::Error::Io)?;
+        if let Some(bytes) = wire.receive_bytes {
+            line.set_recv_buffer_size(bytes).map_err(tungstenite::Error::Io)?;
+        }
+        if wire.resets {
+            line.set_zero_linger().map_err(tungstenite::Error::Io)?;
+        }
+        let stream = line.connect(addr).await.map_err(tungstenite::Error::Io)?;
+        Client::connect_through(stream, addr, "/", Some(auth), &[]).await
+    }
+
+    async fn connect_through(
+        stream: TcpStream,
+        addr: SocketAddr,
+        namespace: &str,
+        auth: Option<Value>,
+        headers: &[(&str, &str)],
+    ) -> Result<Client, ConnectError> {
         let answered = async {
-            let socket = handshake(addr, headers).await?;
+            let socket = handshake(stream, addr, headers).await?;
             let client = Client::over(socket, Namespace(namespace.to_owned()), auth);
             client.shared.until(State::connect_answer).await?;
             Ok(client)
@@ -94,6 +129,7 @@ impl Client {
 
     fn over(socket: Socket, namespace: Namespace, auth: Option<Value>) -> Client {
         let (outbox, queued) = mpsc::unbounded_channel();
+        let (paused, pause) = watch::channel(false);
         let shared = Arc::new(Shared::default());
         let (sink, stream) = socket.split();
         let auth = auth.map_or_else(String::new, |auth| auth.to_string());
@@ -102,6 +138,7 @@ impl Client {
             outbox: outbox.clone(),
             hello: namespace.packet("40", &auth),
             namespace: namespace.clone(),
+            pause,
         };
         let mut connection = JoinSet::new();
         connection.spawn(async move {
@@ -110,7 +147,7 @@ impl Client {
                 () = write(sink, queued) => {} // not before the reader: it holds a sender
             }
         });
-        Client { shared, outbox, namespace, _connection: connection }
+        Client { shared, outbox, namespace, paused, _connection: connection }
     }
 
     /// Sends an event without asking for an answer. Returns when it is written; on an ended connection it is dropped.
@@ -158,6 +195,21 @@ impl Client {
     /// Every event so far, taken ones included, in order; no answers.
     pub fn transcript(&self) -> Vec<Frame> {
         self.shared.state().frames.clone()
+    }
+
+    /// The events after the first `count`, in order.
+    pub fn transcript_after(&self, count: usize) -> Vec<Frame> {
+        self.shared.state().frames[count..].to_vec()
+    }
+
+    /// Stops reading, as a tablet that went to sleep does, until [`Client::go_on`]. What is being read still comes.
+    pub fn pause(&self) {
+        self.paused.send_replace(true);
+    }
+
+    /// Reads again.
+    pub fn go_on(&self) {
+        self.paused.send_replace(false);
     }
 
     /// Everything the server sent so far, answers and pings included, one message per line: whoever searches it
@@ -285,7 +337,7 @@ type Socket = WebSocketStream<TcpStream>;
 type Outgoing = (Message, Option<oneshot::Sender<()>>);
 type Outbox = mpsc::UnboundedSender<Outgoing>;
 
-async fn handshake(addr: SocketAddr, headers: &[(&str, &str)]) -> Result<Socket, ConnectError> {
+async fn handshake(stream: TcpStream, addr: SocketAddr, headers: &[(&str, &str)]) -> Result<Socket, ConnectError> {
     let uri: Uri = format!("ws://{addr}/socket.io/?EIO=4&transport=websocket")
         .parse()
         .expect("an address makes a valid authority");
@@ -294,7 +346,6 @@ async fn handshake(addr: SocketAddr, headers: &[(&str, &str)]) -> Result<Socket,
         .fold(ClientRequestBuilder::new(uri), |request, (name, value)| request.with_header(*name, *value));
     // The default buffer of 128 KiB would be most of the memory of a test with a thousand clients.
     let config = WebSocketConfig::default().read_buffer_size(8 * 1024);
-    let stream = TcpStream::connect(addr).await.map_err(tungstenite::Error::Io)?;
     stream.set_nodelay(true).map_err(tungstenite::Error::Io)?;
     let (socket, _) = client_async_with_config(request, stream, Some(config)).await?;
     Ok(socket)
@@ -328,12 +379,17 @@ struct Reader {
     namespace: Namespace,
     /// The CONNECT packet, sent when the server has opened the session.
     hello: String,
+    /// Whether nothing is to be read.
+    pause: watch::Receiver<bool>,
 }
 
 impl Reader {
-    async fn run(self, mut stream: SplitStream<Socket>) {
+    async fn run(mut self, mut stream: SplitStream<Socket>) {
         let mut why = "the server cut the connection".to_owned();
-        while let Some(message) = stream.next().await {
+        loop {
+            // A client that is dropped while it pauses is aborted here.
+            self.pause.wait_for(|paused| !paused).await.ok();
+            let Some(message) = stream.next().await else { break };
             let read = message.map_err(|error| error.to_string()).and_then(|message| match message {
                 Message::Text(text) => self.receive(&text),
                 // Not understood, but searched for foreign marks like everything else.

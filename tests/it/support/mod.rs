@@ -17,6 +17,7 @@ use scorecast::db::connect::{self, Target};
 use scorecast::setup::import;
 use scorecast::transport::rest::setup::hashed;
 use scorecast::transport::serve::{self, Server};
+use scorecast::traps::Traps;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use tempfile::TempDir;
@@ -67,6 +68,14 @@ impl TestApp {
         Self::serve(folder, settings, Clock::manual(START)).await
     }
 
+    /// An empty server with other settings and a fault that is put back.
+    pub async fn start_trapped(traps: Traps, change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut settings = config(&folder);
+        change(&mut settings);
+        Self::serve_trapped(folder, settings, Clock::manual(START), Chance::from_system(), traps).await
+    }
+
     /// A server with the document of [`people::document`]: one vault with three judges, and everybody else.
     pub async fn with_people() -> Self {
         let app = Self::start().await;
@@ -87,9 +96,13 @@ impl TestApp {
     }
 
     async fn serve_with(folder: TempDir, config: Config, clock: Clock, chance: Chance) -> Self {
+        Self::serve_trapped(folder, config, clock, chance, Traps::default()).await
+    }
+
+    async fn serve_trapped(folder: TempDir, config: Config, clock: Clock, chance: Chance, traps: Traps) -> Self {
         let target = Target::parse(&config.database_url).expect("our own url");
         connect::migrate(&target).await.expect("the schema is made");
-        let setting = Setting { config, clock: clock.clone(), chance };
+        let setting = Setting { config, clock: clock.clone(), chance, traps };
         let (app, running) = App::start(setting).await.expect("the application starts");
         let server = serve::start(app, running).await.expect("the server listens");
         let (address, app) = (server.address, server.app().clone());
@@ -105,9 +118,11 @@ impl TestApp {
     pub async fn restart_with(self, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::clone(&self.app.config);
         change(&mut config);
-        let Self { server, folder, clock, .. } = self;
+        let Self { server, folder, clock, app, .. } = self;
+        let traps = app.traps;
+        drop(app);
         server.stop().await.expect("the server stops");
-        Self::serve(folder, config, clock).await
+        Self::serve_trapped(folder, config, clock, Chance::from_system(), traps).await
     }
 
     /// The same, with something done to the folder of the database in between.

@@ -4,7 +4,8 @@ use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_scorecast");
 
@@ -12,6 +13,8 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_scorecast");
 #[derive(Clone, Debug)]
 pub struct ServerProcess {
     pub database_url: String,
+    /// A fault that is put back while it serves.
+    pub trap: Option<&'static str>,
 }
 
 /// A server that is running.
@@ -24,7 +27,7 @@ pub struct RunningProcess {
 impl ServerProcess {
     /// A database of its own in `folder`.
     pub fn settings(folder: &Path) -> Self {
-        Self { database_url: format!("sqlite://{}?mode=rwc", folder.join("process.db").display()) }
+        Self { database_url: format!("sqlite://{}?mode=rwc", folder.join("process.db").display()), trap: None }
     }
 
     /// The program with these settings and none of the machine's.
@@ -37,6 +40,8 @@ impl ServerProcess {
             .env("BIND", "127.0.0.1:0")
             .env("LOG_LEVEL", "warn")
             .env("RATE_LIMIT_SCORES_PER_MINUTE", "1000000")
+            .env("RATE_LIMIT_LISTS_PER_MINUTE", "1000000")
+            .env("RESUME_MAX_FACTS", "10000000")
             .current_dir(std::env::temp_dir());
         command
     }
@@ -65,7 +70,9 @@ impl ServerProcess {
 
     /// Starts to serve, and waits until it listens.
     pub fn start(&self) -> RunningProcess {
-        let mut child = self.command().arg("serve").stdout(Stdio::piped()).spawn().expect("the program runs");
+        let mut command = self.command();
+        command.envs(self.trap.map(|trap| ("SCORECAST_TRAP", trap)));
+        let mut child = command.arg("serve").stdout(Stdio::piped()).spawn().expect("the program runs");
         let output = child.stdout.take().expect("a pipe was asked for");
         let line = BufReader::new(output)
             .lines()
@@ -84,11 +91,23 @@ impl RunningProcess {
     }
 
     /// Asks it to end (`SIGTERM`); it must end well.
-    pub fn stop(mut self) {
+    pub fn stop(self) {
+        let status = self.terminate(Duration::from_mins(1)).expect("it ends");
+        assert!(status.success(), "the server ends with {status}");
+    }
+
+    /// Asks it to end (`SIGTERM`), and says how it did; none when it did not in time.
+    pub fn terminate(mut self, limit: Duration) -> Option<ExitStatus> {
         let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().expect("kill runs");
         assert!(asked.success(), "the server was still running");
-        let status = self.child.wait().expect("it ends");
-        assert!(status.success(), "the server ends with {status}");
+        let begun = Instant::now();
+        while begun.elapsed() < limit {
+            if let Some(status) = self.child.try_wait().expect("a child of ours") {
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        None
     }
 }
 
