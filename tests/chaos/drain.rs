@@ -34,7 +34,7 @@ pub async fn run(plan: Plan) -> Report {
         }
         let mut sleepers = if SLOW_SOCKETS_ARE_CUT { kill::viewers(&setup, &mut chance).await } else { Vec::new() };
         for sleeper in &mut sleepers {
-            sleeper.wire.receive_bytes = Some(4_096);
+            sleeper.wire.receive_bytes = Some(65_536);
             sleeper.connect(server.address).await;
             sleeper.client().inspect(|client| client.pause());
         }

@@ -30,7 +30,7 @@ async fn viewers(app: &TestApp, chance: &mut StdRng, names: &[&str], count: usiz
         let email = email(names[number % names.len()]);
         let dice = StdRng::seed_from_u64(chance.random());
         let mut viewer = Viewer::new(number, &app.user_id(&email), app.token(&email).await, dice);
-        viewer.wire.receive_bytes = stalled.then_some(4_096);
+        viewer.wire.receive_bytes = stalled.then_some(65_536);
         viewer.connect(app.address).await;
         if let (Some(client), true) = (viewer.client(), stalled) {
             client.next("session:ready").await;
