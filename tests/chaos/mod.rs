@@ -22,10 +22,6 @@ use scorecast::config::Config;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// Sockets that do not keep up are closed, and a drain waits for none of them. Until they are, the drivers do not ask
-/// for it.
-pub const SLOW_SOCKETS_ARE_CUT: bool = true;
-
 /// What a run is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {

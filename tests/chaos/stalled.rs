@@ -3,7 +3,7 @@
 
 use super::checker::Log;
 use super::viewer::Viewer;
-use super::{Plan, Report, SLOW_SOCKETS_ARE_CUT, becomes, generous, long};
+use super::{Plan, Report, becomes, generous, long};
 use crate::support::TestApp;
 use crate::support::people::{self, email, mark};
 use futures_util::future::join_all;
@@ -21,6 +21,8 @@ const BATCH: usize = 40;
 const BATCHES: usize = 50;
 /// How long it may take until the stalled are cut off.
 const CUT_MAX: Duration = Duration::from_mins(1);
+/// How long nothing comes when nothing is on its way.
+const QUIET: Duration = Duration::from_millis(500);
 /// How long readers may take for a batch.
 const BATCH_MAX: Duration = Duration::from_secs(30);
 
@@ -30,7 +32,7 @@ async fn viewers(app: &TestApp, chance: &mut StdRng, names: &[&str], count: usiz
         let email = email(names[number % names.len()]);
         let dice = StdRng::seed_from_u64(chance.random());
         let mut viewer = Viewer::new(number, &app.user_id(&email), app.token(&email).await, dice);
-        viewer.wire.receive_bytes = stalled.then_some(4_096);
+        viewer.wire.receive_bytes = stalled.then_some(65_536);
         viewer.connect(app.address).await;
         if let (Some(client), true) = (viewer.client(), stalled) {
             client.next("session:ready").await;
@@ -58,9 +60,14 @@ fn connected(app: &TestApp) -> i64 {
 /// As many stalled readers as the plan is large, beside five times as many who read.
 pub async fn run(plan: Plan, traps: Traps) -> Report {
     let (mut report, mut chance) = (Report::new("stalled", plan), plan.chance());
+    let trapped = traps != Traps::default();
     let app = TestApp::start_trapped(traps, |config| {
         generous(config);
         config.socket_buffer_max = BUFFER;
+        if trapped {
+            // Whoever sleeps wakes up on the connection they had, and sees what came after the loss.
+            config.write_timeout_ms = 600_000;
+        }
     })
     .await;
     app.import(people::document()).await;
@@ -84,24 +91,36 @@ pub async fn run(plan: Plan, traps: Traps) -> Report {
             break;
         }
     }
-    if SLOW_SOCKETS_ARE_CUT && !becomes(CUT_MAX, async || connected(&app) <= healthy).await {
+    if !trapped && !becomes(CUT_MAX, async || connected(&app) <= healthy).await {
         report.findings.fault(format!("{} of those who never read are still there", connected(&app) - healthy));
     }
-    let dropped = app.app.metrics.slow_consumers.with_label_values(&["scoring", "dropped"]).get();
+    let cut = app.app.metrics.slow_consumers.with_label_values(&["scoring", "closed"]).get();
     // Whoever is cut off wakes up one day, and must find that nothing was left out.
-    if SLOW_SOCKETS_ARE_CUT || traps != Traps::default() {
-        for sleeper in &mut stalled {
-            sleeper.patience = if SLOW_SOCKETS_ARE_CUT { sleeper.patience } else { Duration::from_secs(4) };
-            sleeper.client().inspect(|client| client.go_on());
-        }
-        join_all(stalled.iter_mut().map(|sleeper| sleeper.converge(app.address))).await;
-    } else {
-        stalled.clear();
+    for sleeper in &mut stalled {
+        sleeper.patience = if trapped { Duration::from_secs(4) } else { sleeper.patience };
+        sleeper.client().inspect(|client| client.go_on());
     }
+    if trapped {
+        // What waited is read; what comes then shows what did not.
+        let read = async |stalled: &mut Vec<Viewer>| {
+            stalled.iter_mut().for_each(Viewer::absorb);
+            stalled.iter().map(|sleeper| sleeper.knows("cat:vault")).sum::<i64>()
+        };
+        let mut before = -1;
+        becomes(BATCH_MAX, async || {
+            tokio::time::sleep(QUIET).await;
+            let now = read(&mut stalled).await;
+            std::mem::replace(&mut before, now) == now
+        })
+        .await;
+        judge.call("scores:submitBatch", batch(&mut chance, &comment)).await;
+        tokio::time::sleep(QUIET).await;
+    }
+    join_all(stalled.iter_mut().map(|sleeper| sleeper.converge(app.address))).await;
     let times = join_all(readers.iter_mut().map(|reader| reader.converge(app.address))).await;
     report.count("stalled", plan.size);
     report.count("readers", readers.len());
-    report.count("frames that did not fit", usize::try_from(dropped).expect("a count"));
+    report.count("cut off", usize::try_from(cut).expect("a count"));
     let transcripts: Vec<_> = readers.into_iter().chain(stalled).map(|viewer| viewer.transcript).collect();
     report.findings.add(Log::read(&app.app.db).await.judge(&transcripts, &[]));
     report.took("convergence", &times);

@@ -13,10 +13,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// How long whoever stays may take to have everything.
 const CONVERGENCE_MAX: Duration = Duration::from_secs(30);
+
+/// How long an answer is waited for.
+const ANSWER_MAX: Duration = Duration::from_secs(2);
 
 /// The session a token stands for.
 pub fn session_of(token: &str) -> String {
@@ -264,12 +268,9 @@ impl Viewer {
                 return false;
             }
             let asked = self.client.as_ref().map(|client| client.call_later("user:active", Value::Null));
-            let Some(answer) = (match asked {
-                Some(asked) => asked.await,
-                None => None,
-            }) else {
-                return false;
-            };
+            let Some(asked) = asked else { return false };
+            // An answer that does not fit into a full buffer does not come at all: it is asked again.
+            let Ok(Some(answer)) = timeout(ANSWER_MAX, asked).await else { return false };
             self.absorb();
             let heads = answer["data"]["heads"].as_object().cloned().unwrap_or_default();
             !heads.is_empty()
