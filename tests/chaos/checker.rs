@@ -1,9 +1,10 @@
 //! The checker: what viewers got, judged against the log. It knows nothing of who did what when, and chooses nobody's
 //! variant by the code of the server: who sees what of a mark stands here a second time, written from the contract.
 //!
-//! What must hold for every viewer: each lane has no gap and nothing twice from the first head they were told, ends
-//! where the log ends, and says of each fact what the log says, in the variant of the rights they had. A live frame comes
-//! by the rights of its place in the log or of a later one, never of an earlier one.
+//! What must hold for every viewer: each lane that is theirs in the end has no gap from the first head they were told, and
+//! ends where the log ends; no lane has anything twice, or a live fact that does not follow the one before; each frame
+//! says what the log says, in the variant of the rights they had. A live frame comes by the rights of its place in the log
+//! or of a later one, never of an earlier one.
 
 use crate::support::client::Frame;
 use scorecast::db::entity::{category, contest, lane, log_entry, log_head, log_text, user};
@@ -551,12 +552,15 @@ impl<'a> Sight<'a> {
         }
     }
 
+    /// Whoever stayed has all of the lanes that are theirs. What was missed of a lane that is not theirs any more nobody
+    /// can ask for; that its live facts followed each other was looked at as they came.
     fn look_for_gaps(&mut self) {
-        let last_worn = self.life.worn.last().map(|(_, worn)| worn.clone()).unwrap_or_default();
+        let worn = self.life.worn.last().map(|(_, worn)| worn.clone()).unwrap_or_default();
         for (name, got) in std::mem::take(&mut self.lanes) {
-            let stays =
-                self.transcript.stayed && self.log.is_member(&self.transcript.user, self.life, &last_worn, &name);
-            let end = if stays { self.log.end(&name) } else { got.facts.last().copied().unwrap_or(got.first) };
+            if !self.transcript.stayed || !self.log.is_member(&self.transcript.user, self.life, &worn, &name) {
+                continue;
+            }
+            let end = self.log.end(&name);
             let missing = (got.first + 1..=end).filter(|seq| !got.facts.contains(seq)).count();
             if missing > 0 {
                 self.findings.gaps += u64::try_from(missing).expect("a count");
