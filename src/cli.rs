@@ -291,21 +291,26 @@ async fn serve_until_told(config: Config, welcome: impl FnOnce(&serve::Server)) 
     let _lock = lock_and_migrate(&config).await?;
     let (app, running): (App, Running) = App::start(setting(config)?).await?;
     let server = serve::start(app, running).await?;
+    // Before anybody learns that it listens: whoever asks it to end at once is heard.
+    let told = told_to_stop()?;
     println!("Scorecast listens on http://{}", server.address);
     welcome(&server);
     std::io::stdout().flush()?;
-    told_to_stop().await?;
+    told.await;
     tracing::info!("stopping");
     server.stop().await
 }
 
-async fn told_to_stop() -> anyhow::Result<()> {
+/// Listens to the signals from now on, and waits for one.
+fn told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        outcome = tokio::signal::ctrl_c() => Ok(outcome?),
-    }
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 async fn user(app: &App, action: UserAction) -> anyhow::Result<()> {
