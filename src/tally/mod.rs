@@ -8,7 +8,6 @@ use crate::db::entity::certification::Stage;
 use crate::error::Refusal;
 use crate::ids::{CategoryId, UserId};
 use crate::ranking::{Missing, Ranking};
-use crate::state::rights::Seat;
 use crate::state::{Category, State};
 use record::{Basis, Record};
 use serde::Serialize;
@@ -119,13 +118,4 @@ pub fn completeness(state: &State, category: &Category) -> Result<CompletenessVi
         missing,
         judges,
     })
-}
-
-/// The category, if the user reads everything of it.
-///
-/// # Errors
-/// `FORBIDDEN` for all others, whether it exists or not.
-pub fn for_office<'a>(state: &'a State, user: &UserId, category: &CategoryId) -> Result<&'a Category, Refusal> {
-    let category = state.categories.get(category).ok_or(Refusal::Forbidden)?;
-    if state.seat(user, category) == Seat::Office { Ok(category) } else { Err(Refusal::Forbidden) }
 }

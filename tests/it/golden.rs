@@ -43,6 +43,7 @@ use scorecast::evidence::key::Signer;
 use scorecast::ids::{CategoryId, UserId};
 use scorecast::notices::{Announce, DeleteNotice, ReadNotice};
 use scorecast::publications::key::KeepKey;
+use scorecast::publications::read as published;
 use scorecast::publications::{FreezeResults, PublishResults, RevealResults, ThawResults};
 use scorecast::scores::{self, ConfirmScore, NothingReleased, SubmitBatch, SubmitScore};
 use scorecast::setup::assignments::{ChangeAssignment, CreateAssignment, RemoveAssignment, fact_of};
@@ -56,7 +57,6 @@ use scorecast::setup::{
 };
 use scorecast::state::State;
 use scorecast::state::board::Board;
-use scorecast::tally;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -892,11 +892,11 @@ fn marks_read(world: &World, user: &UserId, category: &str) -> Result<String, Re
 }
 
 fn tally_read(world: &World, user: &UserId, category: &str) -> Result<String, Refusal> {
-    tally::tally(&world.state, tally::for_office(&world.state, user, &id(category))?).map(|_| "ok".to_owned())
+    published::tally(&world.state, user, &id(category)).map(|_| "ok".to_owned())
 }
 
 fn completeness_read(world: &World, user: &UserId, category: &str) -> Result<String, Refusal> {
-    tally::completeness(&world.state, tally::for_office(&world.state, user, &id(category))?).map(|_| "ok".to_owned())
+    published::completeness(&world.state, user, &id(category)).map(|_| "ok".to_owned())
 }
 
 /// What the desk of the organisers asks before each of its lists.

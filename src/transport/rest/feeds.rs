@@ -10,9 +10,10 @@ use crate::error::{AppError, Refusal};
 use crate::events::dispatcher::variant_of;
 use crate::events::log::LogEntry;
 use crate::events::replay;
-use crate::events::room::Lane;
+use crate::events::room::{Lane, Room};
 use crate::events::view::{AnyView, Meta};
 use crate::ids::UserId;
+use crate::state::State;
 use crate::transport::problem::{ApiError, Problem};
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query};
@@ -21,7 +22,7 @@ use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt, stream};
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -66,11 +67,12 @@ struct Reader {
 }
 
 impl Reader {
-    /// Whether this user may read the lane now.
-    fn may_read(&self) -> Result<(), Refusal> {
+    /// The state, and the rooms this user stands in by it, if they make them a member of the lane now.
+    fn may_read(&self) -> Result<(Arc<State>, BTreeSet<Room>), Refusal> {
         let state = self.app.state();
         self.actor.must_be_signed_in(&state)?;
-        if state.is_member(&state.rooms_of(&self.user), &self.lane) { Ok(()) } else { Err(Refusal::Forbidden) }
+        let rooms = state.rooms_of(&self.user);
+        if state.is_member(&rooms, &self.lane) { Ok((state, rooms)) } else { Err(Refusal::Forbidden) }
     }
 
     /// The next fact, written by `write` as this user is shown it; none where there is none yet.
@@ -82,12 +84,10 @@ impl Reader {
             }
             self.waiting = replay::page(&self.app.db, &self.lane, &missed).await?.into();
         }
-        self.may_read()?;
+        let (state, rooms) = self.may_read()?;
         let Some(entry) = self.waiting.pop_front() else { return Ok(None) };
         self.cursor = entry.lane_seq;
         let deliveries = entry.event.deliveries();
-        let state = self.app.state();
-        let rooms = state.rooms_of(&self.user);
         let variant = variant_of(&deliveries, &entry.lane, &rooms).ok_or(Refusal::Forbidden)?;
         let lane = entry.lane.to_string();
         let meta = Meta {
