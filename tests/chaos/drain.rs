@@ -5,7 +5,6 @@ use super::judge::Judge;
 use super::viewer::Viewer;
 use super::{Plan, Report, a_moment, kill, long};
 use crate::support::process::ServerProcess;
-use futures_util::future::join_all;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -51,20 +50,8 @@ pub async fn run(plan: Plan) -> Report {
         judges.sort_by_key(|judge| judge.number);
         viewers.sort_by_key(|viewer| viewer.number);
     }
-    let server = setup.start();
-    for judge in &mut judges {
-        judge.settle(server.address).await;
-    }
-    join_all(viewers.iter_mut().map(|viewer| viewer.converge(server.address))).await;
-    tokio::task::spawn_blocking(move || server.stop()).await.expect("it ends well");
-    let promises: Vec<_> = judges.iter().flat_map(|judge| judge.promises.iter().cloned()).collect();
-    let transcripts: Vec<_> = viewers.into_iter().map(|viewer| viewer.transcript).collect();
-    report.findings.add(kill::read_log(&setup).await.judge(&transcripts, &promises));
-    for judge in judges {
-        report.findings.add(judge.findings);
-    }
     report.count("drains", plan.size);
-    report.count("acknowledged", promises.len());
+    kill::settle(&setup, judges, viewers, &mut report).await;
     report.took("drain", &times);
     report
 }

@@ -87,6 +87,26 @@ fn sign_in_again(setup: &ServerProcess, judges: &mut [Judge], viewers: &mut [Vie
     }
 }
 
+/// A server that lives settles what was left open and lets everybody catch up; then all of it is judged and reported.
+pub async fn settle(setup: &ServerProcess, mut judges: Vec<Judge>, mut viewers: Vec<Viewer>, report: &mut Report) {
+    let server = setup.start();
+    for judge in &mut judges {
+        judge.settle(server.address).await;
+    }
+    let times = join_all(viewers.iter_mut().map(|viewer| viewer.converge(server.address))).await;
+    tokio::task::spawn_blocking(move || server.stop()).await.expect("it ends well");
+    let log = read_log(setup).await;
+    let promises: Vec<_> = judges.iter().flat_map(|judge| judge.promises.iter().cloned()).collect();
+    let transcripts: Vec<_> = viewers.into_iter().map(|viewer| viewer.transcript).collect();
+    report.findings.add(log.judge(&transcripts, &promises));
+    for judge in judges {
+        report.findings.add(judge.findings);
+    }
+    report.count("acknowledged", promises.len());
+    report.count("connections", transcripts.iter().map(|viewer| viewer.connections.len()).sum());
+    report.took("convergence", &times);
+}
+
 /// As many kills as the plan is large.
 pub async fn run(plan: Plan, trap: Option<&'static str>) -> Report {
     let (mut report, mut chance) = (Report::new("kill", plan), plan.chance());
@@ -118,23 +138,8 @@ pub async fn run(plan: Plan, trap: Option<&'static str>) -> Report {
         judges.sort_by_key(|judge| judge.number);
         viewers.sort_by_key(|viewer| viewer.number);
     }
-    let server = setup.start();
-    for judge in &mut judges {
-        judge.settle(server.address).await;
-    }
-    let times = join_all(viewers.iter_mut().map(|viewer| viewer.converge(server.address))).await;
-    tokio::task::spawn_blocking(move || server.stop()).await.expect("it ends well");
-    let log = read_log(&setup).await;
-    let promises: Vec<_> = judges.iter().flat_map(|judge| judge.promises.iter().cloned()).collect();
-    let transcripts: Vec<_> = viewers.into_iter().map(|viewer| viewer.transcript).collect();
-    report.findings = log.judge(&transcripts, &promises);
-    for judge in judges {
-        report.findings.add(judge.findings);
-    }
     report.count("kills", plan.size);
-    report.count("acknowledged", promises.len());
-    report.count("connections", transcripts.iter().map(|viewer| viewer.connections.len()).sum());
-    report.took("convergence", &times);
+    settle(&setup, judges, viewers, &mut report).await;
     report
 }
 
