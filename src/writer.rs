@@ -235,6 +235,12 @@ impl Writer {
     }
 
     fn carry_out(&mut self, jobs: &[Box<Job>]) -> Vec<Outcome> {
+        let outcomes = self.decide_and_commit(jobs);
+        self.store.let_go();
+        outcomes
+    }
+
+    fn decide_and_commit(&mut self, jobs: &[Box<Job>]) -> Vec<Outcome> {
         for _ in 0..TRIES_MAX {
             let (batch, outcomes) = self.decide(jobs);
             if batch.writes.is_empty() {

@@ -50,8 +50,12 @@ pub trait Store: Send {
     /// Writes all, or nothing, and returns when it is on the disk.
     ///
     /// # Errors
-    /// `HeadMoved` when the log does not end at `expected`.
+    /// `HeadMoved` when the log does not end at `expected`. From then on nobody else appends until the next commit, or
+    /// until it is let go: whoever decides again comes through, however busy the others are.
     fn commit(&mut self, expected: &LogHead, writes: &Writes) -> Result<(), CommitError>;
+
+    /// Lets others append again, if they were kept from it.
+    fn let_go(&mut self);
 
     /// The log's end as it stands there.
     ///
@@ -139,6 +143,22 @@ impl SqliteStore {
     }
 }
 
+impl SqliteStore {
+    /// Whether the log ended where it was expected to, and all was written. Else the transaction stays open.
+    fn write(&mut self, expected: &LogHead, writes: &Writes) -> rusqlite::Result<bool> {
+        // IMMEDIATE: a deferred transaction that upgrades fails at once with BUSY and ignores the busy timeout.
+        if self.connection.is_autocommit() {
+            self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        }
+        if read_head(&self.connection)?.as_ref() != Some(expected) {
+            return Ok(false);
+        }
+        write_all(&self.connection, &self.tables, writes)?;
+        self.connection.execute_batch("COMMIT")?;
+        Ok(true)
+    }
+}
+
 fn read_head(connection: &Connection) -> rusqlite::Result<Option<LogHead>> {
     connection
         .prepare_cached("SELECT seq, hash, epoch FROM log_head WHERE id = 'head'")?
@@ -203,13 +223,21 @@ impl Store for SqliteStore {
     }
 
     fn commit(&mut self, expected: &LogHead, writes: &Writes) -> Result<(), CommitError> {
-        let failed = |cause: rusqlite::Error| CommitError::Failed(cause.into());
-        // IMMEDIATE: a deferred transaction that upgrades fails at once with BUSY and ignores the busy timeout.
-        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        if read_head(&tx).map_err(failed)?.as_ref() != Some(expected) {
-            return Err(CommitError::HeadMoved);
+        match self.write(expected, writes) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(CommitError::HeadMoved),
+            Err(cause) => {
+                self.let_go();
+                Err(CommitError::Failed(cause.into()))
+            }
         }
-        write_all(&tx, &self.tables, writes).map_err(failed)?;
-        tx.commit().map_err(failed)
+    }
+
+    fn let_go(&mut self) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "a transaction could not be given up");
+        }
     }
 }
