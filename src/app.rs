@@ -240,6 +240,9 @@ impl App {
             Actor::User { id, .. } => self.limits.user(limit, id, cost).inspect_err(|_limited| {
                 self.metrics.rate_limited.with_label_values(&[name]).inc();
             }),
+            Actor::Key { id, .. } => self.limits.key(id, cost).inspect_err(|_limited| {
+                self.metrics.rate_limited.with_label_values(&[name]).inc();
+            }),
             Actor::Operator => Ok(()),
         }
     }

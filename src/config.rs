@@ -101,6 +101,27 @@ pub struct Config {
     /// What an address may read in a minute without a token.
     #[arg(long, global = true, env = "RATE_LIMIT_PUBLIC_READS_PER_MINUTE", default_value_t = 6_000)]
     pub rate_limit_public_reads_per_minute: u32,
+    /// Posts a key of timing software may make in a minute, and at once.
+    #[arg(long, global = true, env = "RATE_LIMIT_INGEST_PER_MINUTE", default_value_t = 6_000)]
+    pub rate_limit_ingest_per_minute: u32,
+    /// Viewers of one event's feed, and of one race's room.
+    #[arg(long, global = true, env = "LIVE_MAX_PER_EVENT", default_value_t = 200)]
+    pub live_max_per_event: usize,
+    /// Frames that may wait for one viewer; one more, and it is told to read anew.
+    #[arg(long, global = true, env = "LIVE_QUEUE_MAX", default_value_t = 256)]
+    pub live_queue_max: usize,
+    /// Milliseconds between the pings a viewer gets.
+    #[arg(long, global = true, env = "LIVE_PING_INTERVAL_MS", default_value_t = 30_000)]
+    pub live_ping_interval_ms: u64,
+    /// Milliseconds such a ping may stay unanswered.
+    #[arg(long, global = true, env = "LIVE_PONG_TIMEOUT_MS", default_value_t = 10_000)]
+    pub live_pong_timeout_ms: u64,
+    /// Milliseconds viewers stay after an event has become official.
+    #[arg(long, global = true, env = "LIVE_OFFICIAL_GRACE_MS", default_value_t = 5_000)]
+    pub live_official_grace_ms: u64,
+    /// Sockets of the public, in all.
+    #[arg(long, global = true, env = "LIVE_SOCKETS_MAX", default_value_t = 10_000)]
+    pub live_sockets_max: usize,
     /// Lets others than this machine itself read `/metrics`, by `Authorization: Bearer`.
     #[arg(long, global = true, env = "METRICS_TOKEN", default_value = "", hide_env_values = true)]
     pub metrics_token: String,

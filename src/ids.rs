@@ -168,6 +168,10 @@ id!(
     /// A timed or run race.
     RaceId
 );
+id!(
+    /// A key of timing software.
+    ApiKeyId
+);
 
 #[cfg(test)]
 mod tests {

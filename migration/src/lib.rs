@@ -10,6 +10,7 @@ pub use sea_orm_migration::prelude::*;
 mod m0001_spine;
 mod m0002_certification;
 mod m0003_publication;
+mod m0004_races;
 mod shapes;
 
 pub struct Migrator;
@@ -21,6 +22,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0001_spine::Migration),
             Box::new(m0002_certification::Migration),
             Box::new(m0003_publication::Migration),
+            Box::new(m0004_races::Migration),
         ]
     }
 }

@@ -4,7 +4,7 @@ use crate::clock::Clock;
 use crate::command::Limit;
 use crate::config::Config;
 use crate::error::Refusal;
-use crate::ids::UserId;
+use crate::ids::{ApiKeyId, UserId};
 use crate::metrics::Metrics;
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
@@ -28,6 +28,7 @@ pub struct Limits {
     failed_logins_from: Keyed<IpAddr>,
     handshakes: Keyed<IpAddr>,
     public_reads: Keyed<IpAddr>,
+    ingest: Keyed<ApiKeyId>,
     /// Until when logins are refused unseen, by account and address, or by address alone (no account).
     refused_logins: Mutex<HashMap<(Option<String>, IpAddr), Nanos>>,
     clock: Clock,
@@ -67,6 +68,7 @@ impl Limits {
             failed_logins_from: per_minute(config.rate_limit_failed_logins_per_address_per_minute, clock),
             handshakes: per_minute(config.rate_limit_handshakes_per_minute, clock),
             public_reads: per_minute(config.rate_limit_public_reads_per_minute, clock),
+            ingest: per_minute(config.rate_limit_ingest_per_minute, clock),
             refused_logins: Mutex::default(),
             clock: clock.clone(),
         }
@@ -97,6 +99,14 @@ impl Limits {
             Limit::Lists => self.take(&self.lists, user, cost),
             Limit::None => Ok(()),
         }
+    }
+
+    /// Takes `cost` from the limit of a key of timing software.
+    ///
+    /// # Errors
+    /// `RATE_LIMIT`.
+    pub fn key(&self, key: &ApiKeyId, cost: u32) -> Result<(), Refusal> {
+        self.take(&self.ingest, key, cost)
     }
 
     /// Whether a login may be tried at all. Where too many failed, the next is refused before its password is looked
@@ -169,5 +179,6 @@ impl Limits {
         evict(&self.failed_logins_from, "failed_logins_from", metrics);
         evict(&self.handshakes, "handshakes", metrics);
         evict(&self.public_reads, "public_reads", metrics);
+        evict(&self.ingest, "ingest", metrics);
     }
 }

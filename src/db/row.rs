@@ -2,9 +2,10 @@
 //! folded into the state and written, many to a statement, when the batch commits.
 
 use super::entity::{
-    approval, assignment, category, certification, command, contest, contest_lock, contestant, criterion, decision,
-    entry, event, judge_final, lane, log_entry, log_head, log_text, mark, notification, publication, race,
-    race_participant, session, sheet, signature, signing_key, tie_break, user,
+    api_key, approval, assignment, category, certification, command, contest, contest_lock, contestant, criterion,
+    decision, entry, event, indoor_participant, indoor_race, judge_final, lane, log_entry, log_head, log_text, mark,
+    notification, publication, race, race_class, race_participant, race_report, race_result, race_split, session,
+    sheet, signature, signing_key, tie_break, user,
 };
 use crate::ids::CategoryId;
 use indexmap::IndexMap;
@@ -92,7 +93,14 @@ rows!(
     LogText(log_text),
     Mark(mark),
     Race(race),
+    RaceClass(race_class),
     RaceParticipant(race_participant),
+    RaceReport(race_report),
+    RaceResult(race_result),
+    RaceSplit(race_split),
+    IndoorRace(indoor_race),
+    IndoorParticipant(indoor_participant),
+    ApiKey(api_key),
     Session(session),
     Approval(approval),
     Certification(certification),
@@ -137,7 +145,14 @@ impl Row {
             | Self::LogHead(_)
             | Self::LogText(_)
             | Self::Race(_)
+            | Self::RaceClass(_)
             | Self::RaceParticipant(_)
+            | Self::RaceReport(_)
+            | Self::RaceResult(_)
+            | Self::RaceSplit(_)
+            | Self::IndoorRace(_)
+            | Self::IndoorParticipant(_)
+            | Self::ApiKey(_)
             | Self::Session(_)
             | Self::SigningKey(_)
             | Self::User(_) => None,

@@ -19,10 +19,15 @@ use crate::db::entity::assignment::AssignmentStatus;
 use crate::db::entity::category::JudgeVisibility;
 use crate::db::entity::certification::Stage;
 use crate::db::entity::decision::{DecisionKind, DecisionStatus};
+use crate::db::entity::event::EventStatus;
 use crate::db::entity::mark::MarkStatus;
 use crate::db::entity::notification::NoticeLevel;
 use crate::db::entity::publication::PublicationState;
-use crate::ids::{AssignmentId, CategoryId, ContestId, ContestantId, CriterionId, EventId, MarkId, SessionId, UserId};
+use crate::db::entity::race::RacePhase;
+use crate::db::entity::race_report::Irm;
+use crate::ids::{
+    AssignmentId, CategoryId, ContestId, ContestantId, CriterionId, EventId, MarkId, RaceId, SessionId, UserId,
+};
 use crate::ranking::{Decimal, Mark};
 use crate::state::State;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -514,6 +519,175 @@ pub struct ResultsRevealed {
     pub public: bool,
 }
 
+/// What the public sees of an event changed otherwise than by results: what it is called, its races, its status.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublicChanged {
+    /// Which.
+    pub event_id: EventId,
+    /// Where it stands now, if it stood elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub status: Option<EventStatus>,
+    /// More than that may have changed.
+    pub whole: bool,
+    /// Races that stand elsewhere now.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub races: Vec<RaceMoved>,
+    /// Who has another result now; not said where very many have.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub finals: Vec<RaceFinal>,
+}
+
+/// A race stands elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RaceMoved {
+    /// Which.
+    pub race_id: RaceId,
+    /// Where.
+    pub phase: RacePhase,
+}
+
+/// The status of a race was set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RaceStatusChanged {
+    /// The event.
+    pub event_id: EventId,
+    /// The race.
+    pub race_id: RaceId,
+    /// Where it stands.
+    pub phase: RacePhase,
+}
+
+/// Somebody's own result in a race; times in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RaceFinal {
+    /// The race.
+    pub race_id: RaceId,
+    /// Who.
+    pub participant_id: String,
+    /// The result.
+    pub total_ms: Option<i64>,
+    /// Behind whom leads.
+    pub behind_ms: Option<i64>,
+}
+
+/// A line of a race's results, as it stands now; times in milliseconds. Names are not in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the columns of the result")]
+pub struct ResultLine {
+    pub participant_id: String,
+    pub bib: Option<i64>,
+    pub rank: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub category_rank: Option<i64>,
+    pub time_ms: Option<i64>,
+    pub pen_ms: Option<i64>,
+    pub total_ms: Option<i64>,
+    pub behind_ms: Option<i64>,
+    pub status: Option<Irm>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub gates: Option<Vec<Option<i64>>>,
+}
+
+/// Results of a race changed: every line that is another now, be it by its place alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResultsChanged {
+    /// The event.
+    pub event_id: EventId,
+    /// The race.
+    pub race_id: RaceId,
+    /// The lines.
+    pub lines: Vec<ResultLine>,
+    /// The bibs of lines that are gone.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub removed: Vec<Option<i64>>,
+    /// Whose own result it was that changed.
+    pub finished: Vec<String>,
+}
+
+/// Somebody passed a timing point.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the columns of the split")]
+pub struct SplitLine {
+    pub participant_id: String,
+    pub timing_point_id: String,
+    pub label: String,
+    pub distance_m: i64,
+    pub time_ms: i64,
+    /// Behind whom was fastest there so far; none for the first.
+    pub relative_ms: Option<i64>,
+    pub order_index: i64,
+}
+
+/// Timing points were passed in a race.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitsPassed {
+    /// The event.
+    pub event_id: EventId,
+    /// The race.
+    pub race_id: RaceId,
+    /// By whom, when.
+    pub splits: Vec<SplitLine>,
+}
+
+/// What a bet on a horse pays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OddsLine {
+    /// The horse.
+    pub horse_id: i64,
+    /// Decimal odds, in thousandths.
+    pub odds: Mark,
+}
+
+/// The odds of a race changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OddsChanged {
+    /// The event.
+    pub event_id: EventId,
+    /// The race.
+    pub race_id: RaceId,
+    /// Those that were sent.
+    pub odds: Vec<OddsLine>,
+}
+
+/// Results of a race on ergometers came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndoorImported {
+    /// The event.
+    pub event_id: EventId,
+    /// The race.
+    pub race_id: RaceId,
+    /// Those with a result.
+    pub participants_count: usize,
+    /// Those of them who are crews of ours.
+    pub linked_crews_count: usize,
+    /// Where the race stands.
+    pub phase: RacePhase,
+}
+
+/// The result of somebody on an ergometer changed. What was measured stands in the row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndoorUpdated {
+    /// The event.
+    pub event_id: EventId,
+    /// The race.
+    pub race_id: RaceId,
+    /// Who.
+    pub participant_id: String,
+}
+
+/// A race on ergometers is complete.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndoorCompleted {
+    /// The event.
+    pub event_id: EventId,
+    /// The race.
+    pub race_id: RaceId,
+    /// Those who took part.
+    pub total_participants: usize,
+    /// Where the race stands.
+    pub phase: RacePhase,
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -556,6 +730,22 @@ pub enum Event {
     ResultsFrozen(ResultsFrozen),
     /// Places of a hidden result were shown.
     ResultsRevealed(ResultsRevealed),
+    /// What the public sees of an event changed.
+    PublicChanged(PublicChanged),
+    /// The status of a race was set.
+    RaceStatusChanged(RaceStatusChanged),
+    /// Results of a race changed.
+    ResultsChanged(ResultsChanged),
+    /// Timing points were passed.
+    SplitsPassed(SplitsPassed),
+    /// The odds of a race changed.
+    OddsChanged(OddsChanged),
+    /// Results of ergometers came.
+    IndoorImported(IndoorImported),
+    /// The result of somebody on an ergometer changed.
+    IndoorUpdated(IndoorUpdated),
+    /// A race on ergometers is complete.
+    IndoorCompleted(IndoorCompleted),
 }
 
 /// What a node that did not decide a fact itself has to read again.
@@ -567,6 +757,8 @@ pub enum Scope {
     User(UserId),
     /// An event with all below it.
     Event(EventId),
+    /// A race with its results.
+    Race(RaceId),
     /// All contestants.
     Contestants,
     /// Nothing: it is told and not kept.
@@ -680,6 +872,14 @@ impl Event {
             Self::ResultsPublished(_) => "results_published",
             Self::ResultsFrozen(_) => "results_frozen",
             Self::ResultsRevealed(_) => "results_revealed",
+            Self::PublicChanged(_) => "public_changed",
+            Self::RaceStatusChanged(_) => "race_status_changed",
+            Self::ResultsChanged(_) => "results_changed",
+            Self::SplitsPassed(_) => "splits_passed",
+            Self::OddsChanged(_) => "odds_changed",
+            Self::IndoorImported(_) => "indoor_imported",
+            Self::IndoorUpdated(_) => "indoor_updated",
+            Self::IndoorCompleted(_) => "indoor_completed",
         }
     }
 
@@ -710,6 +910,14 @@ impl Event {
             Self::ResultsPublished(fact) => event_lane(&fact.event_id, fact.public),
             Self::ResultsFrozen(fact) => event_lane(&fact.event_id, fact.public),
             Self::ResultsRevealed(fact) => event_lane(&fact.event_id, fact.public),
+            Self::PublicChanged(fact) => Lane::Public(fact.event_id.clone()),
+            Self::RaceStatusChanged(fact) => Lane::Public(fact.event_id.clone()),
+            Self::ResultsChanged(fact) => Lane::Public(fact.event_id.clone()),
+            Self::SplitsPassed(fact) => Lane::Public(fact.event_id.clone()),
+            Self::OddsChanged(fact) => Lane::Public(fact.event_id.clone()),
+            Self::IndoorImported(fact) => Lane::Public(fact.event_id.clone()),
+            Self::IndoorUpdated(fact) => Lane::Public(fact.event_id.clone()),
+            Self::IndoorCompleted(fact) => Lane::Public(fact.event_id.clone()),
         }
     }
 
@@ -735,6 +943,15 @@ impl Event {
             Self::ResultsPublished(fact) => Scope::Marks(fact.category_id.clone()),
             Self::ResultsFrozen(fact) => Scope::Event(fact.event_id.clone()),
             Self::ResultsRevealed(fact) => Scope::Marks(fact.category_id.clone()),
+            Self::PublicChanged(fact) => Scope::Event(fact.event_id.clone()),
+            // A race may have come with it.
+            Self::IndoorImported(fact) => Scope::Event(fact.event_id.clone()),
+            Self::RaceStatusChanged(fact) => Scope::Race(fact.race_id.clone()),
+            Self::ResultsChanged(fact) => Scope::Race(fact.race_id.clone()),
+            Self::SplitsPassed(fact) => Scope::Race(fact.race_id.clone()),
+            Self::OddsChanged(_) => Scope::Nothing,
+            Self::IndoorUpdated(fact) => Scope::Race(fact.race_id.clone()),
+            Self::IndoorCompleted(fact) => Scope::Race(fact.race_id.clone()),
         }
     }
 
@@ -760,6 +977,14 @@ impl Event {
             | Self::Announced(_)
             | Self::ResultsPublished(_)
             | Self::ResultsFrozen(_)
+            | Self::PublicChanged(_)
+            | Self::RaceStatusChanged(_)
+            | Self::ResultsChanged(_)
+            | Self::SplitsPassed(_)
+            | Self::OddsChanged(_)
+            | Self::IndoorImported(_)
+            | Self::IndoorUpdated(_)
+            | Self::IndoorCompleted(_)
             | Self::ResultsRevealed(_) => Moves::Nobody,
         }
     }
@@ -794,6 +1019,14 @@ impl Event {
             | Self::Announced(_)
             | Self::ResultsPublished(_)
             | Self::ResultsFrozen(_)
+            | Self::PublicChanged(_)
+            | Self::RaceStatusChanged(_)
+            | Self::ResultsChanged(_)
+            | Self::SplitsPassed(_)
+            | Self::OddsChanged(_)
+            | Self::IndoorImported(_)
+            | Self::IndoorUpdated(_)
+            | Self::IndoorCompleted(_)
             | Self::ResultsRevealed(_) => vec![],
         }
     }
@@ -858,9 +1091,19 @@ impl Event {
             }
             Self::ResultsFrozen(fact) => vec![Delivery::of(&Members(&self.lane()), ThawedResults::of(fact))],
             Self::ResultsRevealed(fact) => vec![Delivery::of(&Members(&self.lane()), RevealedResults::of(fact))],
-            Self::UserChanged(_) | Self::SessionChanged(_) | Self::SetupChanged(_) | Self::ContestantsChanged(_) => {
-                vec![]
-            }
+            // What the public is told of races stands in `public`: it goes by feeds that know no viewer.
+            Self::UserChanged(_)
+            | Self::SessionChanged(_)
+            | Self::SetupChanged(_)
+            | Self::ContestantsChanged(_)
+            | Self::PublicChanged(_)
+            | Self::RaceStatusChanged(_)
+            | Self::ResultsChanged(_)
+            | Self::SplitsPassed(_)
+            | Self::OddsChanged(_)
+            | Self::IndoorImported(_)
+            | Self::IndoorUpdated(_)
+            | Self::IndoorCompleted(_) => vec![],
         };
         // Every member of the lane who gets nothing else gets a tick, so that the sequence stays gapless for all.
         deliveries.push(Delivery::of(&Members(&self.lane()), Tick));
@@ -934,6 +1177,14 @@ impl Event {
             | Self::NoticesChanged(_)
             | Self::ResultsPublished(_)
             | Self::ResultsFrozen(_)
+            | Self::PublicChanged(_)
+            | Self::RaceStatusChanged(_)
+            | Self::ResultsChanged(_)
+            | Self::SplitsPassed(_)
+            | Self::OddsChanged(_)
+            | Self::IndoorImported(_)
+            | Self::IndoorUpdated(_)
+            | Self::IndoorCompleted(_)
             | Self::ResultsRevealed(_) => vec![],
         }
     }
@@ -972,6 +1223,14 @@ impl Event {
             | Self::NoticesChanged(_)
             | Self::ResultsPublished(_)
             | Self::ResultsFrozen(_)
+            | Self::PublicChanged(_)
+            | Self::RaceStatusChanged(_)
+            | Self::ResultsChanged(_)
+            | Self::SplitsPassed(_)
+            | Self::OddsChanged(_)
+            | Self::IndoorImported(_)
+            | Self::IndoorUpdated(_)
+            | Self::IndoorCompleted(_)
             | Self::ResultsRevealed(_) => None,
         }
     }

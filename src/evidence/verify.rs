@@ -209,6 +209,14 @@ impl Fold {
             | Event::Announced(_)
             | Event::ResultsPublished(_)
             | Event::ResultsFrozen(_)
+            | Event::PublicChanged(_)
+            | Event::RaceStatusChanged(_)
+            | Event::ResultsChanged(_)
+            | Event::SplitsPassed(_)
+            | Event::OddsChanged(_)
+            | Event::IndoorImported(_)
+            | Event::IndoorUpdated(_)
+            | Event::IndoorCompleted(_)
             | Event::ResultsRevealed(_) => {}
         }
         Ok(())

@@ -24,7 +24,7 @@ impl Decide for KeepKey {
     fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
         match draft.actor {
             Actor::Operator => {}
-            Actor::User { .. } => return Err(Refusal::Forbidden),
+            Actor::User { .. } | Actor::Key { .. } => return Err(Refusal::Forbidden),
         }
         draft.put(signing_key::Model {
             id: self.id.to_string(),

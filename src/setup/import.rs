@@ -1,12 +1,11 @@
 //! The import document: an event with all that belongs to it, taken whole or not at all, and as often as one likes.
 
-use super::spec::{AssignmentSpec, Document, RaceSpec};
+use super::races::put_race;
+use super::spec::{AssignmentSpec, Document};
 use super::{
-    At, Mode, optional_text, put_category, put_contest, put_contestant, put_event, put_user, setup_changed, text,
-    user_by_email,
+    At, Mode, Shown, put_category, put_contest, put_contestant, put_event, put_user, setup_changed, user_by_email,
 };
 use crate::command::{Decide, Draft};
-use crate::db::entity::{race, race_participant};
 use crate::error::Refusal;
 use crate::events::event::{ContestantsChanged, Event};
 use crate::ids::{CategoryId, EventId};
@@ -93,66 +92,14 @@ impl ImportDocument {
     }
 }
 
-fn put_race(draft: &mut Draft, at: &At, event: &EventId, spec: &RaceSpec) -> Result<bool, Refusal> {
-    let before = draft.state.races.get(&spec.id).cloned();
-    if before.as_ref().is_some_and(|race| race.event_id != *event) {
-        return Err(at.wrong("id", format!("race {} belongs to another event", spec.id)));
-    }
-    let taken = |number| draft.state.races.values().any(|race| race.number == number && race.id != spec.id);
-    let number = match spec.number.or_else(|| before.as_ref().map(|race| race.number)) {
-        Some(number) if taken(number) => return Err(at.wrong("number", format!("race number {number} is taken"))),
-        Some(number) => number,
-        None => draft.state.races.values().map(|race| race.number).max().unwrap_or(0) + 1,
-    };
-    if number < 1 {
-        return Err(at.wrong("number", "must be more than zero"));
-    }
-    let row = race::Model {
-        id: spec.id.clone(),
-        number,
-        event_id: event.clone(),
-        race_type: text(at, "raceType", &spec.race_type)?,
-        name: optional_text(at, "name", spec.name.as_ref())?,
-        class_id: optional_text(at, "classId", spec.class_id.as_ref())?,
-        start_time: moment(at, "startTime", spec.start_time.as_ref())?,
-        meta: serde_json::to_string(&spec.meta).map_err(|wrong| at.wrong("meta", wrong))?,
-    };
-    let known = draft.state.starters.get(&spec.id).cloned().unwrap_or_default();
-    let mut changed = before.is_none_or(|before| *before != row);
-    if changed {
-        draft.put(row);
-    }
-    let mut seen = BTreeSet::new();
-    for (index, participant) in spec.participants.iter().enumerate() {
-        let at = at.item("participants", index);
-        let id = text(&at, "id", &participant.id)?;
-        if !seen.insert(id.clone()) {
-            return Err(at.wrong("id", format!("participant {id} is there twice")));
-        }
-        let detail = serde_json::to_string(participant).map_err(|wrong| at.wrong("", wrong))?;
-        let row = race_participant::Model { race_id: spec.id.clone(), id, bib: participant.bib, detail };
-        if known.get(&row.id).is_none_or(|before| **before != row) {
-            draft.put(row);
-            changed = true;
-        }
-    }
-    Ok(changed)
-}
-
-/// A moment as it was written: the offset of the venue is kept.
-fn moment(at: &At, field: &str, value: Option<&String>) -> Result<Option<String>, Refusal> {
-    let Some(value) = optional_text(at, field, value)? else { return Ok(None) };
-    time::OffsetDateTime::parse(&value, &time::format_description::well_known::Rfc3339)
-        .map_err(|_wrong| at.wrong(field, "is not a moment like 2026-05-01T19:30:00+12:00"))?;
-    Ok(Some(value))
-}
-
 impl Decide for ImportDocument {
     fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
         draft.actor.must_run_installation(&draft.state)?;
         let root = At::default();
         let event = &self.document.event.id;
+        let shown = Shown::before(draft, event);
         let mut changed = put_event(draft, &root.field("event"), Mode::Upsert, &self.document.event)?;
+        let mut whole_changed = changed;
         self.put_people(draft, &root)?;
         changed |= self.put_contests(draft, &root, event)?;
         let whole = Place { event: event.clone(), contest: None, category: None };
@@ -162,11 +109,13 @@ impl Decide for ImportDocument {
             if !seen.insert(&race.id) {
                 return Err(root.item("races", index).wrong("id", format!("race {} is there twice", race.id)));
             }
-            changed |= put_race(draft, &root.item("races", index), event, race)?;
+            whole_changed |= put_race(draft, &root.item("races", index), Mode::Upsert, event, race)?;
         }
+        changed |= whole_changed;
         if changed {
             setup_changed(draft, event);
         }
+        shown.after(draft, event, whole_changed);
         let categories: usize = self.document.contests.iter().map(|contest| contest.categories.len()).sum();
         Ok(json!({
             "eventId": event,

@@ -1,11 +1,11 @@
 //! What organisers read of the set-up: single things, and lists with a cursor.
 
-use super::spec::{CriterionSpec, EntrySpec};
+use super::spec::{CriterionSpec, EntrySpec, Merge, ParticipantSpec, RaceMeta};
 use super::user_view;
 use crate::command::to_value;
 use crate::db::entity::entry;
 use crate::error::Refusal;
-use crate::ids::{AssignmentId, CategoryId, ContestId, ContestantId, EventId, UserId};
+use crate::ids::{AssignmentId, CategoryId, ContestId, ContestantId, EventId, RaceId, UserId};
 use crate::ranking::Decimal;
 use crate::setup::assignments::view_of;
 use crate::state::{State, thousandths};
@@ -146,6 +146,33 @@ pub fn assignments(state: &State, query: &PageQuery) -> Result<Value, Refusal> {
     page(query, &state.assignments, keep, |hat| to_value(view_of(hat)))
 }
 
+/// Lists races, of one event or of all.
+///
+/// # Errors
+/// `INVALID_DATA` for a wrong limit or cursor.
+pub fn races(state: &State, query: &PageQuery) -> Result<Value, Refusal> {
+    let keep = |race: &crate::db::entity::race::Model| query.event_id.as_ref().is_none_or(|id| race.event_id == *id);
+    page(query, &state.races, keep, |race| race_view(state, &race.id))
+}
+
+/// One race, with those who start in it.
+///
+/// # Errors
+/// `NOT_FOUND`.
+pub fn race_view(state: &State, id: &RaceId) -> Result<Value, Refusal> {
+    let race = state.races.get(id).ok_or_else(|| Refusal::not_found("race", id))?;
+    let meta: RaceMeta = serde_json::from_str(&race.meta).unwrap_or_default();
+    let mut starters: Vec<_> = state.starters.get(id).into_iter().flat_map(OrdMap::values).collect();
+    starters.sort_by_key(|starter| starter.number);
+    let participants: Vec<ParticipantSpec> =
+        starters.into_iter().filter_map(|starter| serde_json::from_str(&starter.detail).ok()).collect();
+    Ok(json!({
+        "id": race.id, "number": race.number, "eventId": race.event_id, "raceType": race.race_type, "name": race.name,
+        "classId": race.class_id, "startTime": race.start_time, "raceOrder": race.position,
+        "raceStatus": race.status.number(), "status": race.status.phase(), "meta": meta, "participants": participants,
+    }))
+}
+
 /// One user.
 ///
 /// # Errors
@@ -170,6 +197,7 @@ pub fn event_view(state: &State, id: &EventId) -> Result<Value, Refusal> {
     let event = state.events.get(id).ok_or_else(|| Refusal::not_found("event", id))?;
     Ok(json!({
         "id": event.id, "mainTitle": event.main_title, "subTitle": event.sub_title, "location": event.location,
+        "facility": event.facility, "imageUrl": event.image_url, "merge": Merge::with_results(event.results_from),
         "startDate": event.start_date, "endDate": event.end_date, "discipline": event.discipline,
         "status": event.status, "singleOfficer": event.single_officer, "allowOverride": event.allow_override,
         "frozenAt": event.frozen_at,

@@ -8,6 +8,7 @@ pub mod entries;
 pub mod import;
 pub mod list;
 pub mod locks;
+pub mod races;
 pub mod spec;
 
 use crate::auth::sessions::end_all;
@@ -16,11 +17,12 @@ use crate::db::entity::assignment::AssignmentStatus;
 use crate::db::entity::event::EventStatus;
 use crate::db::entity::{assignment, category, contest, contestant, criterion, entry, event, user};
 use crate::error::Refusal;
-use crate::events::event::{ContestantsChanged, Event, SetupChanged, UserChanged};
+use crate::events::event::{ContestantsChanged, Event, PublicChanged, SetupChanged, UserChanged};
 use crate::events::room::Lane;
 use crate::ids::{CategoryId, ContestId, ContestantId, EventId, UserId};
 use crate::ranking::Decimal;
 use crate::state::{Category, State};
+use races::remove_race;
 use serde_json::{Value, json};
 use spec::{CategorySpec, ContestSpec, ContestantSpec, CriterionSpec, EntrySpec, EventSpec, UserSpec};
 use std::collections::BTreeSet;
@@ -98,6 +100,16 @@ fn date(at: &At, field: &str, value: Option<&String>) -> Result<Option<String>, 
     let format = time::macros::format_description!("[year]-[month]-[day]");
     time::Date::parse(&value, &format).map_err(|_wrong| at.wrong(field, "is not a date like 2026-05-01"))?;
     Ok(Some(value))
+}
+
+fn web_address(at: &At, field: &str, value: Option<&String>) -> Result<Option<String>, Refusal> {
+    let Some(value) = optional_text(at, field, value)? else { return Ok(None) };
+    // It is put into pages: nothing but a plain address of the web.
+    let plain = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://"));
+    match plain.filter(|rest| !rest.is_empty() && !rest.contains([' ', '"', '\'', '<', '>', '\\'])) {
+        Some(_) => Ok(Some(value)),
+        None => Err(at.wrong(field, "is not an address like https://example.org/picture.jpg")),
+    }
 }
 
 /// An email as users are known by: trimmed, lower case.
@@ -274,6 +286,27 @@ fn setup_changed(draft: &mut Draft, event: &EventId) {
     draft.append(Event::SetupChanged(SetupChanged { event_id: event.clone() }));
 }
 
+/// What the public was shown of an event before a change.
+struct Shown(Option<EventStatus>);
+
+impl Shown {
+    fn before(draft: &Draft, event: &EventId) -> Self {
+        Self(draft.state.events.get(event).map(|event| event.status))
+    }
+
+    /// Tells the public, if it knew of the event or does now. `whole` says whether more than the status may have changed.
+    fn after(self, draft: &mut Draft, event: &EventId, whole: bool) {
+        let known = |status: Option<EventStatus>| status.is_some_and(|status| status != EventStatus::Draft);
+        let now = draft.state.events.get(event).map(|event| event.status);
+        let status = now.filter(|_| now != self.0);
+        if (known(self.0) || known(now)) && (whole || status.is_some()) {
+            let event_id = event.clone();
+            let changed = PublicChanged { event_id, status, whole, races: Vec::new(), finals: Vec::new() };
+            draft.append(Event::PublicChanged(changed));
+        }
+    }
+}
+
 /// Puts an event; whether anything changed.
 fn put_event(draft: &mut Draft, at: &At, mode: Mode, spec: &EventSpec) -> Result<bool, Refusal> {
     let before = draft.state.events.get(&spec.id).cloned();
@@ -295,6 +328,8 @@ fn put_event(draft: &mut Draft, at: &At, mode: Mode, spec: &EventSpec) -> Result
         main_title: text(at, "mainTitle", &spec.main_title)?,
         sub_title: optional_text(at, "subTitle", spec.sub_title.as_ref())?,
         location: optional_text(at, "location", spec.location.as_ref())?,
+        facility: optional_text(at, "facility", spec.facility.as_ref())?,
+        image_url: web_address(at, "imageUrl", spec.image_url.as_ref())?,
         start_date,
         end_date,
         discipline: optional_text(at, "discipline", spec.discipline.as_ref())?,
@@ -302,6 +337,11 @@ fn put_event(draft: &mut Draft, at: &At, mode: Mode, spec: &EventSpec) -> Result
         single_officer: spec.single_officer,
         frozen_at: before.as_ref().and_then(|event| event.frozen_at),
         allow_override: spec.allow_override,
+        results_from: spec
+            .merge
+            .map(|merge| merge.results)
+            .or_else(|| before.as_ref().map(|event| event.results_from))
+            .unwrap_or_default(),
         created_at: before.as_ref().map_or(draft.now, |event| event.created_at),
         updated_at: draft.now,
     };
@@ -315,9 +355,12 @@ fn put_event(draft: &mut Draft, at: &At, mode: Mode, spec: &EventSpec) -> Result
 impl Decide for PutEvent {
     fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
         draft.actor.must_run_installation(&draft.state)?;
-        if put_event(draft, &At::default(), self.mode, &self.spec)? {
+        let shown = Shown::before(draft, &self.spec.id);
+        let changed = put_event(draft, &At::default(), self.mode, &self.spec)?;
+        if changed {
             setup_changed(draft, &self.spec.id);
         }
+        shown.after(draft, &self.spec.id, changed);
         list::event_view(&draft.state, &self.spec.id)
     }
 }
@@ -338,8 +381,10 @@ impl Decide for SetEventStatus {
         let status = before.status.to(self.status, &At::default())?;
         if status != before.status {
             let row = event::Model { status, updated_at: draft.now, ..before.as_ref().clone() };
+            let shown = Shown::before(draft, &self.event);
             draft.put(row);
             setup_changed(draft, &self.event);
+            shown.after(draft, &self.event, false);
         }
         list::event_view(&draft.state, &self.event)
     }
@@ -396,15 +441,22 @@ impl Decide for DeleteEvent {
         for contest in draft.state.contests_of(&self.event) {
             draft.remove(contest.as_ref().clone());
         }
-        let races: Vec<_> = draft.state.races.values().filter(|race| race.event_id == self.event).cloned().collect();
+        let races: Vec<_> = draft.state.races_of(&self.event).into_iter().cloned().collect();
         for race in races {
-            for starter in draft.state.starters.get(&race.id).cloned().unwrap_or_default().values() {
-                draft.remove(starter.as_ref().clone());
-            }
-            draft.remove(race.as_ref().clone());
+            remove_race(draft, &race);
         }
+        for class in draft.state.racing.classes(&self.event).into_iter().cloned().collect::<Vec<_>>() {
+            draft.remove(class.as_ref().clone());
+        }
+        for key in
+            draft.state.racing.keys.values().filter(|key| key.event_id == self.event).cloned().collect::<Vec<_>>()
+        {
+            draft.remove(key.as_ref().clone());
+        }
+        let shown = Shown::before(draft, &self.event);
         draft.remove(row);
         setup_changed(draft, &self.event);
+        shown.after(draft, &self.event, true);
         Ok(json!({ "id": self.event }))
     }
 }

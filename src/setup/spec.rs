@@ -2,7 +2,7 @@
 
 use crate::auth::role::{Hat, Role};
 use crate::db::entity::category::JudgeVisibility;
-use crate::db::entity::event::EventStatus;
+use crate::db::entity::event::{EventStatus, ResultsFrom};
 use crate::ids::{CategoryId, ContestId, ContestantId, CriterionId, EventId, RaceId};
 use crate::ranking::{Decimal, Mark, Rules, StandingsRules};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -38,6 +38,12 @@ pub struct EventSpec {
     pub sub_title: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
+    /// The venue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facility: Option<String>,
+    /// A picture of it, `https://…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_url: Option<String>,
     /// `YYYY-MM-DD`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_date: Option<String>,
@@ -55,6 +61,48 @@ pub struct EventSpec {
     /// Lets an ADMIN put a signature in the place of somebody who cannot give it, with a reason that is shown.
     #[serde(default)]
     pub allow_override: bool,
+    /// Which source of the timing computer counts for what; as it was unless stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merge: Option<Merge>,
+}
+
+/// Which source of the timing computer counts for what. Structure and who is on the course have one source each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct Merge {
+    #[serde(default)]
+    pub structure: FromXml,
+    #[serde(default)]
+    pub results: ResultsFrom,
+    #[serde(default)]
+    pub oncourse: FromFeed,
+}
+
+/// The export.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the one choice there is")]
+pub enum FromXml {
+    #[default]
+    Xml,
+}
+
+/// The live feed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the one choice there is")]
+pub enum FromFeed {
+    #[default]
+    Feed,
+}
+
+impl Merge {
+    /// The choice with these results.
+    #[must_use]
+    pub fn with_results(results: ResultsFrom) -> Self {
+        Self { structure: FromXml::Xml, results, oncourse: FromFeed::Feed }
+    }
 }
 
 /// A user.
@@ -194,6 +242,9 @@ pub struct RaceSpec {
     pub class_id: Option<String>,
     #[serde(default)]
     pub start_time: Option<String>,
+    /// Its place in the programme.
+    #[serde(default)]
+    pub race_order: Option<i64>,
     #[serde(default)]
     pub meta: RaceMeta,
     #[serde(default)]
@@ -239,6 +290,14 @@ pub struct ParticipantSpec {
     pub club: Option<Club>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub category: Option<Label>,
+    /// The country, as the sport's federation abbreviates it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noc: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_order: Option<i64>,
+    /// As the start list says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lane: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,14 +4,14 @@ use super::State;
 use super::board::Board;
 use crate::clock::Micros;
 use crate::db::entity::{
-    approval, assignment, category, certification, contest, contest_lock, contestant, criterion, decision, entry,
-    event, judge_final, lane, log_head, mark, notification, publication, race, race_participant, session, sheet,
-    signature, tie_break, user,
+    api_key, approval, assignment, category, certification, contest, contest_lock, contestant, criterion, decision,
+    entry, event, indoor_participant, indoor_race, judge_final, lane, log_head, mark, notification, publication, race,
+    race_class, race_participant, race_report, race_result, race_split, session, sheet, signature, tie_break, user,
 };
 use crate::db::row::{Change, Row};
 use crate::events::event::Scope;
 use crate::events::log::{GENESIS, LogHead};
-use crate::ids::{CategoryId, EventId, UserId};
+use crate::ids::{CategoryId, EventId, RaceId, UserId};
 use sea_orm::{ColumnTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, Select};
 
 /// The end of the log, if there is a log.
@@ -60,6 +60,13 @@ pub async fn whole(db: &DatabaseConnection, now: Micros) -> Result<State, DbErr>
         assignment::Entity::find(),
         race::Entity::find(),
         race_participant::Entity::find(),
+        race_class::Entity::find(),
+        race_report::Entity::find(),
+        race_result::Entity::find(),
+        race_split::Entity::find(),
+        indoor_race::Entity::find(),
+        indoor_participant::Entity::find(),
+        api_key::Entity::find(),
         decision::Entity::find(),
         unconfirmed(),
         contest_lock::Entity::find(),
@@ -103,6 +110,7 @@ pub async fn reload(db: &DatabaseConnection, state: &mut State, scope: &Scope) -
         }
         Scope::User(id) => reload_user(db, state, id).await?,
         Scope::Event(id) => reload_event(db, state, id).await?,
+        Scope::Race(id) => reload_race(db, state, id).await?,
         Scope::Nothing => {}
         Scope::Contestants => {
             state.contestants.clear();
@@ -122,6 +130,23 @@ async fn reload_user(db: &DatabaseConnection, state: &mut State, id: &UserId) ->
     );
     state.notices.remove(id);
     put_all!(state, db, notification::Entity::find().filter(notification::Column::UserId.eq(id)));
+    Ok(())
+}
+
+async fn reload_race(db: &DatabaseConnection, state: &mut State, id: &RaceId) -> Result<(), DbErr> {
+    state.starters.remove(id);
+    state.racing.forget(id);
+    put_all!(
+        state,
+        db,
+        race::Entity::find_by_id(id.clone()),
+        race_participant::Entity::find().filter(race_participant::Column::RaceId.eq(id)),
+        race_report::Entity::find().filter(race_report::Column::RaceId.eq(id)),
+        race_result::Entity::find().filter(race_result::Column::RaceId.eq(id)),
+        race_split::Entity::find().filter(race_split::Column::RaceId.eq(id)),
+        indoor_race::Entity::find().filter(indoor_race::Column::RaceId.eq(id)),
+        indoor_participant::Entity::find().filter(indoor_participant::Column::RaceId.eq(id)),
+    );
     Ok(())
 }
 
@@ -157,15 +182,17 @@ async fn reload_event(db: &DatabaseConnection, state: &mut State, id: &EventId) 
         state.put(&row);
     }
     let races = race::Entity::find().filter(race::Column::EventId.eq(id)).all(db).await?;
-    let race_ids: Vec<_> = races.iter().map(|race| race.id.clone()).collect();
+    state.racing.forget_event(id);
     for race in races {
-        state.starters.remove(&race.id);
+        let race_id = race.id.clone();
         state.put(&Row::from(race));
+        reload_race(db, state, &race_id).await?;
     }
     put_all!(
         state,
         db,
-        race_participant::Entity::find().filter(race_participant::Column::RaceId.is_in(race_ids)),
+        race_class::Entity::find().filter(race_class::Column::EventId.eq(id)),
+        api_key::Entity::find().filter(api_key::Column::EventId.eq(id)),
         criterion::Entity::find().filter(criterion::Column::CategoryId.is_in(category_ids.clone())),
         entry::Entity::find().filter(entry::Column::CategoryId.is_in(category_ids)),
         assignment::Entity::find().filter(assignment::Column::EventId.eq(id)),

@@ -5,6 +5,7 @@
 
 pub mod board;
 pub mod load;
+pub mod racing;
 pub mod rights;
 
 use crate::db::entity::{
@@ -21,6 +22,7 @@ use crate::ids::{
 use crate::ranking::{Decimal, Mark, Rules};
 use board::Board;
 use imbl::{HashMap, OrdMap, OrdSet};
+use racing::Racing;
 use std::sync::Arc;
 
 /// A criterion, ready to be marked by.
@@ -94,6 +96,12 @@ pub struct State {
     pub races: OrdMap<RaceId, Arc<race::Model>>,
     /// Who starts in them.
     pub starters: OrdMap<RaceId, OrdMap<String, Arc<race_participant::Model>>>,
+    /// Races by the integer the race feed knows them by.
+    pub race_numbers: OrdMap<i64, RaceId>,
+    /// Races by their event.
+    pub races_in: HashMap<EventId, OrdSet<RaceId>>,
+    /// What timing has to do with.
+    pub racing: Racing,
     /// Contests nothing may be written below.
     pub locks: OrdMap<ContestId, Arc<contest_lock::Model>>,
     /// Notices, by user; their ids sort by time.
@@ -131,6 +139,9 @@ impl State {
             hats_in: HashMap::new(),
             races: OrdMap::new(),
             starters: OrdMap::new(),
+            race_numbers: OrdMap::new(),
+            races_in: HashMap::new(),
+            racing: Racing::default(),
             locks: OrdMap::new(),
             notices: HashMap::new(),
             decided_in: HashMap::new(),
@@ -187,6 +198,9 @@ impl State {
 
     /// Folds a row in.
     pub fn put(&mut self, row: &Row) {
+        if self.racing.put(row) {
+            return;
+        }
         match row {
             Row::User(user) => {
                 if let Some(before) = self.users.insert(user.id.clone(), Arc::new(user.clone()))
@@ -232,7 +246,13 @@ impl State {
                 self.assignments.insert(assignment.id.clone(), Arc::new(assignment.clone()));
             }
             Row::Race(race) => {
-                self.races.insert(race.id.clone(), Arc::new(race.clone()));
+                if let Some(before) = self.races.insert(race.id.clone(), Arc::new(race.clone()))
+                    && before.number != race.number
+                {
+                    self.race_numbers.remove(&before.number);
+                }
+                self.race_numbers.insert(race.number, race.id.clone());
+                self.races_in.entry(race.event_id.clone()).or_default().insert(race.id.clone());
             }
             Row::Lane(lane) => {
                 if let Ok(name) = lane.name.parse() {
@@ -255,6 +275,13 @@ impl State {
                 starters.insert(starter.id.clone(), Arc::new(starter.clone()));
             }
             Row::Approval(_)
+            | Row::ApiKey(_)
+            | Row::IndoorParticipant(_)
+            | Row::IndoorRace(_)
+            | Row::RaceClass(_)
+            | Row::RaceReport(_)
+            | Row::RaceResult(_)
+            | Row::RaceSplit(_)
             | Row::Certification(_)
             | Row::Command(_)
             | Row::Decision(_)
@@ -285,6 +312,9 @@ impl State {
     }
 
     fn drop_row(&mut self, row: &Row) {
+        if self.racing.drop_row(row) {
+            return;
+        }
         match row {
             Row::Event(event) => {
                 self.events.remove(&event.id);
@@ -311,6 +341,14 @@ impl State {
             }
             Row::Race(race) => {
                 self.races.remove(&race.id);
+                if self.race_numbers.get(&race.number) == Some(&race.id) {
+                    self.race_numbers.remove(&race.number);
+                }
+                if let Some(races) = self.races_in.get_mut(&race.event_id) {
+                    races.remove(&race.id);
+                }
+                self.starters.remove(&race.id);
+                self.racing.forget(&race.id);
             }
             Row::ContestLock(lock) => {
                 self.locks.remove(&lock.contest_id);
@@ -327,6 +365,13 @@ impl State {
             }
             // Nothing else is ever removed, or it is a board's.
             Row::Approval(_)
+            | Row::ApiKey(_)
+            | Row::IndoorParticipant(_)
+            | Row::IndoorRace(_)
+            | Row::RaceClass(_)
+            | Row::RaceReport(_)
+            | Row::RaceResult(_)
+            | Row::RaceSplit(_)
             | Row::Assignment(_)
             | Row::Certification(_)
             | Row::Decision(_)
@@ -374,6 +419,21 @@ impl State {
     pub fn must_have_boards<'a>(&self, categories: impl Iterator<Item = &'a CategoryId>) -> Result<(), Refusal> {
         let missing: Vec<CategoryId> = categories.filter(|id| !self.boards.contains_key(*id)).cloned().collect();
         if missing.is_empty() { Ok(()) } else { Err(Refusal::BoardNeeded(missing)) }
+    }
+
+    /// The races of an event, in the order they are run.
+    #[must_use]
+    pub fn races_of(&self, event: &EventId) -> Vec<&Arc<race::Model>> {
+        let mut races: Vec<_> =
+            self.races_in.get(event).into_iter().flatten().filter_map(|id| self.races.get(id)).collect();
+        races.sort_by_key(|race| (race.position.unwrap_or(i64::MAX), race.number));
+        races
+    }
+
+    /// Somebody who starts in a race.
+    #[must_use]
+    pub fn starter(&self, race: &RaceId, participant: &str) -> Option<&Arc<race_participant::Model>> {
+        self.starters.get(race)?.get(participant)
     }
 
     /// How many facts a lane holds.

@@ -421,7 +421,7 @@ impl Door {
         };
         match known {
             Ok((Actor::User { id, session }, until)) => Ok(Visitor { user: id, session, until }),
-            Ok((Actor::Operator, _)) => Err(Refusal::InvalidToken),
+            Ok((Actor::Key { .. } | Actor::Operator, _)) => Err(Refusal::InvalidToken),
             Err(refusal) => {
                 self.app.limits.anonymous_handshake(client_address(&self.app, peer(parts), &parts.headers))?;
                 Err(refusal)

@@ -29,18 +29,20 @@ use scorecast::db::entity::event::EventStatus;
 use scorecast::db::entity::mark::MarkStatus;
 use scorecast::db::entity::notification::NoticeLevel;
 use scorecast::db::entity::publication::PublicationState;
+use scorecast::db::entity::race::RacePhase;
 use scorecast::error::Refusal;
 use scorecast::events::audience::{Delivery, Office, variant_for};
 use scorecast::events::event::{
     Announced, AnnouncedTo, CertificationUpdated, ContestLocked, ContestantsChanged, DecisionChanged, EntryChanged,
-    Event, JudgeProgress, NoticesChanged, Notified, ResultsFrozen, ResultsPublished, ResultsRevealed, ScoreDeleted,
-    ScoreUpdated, SessionChanged, SetupChanged, Text, TieResolved, UserChanged,
+    Event, IndoorCompleted, IndoorImported, IndoorUpdated, JudgeProgress, NoticesChanged, Notified, OddsChanged,
+    PublicChanged, RaceStatusChanged, ResultsChanged, ResultsFrozen, ResultsPublished, ResultsRevealed, ScoreDeleted,
+    ScoreUpdated, SessionChanged, SetupChanged, SplitsPassed, Text, TieResolved, UserChanged,
 };
 use scorecast::events::log::{GENESIS, LogHead};
 use scorecast::events::room::Lane;
 use scorecast::events::view::{AnyView, JudgePresence, TallyUpdated};
 use scorecast::evidence::key::Signer;
-use scorecast::ids::{CategoryId, UserId};
+use scorecast::ids::{CategoryId, EventId, RaceId, UserId};
 use scorecast::notices::{Announce, DeleteNotice, ReadNotice};
 use scorecast::publications::key::KeepKey;
 use scorecast::publications::read as published;
@@ -415,10 +417,18 @@ fn number(event: &Event) -> usize {
         Event::ResultsRevealed(_) => 16,
         Event::EntryChanged(_) => 17,
         Event::TieResolved(_) => 18,
+        Event::PublicChanged(_) => 19,
+        Event::RaceStatusChanged(_) => 20,
+        Event::ResultsChanged(_) => 21,
+        Event::SplitsPassed(_) => 22,
+        Event::OddsChanged(_) => 23,
+        Event::IndoorImported(_) => 24,
+        Event::IndoorUpdated(_) => 25,
+        Event::IndoorCompleted(_) => 26,
     }
 }
 
-const EVENTS: usize = 19;
+const EVENTS: usize = 27;
 
 fn marks(world: &World) -> Vec<(String, Event)> {
     let comment = || Some(Text::Known { body: "well landed".into(), salt: "00".into() });
@@ -464,7 +474,7 @@ fn other_facts(world: &World) -> Vec<(String, Event)> {
         Actor::User { id, session } => {
             Event::SessionChanged(SessionChanged { user_id: id.clone(), session_id: session.clone(), ended })
         }
-        Actor::Operator => unreachable!("the operator has no session"),
+        Actor::Key { .. } | Actor::Operator => unreachable!("they have no session"),
     };
     let setup = |event: &str| Event::SetupChanged(SetupChanged { event_id: id(event) });
     let text = |body: &str| Text::Known { body: body.into(), salt: "00".into() };
@@ -592,7 +602,44 @@ fn other_facts(world: &World) -> Vec<(String, Event)> {
         ("a place of the vault is revealed, for the staff", revealed(false)),
         ("… and for the public", revealed(true)),
     ];
-    cases.map(|(label, event)| (label.to_owned(), event)).to_vec()
+    cases.into_iter().chain(of_races()).map(|(label, event)| (label.to_owned(), event)).collect()
+}
+
+/// What happens at races is told to the public, who stands in no room here.
+fn of_races() -> Vec<(&'static str, Event)> {
+    let (event_id, race_id): (EventId, RaceId) = (id("cup"), id("race"));
+    let phase = RacePhase::NonOfficial;
+    let shown = PublicChanged { event_id: event_id.clone(), status: None, whole: true, races: vec![], finals: vec![] };
+    let results = ResultsChanged {
+        event_id: event_id.clone(),
+        race_id: race_id.clone(),
+        lines: vec![],
+        removed: vec![],
+        finished: vec![],
+    };
+    let imported = IndoorImported {
+        event_id: event_id.clone(),
+        race_id: race_id.clone(),
+        participants_count: 1,
+        linked_crews_count: 1,
+        phase,
+    };
+    let completed =
+        IndoorCompleted { event_id: event_id.clone(), race_id: race_id.clone(), total_participants: 1, phase };
+    let moved = RaceStatusChanged { event_id: event_id.clone(), race_id: race_id.clone(), phase };
+    let splits = SplitsPassed { event_id: event_id.clone(), race_id: race_id.clone(), splits: vec![] };
+    let odds = OddsChanged { event_id: event_id.clone(), race_id: race_id.clone(), odds: vec![] };
+    let measured = IndoorUpdated { event_id, race_id, participant_id: "P".into() };
+    vec![
+        ("the cup's races are changed", Event::PublicChanged(shown)),
+        ("a race is over", Event::RaceStatusChanged(moved)),
+        ("results of a race came", Event::ResultsChanged(results)),
+        ("a timing point was passed", Event::SplitsPassed(splits)),
+        ("the odds changed", Event::OddsChanged(odds)),
+        ("ergometers are imported", Event::IndoorImported(imported)),
+        ("an ergometer is done", Event::IndoorUpdated(measured)),
+        ("all ergometers are done", Event::IndoorCompleted(completed)),
+    ]
 }
 
 fn published(public: bool) -> Event {
@@ -709,7 +756,7 @@ enum Deed {
 fn user_of(actor: &Actor) -> Option<&UserId> {
     match actor {
         Actor::User { id, .. } => Some(id),
-        Actor::Operator => None,
+        Actor::Key { .. } | Actor::Operator => None,
     }
 }
 

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use scorecast::auth::role::{Hat, Role};
 use scorecast::db::entity::assignment::{self, AssignmentStatus};
 use scorecast::db::entity::category::{self, JudgeVisibility};
-use scorecast::db::entity::event::{self, EventStatus};
+use scorecast::db::entity::event::{self, EventStatus, ResultsFrom};
 use scorecast::db::entity::{contest, user};
 use scorecast::db::row::Row;
 use scorecast::events::audience::{Delivery, variant_for};
@@ -228,6 +228,9 @@ impl People {
             main_title: name.into(),
             sub_title: None,
             location: None,
+            facility: None,
+            image_url: None,
+            results_from: ResultsFrom::Feed,
             start_date: None,
             end_date: None,
             discipline: None,

@@ -12,6 +12,8 @@ pub struct Model {
     pub main_title: String,
     pub sub_title: Option<String>,
     pub location: Option<String>,
+    pub facility: Option<String>,
+    pub image_url: Option<String>,
     pub start_date: Option<String>,
     pub end_date: Option<String>,
     pub discipline: Option<String>,
@@ -19,6 +21,7 @@ pub struct Model {
     pub single_officer: bool,
     pub frozen_at: Option<Micros>,
     pub allow_override: bool,
+    pub results_from: ResultsFrom,
     pub created_at: Micros,
     pub updated_at: Micros,
 }
@@ -57,4 +60,30 @@ pub enum EventStatus {
     Finished,
     /// Confirmed.
     Official,
+}
+
+/// Whose results count where the export and the live feed of the timing computer both have one.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Default,
+    EnumIter,
+    DeriveActiveEnum,
+    serde::Serialize,
+    serde::Deserialize,
+    utoipa::ToSchema,
+)]
+#[sea_orm(rs_type = "String", db_type = "String(StringLen::None)", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub enum ResultsFrom {
+    /// The live feed's.
+    #[default]
+    Feed,
+    /// The export's.
+    Xml,
+    /// Those that came last.
+    Newest,
 }

@@ -1,4 +1,4 @@
-//! Who starts in a race.
+//! Who starts in a race; `number` is the integer the race feed knows them by.
 
 use crate::ids::RaceId;
 use sea_orm::entity::prelude::*;
@@ -10,6 +10,7 @@ pub struct Model {
     pub race_id: RaceId,
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: String,
+    pub number: i64,
     pub bib: Option<i64>,
     pub detail: String,
 }

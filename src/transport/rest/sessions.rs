@@ -50,7 +50,7 @@ impl SessionView {
     fn of(session: &session::Model, asking: &Actor) -> Self {
         let current = match asking {
             Actor::User { session: own, .. } => *own == session.id,
-            Actor::Operator => false,
+            Actor::Key { .. } | Actor::Operator => false,
         };
         Self {
             id: session.id.clone(),
