@@ -939,7 +939,7 @@ impl Event {
             Self::ContestLocked(fact) => Scope::Event(fact.event_id.clone()),
             Self::Notified(fact) => Scope::User(fact.user_id.clone()),
             Self::NoticesChanged(fact) => Scope::User(fact.user_id.clone()),
-            Self::Announced(_) => Scope::Nothing,
+            Self::Announced(_) | Self::OddsChanged(_) => Scope::Nothing,
             Self::ResultsPublished(fact) => Scope::Marks(fact.category_id.clone()),
             Self::ResultsFrozen(fact) => Scope::Event(fact.event_id.clone()),
             Self::ResultsRevealed(fact) => Scope::Marks(fact.category_id.clone()),
@@ -949,7 +949,6 @@ impl Event {
             Self::RaceStatusChanged(fact) => Scope::Race(fact.race_id.clone()),
             Self::ResultsChanged(fact) => Scope::Race(fact.race_id.clone()),
             Self::SplitsPassed(fact) => Scope::Race(fact.race_id.clone()),
-            Self::OddsChanged(_) => Scope::Nothing,
             Self::IndoorUpdated(fact) => Scope::Race(fact.race_id.clone()),
             Self::IndoorCompleted(fact) => Scope::Race(fact.race_id.clone()),
         }
