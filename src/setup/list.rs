@@ -162,10 +162,9 @@ pub fn races(state: &State, query: &PageQuery) -> Result<Value, Refusal> {
 pub fn race_view(state: &State, id: &RaceId) -> Result<Value, Refusal> {
     let race = state.races.get(id).ok_or_else(|| Refusal::not_found("race", id))?;
     let meta: RaceMeta = serde_json::from_str(&race.meta).unwrap_or_default();
-    let mut starters: Vec<_> = state.starters.get(id).into_iter().flat_map(OrdMap::values).collect();
-    starters.sort_by_key(|starter| starter.number);
-    let participants: Vec<ParticipantSpec> =
-        starters.into_iter().filter_map(|starter| serde_json::from_str(&starter.detail).ok()).collect();
+    let mut starters: Vec<_> = state.starters_of(id).collect();
+    starters.sort_by_key(|starter| starter.row.number);
+    let participants: Vec<&ParticipantSpec> = starters.into_iter().map(|starter| &starter.detail).collect();
     Ok(json!({
         "id": race.id, "number": race.number, "eventId": race.event_id, "raceType": race.race_type, "name": race.name,
         "classId": race.class_id, "startTime": race.start_time, "raceOrder": race.position,

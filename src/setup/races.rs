@@ -8,18 +8,12 @@ use crate::db::entity::{race, race_participant};
 use crate::error::Refusal;
 use crate::ids::{EventId, RaceId};
 use crate::setup::list;
-use crate::state::State;
+use crate::state::NUMBER_MAX;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Most who start in a race.
 const PARTICIPANTS_MAX: usize = 2_000;
-
-/// The number the next race gets.
-#[must_use]
-pub fn next_number(state: &State) -> i64 {
-    state.race_numbers.get_max().map_or(1, |(number, _)| number + 1)
-}
 
 /// Puts a race; whether anything changed. Who starts already stays.
 pub(super) fn put_race(
@@ -39,11 +33,10 @@ pub(super) fn put_race(
     let number = match spec.number.or_else(|| before.as_ref().map(|race| race.number)) {
         Some(number) if taken(&number) => return Err(at.wrong("number", format!("race number {number} is taken"))),
         Some(number) => number,
-        None => next_number(&draft.state),
+        None => draft.state.next_race_number(),
     };
-    // As large as a number of JSON may be without losing digits on the way.
-    if !(1..=9_007_199_254_740_991).contains(&number) {
-        return Err(at.wrong("number", "is 1 to 9007199254740991"));
+    if !(1..=NUMBER_MAX).contains(&number) {
+        return Err(at.wrong("number", format!("is 1 to {NUMBER_MAX}")));
     }
     let row = race::Model {
         id: spec.id.clone(),
@@ -72,30 +65,14 @@ pub(super) fn put_race(
             return Err(at.wrong("id", format!("participant {id} is there twice")));
         }
         let detail = serde_json::to_string(participant).map_err(|wrong| at.wrong("", wrong))?;
-        changed |= put_starter(draft, &spec.id, id, participant.bib, detail);
+        let number = draft.state.starter_number(&spec.id, &id);
+        let row = race_participant::Model { race_id: spec.id.clone(), id, number, bib: participant.bib, detail };
+        if draft.state.starter(&spec.id, &row.id).is_none_or(|before| before.row != row) {
+            draft.put(row);
+            changed = true;
+        }
     }
     Ok(changed)
-}
-
-/// Puts somebody who starts in a race; whether anything changed. They keep their number; a new one has the number their
-/// id is, if that is one and free.
-pub fn put_starter(draft: &mut Draft, race: &RaceId, id: String, bib: Option<i64>, detail: String) -> bool {
-    let known = draft.state.starters.get(race).cloned().unwrap_or_default();
-    let before = known.get(&id);
-    let number = before.map_or_else(
-        || {
-            let own = id.parse().ok().filter(|number| (1..=9_007_199_254_740_991).contains(number));
-            let free = |number: &i64| known.values().all(|starter| starter.number != *number);
-            own.filter(free).unwrap_or_else(|| known.values().map(|starter| starter.number).max().unwrap_or(0) + 1)
-        },
-        |before| before.number,
-    );
-    let row = race_participant::Model { race_id: race.clone(), id, number, bib, detail };
-    let changed = before.is_none_or(|before| **before != row);
-    if changed {
-        draft.put(row);
-    }
-    changed
 }
 
 /// A moment as it was written: the offset of the venue is kept.
@@ -160,7 +137,7 @@ pub(super) fn remove_race(draft: &mut Draft, race: &race::Model) {
         draft.remove(row);
     }
     for starter in draft.state.starters.get(&race.id).cloned().unwrap_or_default().values() {
-        draft.remove(starter.as_ref().clone());
+        draft.remove(starter.row.clone());
     }
     draft.remove(race.clone());
 }

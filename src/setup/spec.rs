@@ -5,8 +5,9 @@ use crate::db::entity::category::JudgeVisibility;
 use crate::db::entity::event::{EventStatus, ResultsFrom};
 use crate::ids::{CategoryId, ContestId, ContestantId, CriterionId, EventId, RaceId};
 use crate::ranking::{Decimal, Mark, Rules, StandingsRules};
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use crate::state::detail::text_or_number;
+pub use crate::state::detail::{ParticipantSpec, RaceMeta};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// One document: an event with all that belongs to it.
@@ -249,107 +250,4 @@ pub struct RaceSpec {
     pub meta: RaceMeta,
     #[serde(default)]
     pub participants: Vec<ParticipantSpec>,
-}
-
-/// What a race feed tells of a race.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[allow(missing_docs, reason = "the contract explains each field")]
-pub struct RaceMeta {
-    #[serde(default, deserialize_with = "text_or_number", skip_serializing_if = "Option::is_none")]
-    pub meeting_id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub race_number: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub distance_m: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start_type: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gait: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub weather: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub track_condition: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub venue: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub meeting_date: Option<String>,
-}
-
-/// Who starts in a race; what it holds beside id and bib is kept as it is given.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[allow(missing_docs, reason = "the contract explains each field")]
-pub struct ParticipantSpec {
-    pub id: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bib: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub club: Option<Club>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub category: Option<Label>,
-    /// The country, as the sport's federation abbreviates it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub noc: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start_order: Option<i64>,
-    /// As the start list says it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start_time: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lane: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub barrier: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub handicap_m: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub horse: Option<Named>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub driver: Option<Named>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trainer: Option<Named>,
-}
-
-/// A club.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "the contract explains each field")]
-pub struct Club {
-    pub name: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub code: Option<String>,
-}
-
-/// An age or weight class.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "the contract explains each field")]
-pub struct Label {
-    pub id: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub code: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub label: Option<String>,
-}
-
-/// A horse, a driver or a trainer.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "the contract explains each field")]
-pub struct Named {
-    pub id: i64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-}
-
-/// A start number is written as text or as a number.
-fn text_or_number<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>, D::Error> {
-    match Option::<Value>::deserialize(input)? {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(Value::Number(number)) => Ok(Some(number.to_string())),
-        Some(_) => Err(serde::de::Error::custom("expected a text or a number")),
-    }
 }

@@ -4,6 +4,7 @@
 //! writer decides on an overlay that is dropped when a commit fails, and readers hold a snapshot that never changes.
 
 pub mod board;
+pub mod detail;
 pub mod load;
 pub mod racing;
 pub mod rights;
@@ -21,6 +22,7 @@ use crate::ids::{
 };
 use crate::ranking::{Decimal, Mark, Rules};
 use board::Board;
+use detail::ParticipantSpec;
 use imbl::{HashMap, OrdMap, OrdSet};
 use racing::Racing;
 use std::sync::Arc;
@@ -65,6 +67,15 @@ impl Category {
     }
 }
 
+/// Somebody who starts in a race.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Starter {
+    /// The row.
+    pub row: race_participant::Model,
+    /// What it holds.
+    pub detail: ParticipantSpec,
+}
+
 /// A snapshot of everything decisions need.
 #[derive(Clone, Debug)]
 pub struct State {
@@ -95,7 +106,7 @@ pub struct State {
     /// Races.
     pub races: OrdMap<RaceId, Arc<race::Model>>,
     /// Who starts in them.
-    pub starters: OrdMap<RaceId, OrdMap<String, Arc<race_participant::Model>>>,
+    pub starters: OrdMap<RaceId, OrdMap<String, Arc<Starter>>>,
     /// Races by the integer the race feed knows them by.
     pub race_numbers: OrdMap<i64, RaceId>,
     /// Races by their event.
@@ -113,6 +124,9 @@ pub struct State {
     /// The marks of the categories in use.
     pub boards: HashMap<CategoryId, Board>,
 }
+
+/// Largest number of a race or starter: as large as a number of JSON may be without losing digits on the way.
+pub const NUMBER_MAX: i64 = 9_007_199_254_740_991;
 
 /// A number of the database as a mark. What is there was checked when it was written.
 #[must_use]
@@ -271,8 +285,12 @@ impl State {
                 notices.insert(notice.id.clone(), Arc::new(notice.clone()));
             }
             Row::RaceParticipant(starter) => {
+                let detail = serde_json::from_str(&starter.detail).unwrap_or_else(|wrong| {
+                    tracing::error!(%wrong, race = %starter.race_id, "what is known of a starter cannot be read");
+                    ParticipantSpec::named(&starter.id)
+                });
                 let starters = self.starters.entry(starter.race_id.clone()).or_default();
-                starters.insert(starter.id.clone(), Arc::new(starter.clone()));
+                starters.insert(starter.id.clone(), Arc::new(Starter { row: starter.clone(), detail }));
             }
             Row::Approval(_)
             | Row::ApiKey(_)
@@ -432,8 +450,38 @@ impl State {
 
     /// Somebody who starts in a race.
     #[must_use]
-    pub fn starter(&self, race: &RaceId, participant: &str) -> Option<&Arc<race_participant::Model>> {
+    pub fn starter(&self, race: &RaceId, participant: &str) -> Option<&Arc<Starter>> {
         self.starters.get(race)?.get(participant)
+    }
+
+    /// Those who start in a race, by id.
+    pub fn starters_of(&self, race: &RaceId) -> impl Iterator<Item = &Arc<Starter>> {
+        self.starters.get(race).into_iter().flat_map(OrdMap::values)
+    }
+
+    /// The number the next race gets.
+    #[must_use]
+    pub fn next_race_number(&self) -> i64 {
+        self.race_numbers.get_max().map_or(1, |(number, _)| number + 1)
+    }
+
+    /// The number of a starter: a known one keeps it; a new one has the number their id is, if that is one and free.
+    #[must_use]
+    pub fn starter_number(&self, race: &RaceId, id: &str) -> i64 {
+        if let Some(known) = self.starter(race, id) {
+            return known.row.number;
+        }
+        let taken = |number: &i64| self.starters_of(race).any(|starter| starter.row.number == *number);
+        let own = id.parse().ok().filter(|number| (1..=NUMBER_MAX).contains(number) && !taken(number));
+        own.unwrap_or_else(|| self.starters_of(race).map(|starter| starter.row.number).max().unwrap_or(0) + 1)
+    }
+
+    /// The race that timing software of an event means by an id. Its ids are its own: where another event had the id
+    /// first, ours begins with the event's.
+    #[must_use]
+    pub fn race_in(&self, event: &EventId, id: &str) -> Option<&Arc<race::Model>> {
+        let own = |id: &str| self.races.get(&id.parse::<RaceId>().ok()?).filter(|race| race.event_id == *event);
+        own(id).or_else(|| own(&format!("{event}.{id}")))
     }
 
     /// How many facts a lane holds.

@@ -1,0 +1,134 @@
+//! What the rows of races and of those who start in them hold beside their columns, as JSON in the shape it was sent in.
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// What a race feed tells of a race.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct RaceMeta {
+    #[serde(default, deserialize_with = "text_or_number", skip_serializing_if = "Option::is_none")]
+    pub meeting_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub race_number: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distance_m: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_type: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gait: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weather: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub track_condition: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub venue: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meeting_date: Option<String>,
+}
+
+/// Who starts in a race; what it holds beside id and bib is kept as it is given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct ParticipantSpec {
+    pub id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bib: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub club: Option<Club>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<Label>,
+    /// The country, as the sport's federation abbreviates it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noc: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_order: Option<i64>,
+    /// As the start list says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub barrier: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handicap_m: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub horse: Option<Named>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<Named>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trainer: Option<Named>,
+}
+
+impl ParticipantSpec {
+    /// Somebody of whom nothing else is known.
+    #[must_use]
+    pub fn named(id: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            bib: None,
+            name: None,
+            club: None,
+            category: None,
+            noc: None,
+            start_order: None,
+            start_time: None,
+            lane: None,
+            barrier: None,
+            handicap_m: None,
+            horse: None,
+            driver: None,
+            trainer: None,
+        }
+    }
+}
+
+/// A club.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct Club {
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+}
+
+/// An age or weight class.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct Label {
+    pub id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+}
+
+/// A horse, a driver or a trainer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct Named {
+    pub id: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// A start number is written as text or as a number.
+///
+/// # Errors
+/// When it is neither.
+pub(crate) fn text_or_number<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>, D::Error> {
+    match Option::<Value>::deserialize(input)? {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(Value::Number(number)) => Ok(Some(number.to_string())),
+        Some(_) => Err(serde::de::Error::custom("expected a text or a number")),
+    }
+}
