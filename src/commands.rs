@@ -14,6 +14,8 @@ use crate::error::Refusal;
 use crate::notices::{self, Announce, DeleteNotice, ReadNotice};
 use crate::publications::key::KeepKey;
 use crate::publications::{FreezeResults, PublishResults, RevealResults, ThawResults};
+use crate::races::odds::IngestOdds;
+use crate::races::reports::IngestResults;
 use crate::scores::{ConfirmScore, SubmitBatch, SubmitScore};
 use crate::setup::assignments::{ChangeAssignment, CreateAssignment, RemoveAssignment};
 use crate::setup::entries::{ReinstateEntry, WithdrawEntry};
@@ -98,6 +100,10 @@ commands!(
     RevealResults = "results:reveal",
     Commands,
     ThawResults = "results:thaw",
+    Commands,
+    IngestResults = "ingest:results",
+    Commands,
+    IngestOdds = "ingest:odds",
     Commands,
     KeepKey = "system:signing-key",
     None,

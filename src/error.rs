@@ -147,6 +147,8 @@ pub enum Refusal {
     SessionRevoked,
     #[error("Access denied")]
     Forbidden,
+    #[error("no {what} are taken while the event is {status}")]
+    NotNow { what: &'static str, status: &'static str },
     #[error("the email or the password is wrong")]
     WrongPassword,
     #[error("{what} {id} does not exist")]
@@ -224,7 +226,7 @@ impl Refusal {
             Self::InvalidToken | Self::WrongPassword => Code::InvalidToken,
             Self::TokenExpired => Code::TokenExpired,
             Self::SessionRevoked => Code::SessionRevoked,
-            Self::Forbidden => Code::Forbidden,
+            Self::Forbidden | Self::NotNow { .. } => Code::Forbidden,
             Self::NotFound { .. } => Code::NotFound,
             Self::NotAssigned => Code::NotAssigned,
             Self::InvalidEvent => Code::InvalidEvent,

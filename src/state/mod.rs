@@ -76,6 +76,14 @@ pub struct Starter {
     pub detail: ParticipantSpec,
 }
 
+impl Starter {
+    /// The horse, for the race feed, where a number is never missing; who has no horse runs by themselves.
+    #[must_use]
+    pub fn horse_id(&self) -> i64 {
+        self.detail.horse.as_ref().map_or(self.row.number, |horse| horse.id)
+    }
+}
+
 /// A snapshot of everything decisions need.
 #[derive(Clone, Debug)]
 pub struct State {

@@ -1,0 +1,240 @@
+//! What reports come to: the lines of a race with their places, by the one function that ranks.
+//!
+//! Invariant: the lines in the tables are those of the reports; [`settle`] is called after every change of a report.
+
+use crate::command::Draft;
+use crate::db::entity::event::ResultsFrom;
+use crate::db::entity::race;
+use crate::db::entity::race_report::{self, Irm, Source};
+use crate::db::entity::race_result;
+use crate::events::event::ResultLine;
+use crate::ids::RaceId;
+use crate::ranking::{CriterionIn, Decimal, EntryIn, Id, Input, Mark, MarkIn, Method, Panelist, Rules, Status, rank};
+use crate::state::State;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// The word for the first of two runs the better of which counts.
+pub const FIRST_RUN: &str = "best-run-1";
+/// The word for the second.
+pub const SECOND_RUN: &str = "best-run-2";
+
+/// What is ranked of somebody: the smaller, the better.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Measured {
+    /// Who.
+    pub id: Arc<str>,
+    /// Milliseconds, or a place that was given; none for who has none.
+    pub value: Option<i64>,
+    /// Why there is none.
+    pub status: Option<Irm>,
+}
+
+/// The places of those who have one. Equal values share a place.
+#[must_use]
+pub fn places(method: Method, measured: &[Measured]) -> HashMap<Arc<str>, i64> {
+    let (clock, criterion): (Id, Id) = ("clock".into(), "time".into());
+    let status = |irm: Irm| match irm {
+        Irm::Dns => Status::Dns,
+        // Who capsizes has not finished.
+        Irm::Dnf | Irm::Cap => Status::Dnf,
+        Irm::Dsq => Status::Dsq,
+    };
+    let mark = |one: &Measured| {
+        let value = Mark::from_thousandths(one.value?).ok()?;
+        Some(MarkIn { judge: clock.clone(), contestant: one.id.clone(), criterion: criterion.clone(), value })
+    };
+    let input = Input {
+        criteria: vec![CriterionIn { id: criterion.clone(), weight: Decimal::one() }],
+        entries: measured
+            .iter()
+            .map(|one| EntryIn {
+                contestant: one.id.clone(),
+                factor: Decimal::one(),
+                withdrawn: false,
+                // Who has a value is ranked by it: with one run failed, the other counts.
+                status: one.status.filter(|_| one.value.is_none()).map(status),
+            })
+            .collect(),
+        panel: vec![Panelist { judge: clock.clone(), required: true, head: false }],
+        marks: measured.iter().filter_map(mark).collect(),
+        ..Input::default()
+    };
+    let ranking = rank(&Rules::new(method), &input).ranking;
+    ranking.into_iter().filter_map(|row| Some((row.contestant_id, i64::from(row.rank?)))).collect()
+}
+
+/// The report that counts of those there are of somebody.
+fn counting<'a>(
+    policy: ResultsFrom,
+    xml: Option<&'a Arc<race_report::Model>>,
+    feed: Option<&'a Arc<race_report::Model>>,
+) -> Option<&'a Arc<race_report::Model>> {
+    match (policy, xml, feed) {
+        (_, None, only) | (_, only, None) => only,
+        (ResultsFrom::Feed, _, feed) => feed,
+        (ResultsFrom::Xml, xml, _) => xml,
+        (ResultsFrom::Newest, Some(xml), Some(feed)) => Some(if xml.at > feed.at { xml } else { feed }),
+    }
+}
+
+/// The first run of a second one: the race of the same name but for the run.
+fn first_run<'a>(state: &'a State, race: &race::Model) -> Option<&'a RaceId> {
+    if race.race_type != SECOND_RUN {
+        return None;
+    }
+    let named = race.id.as_str().replace("BR2", "BR1");
+    let first = state.races.get(&named.parse::<RaceId>().ok()?)?;
+    (first.event_id == race.event_id && first.race_type == FIRST_RUN).then_some(&first.id)
+}
+
+/// The second run of a first one.
+fn second_run(state: &State, race: &race::Model) -> Option<RaceId> {
+    let named = race.id.as_str().replace("BR1", "BR2");
+    let second = state.races.get(&named.parse::<RaceId>().ok()?)?;
+    (first_run(state, second) == Some(&race.id)).then(|| second.id.clone())
+}
+
+/// The lines of a race as its reports have them.
+fn lines(state: &State, race: &race::Model) -> BTreeMap<String, race_result::Model> {
+    let policy = state.events.get(&race.event_id).map(|event| event.results_from).unwrap_or_default();
+    let report = |race: &RaceId, id: &str| {
+        let of = |source| state.racing.report(race, id, source);
+        counting(policy, of(Source::Xml), of(Source::Feed))
+    };
+    let first = first_run(state, race);
+    let mut lines = BTreeMap::new();
+    let mut placings = BTreeMap::new();
+    for starter in state.starters_of(&race.id) {
+        let id = starter.row.id.as_str();
+        let own = report(&race.id, id);
+        let before = first.and_then(|first| report(first, id));
+        let Some(counts) = own.or(before) else { continue };
+        let totals = [own, before].into_iter().flatten().filter_map(|report| report.total_ms);
+        if let Some(placing) = own.and_then(|own| own.placing) {
+            placings.insert(id.to_owned(), placing);
+        }
+        let line = race_result::Model {
+            race_id: race.id.clone(),
+            participant_id: id.to_owned(),
+            source: counts.source,
+            at: counts.at,
+            bib: starter.row.bib,
+            rank: None,
+            category_rank: None,
+            time_ms: own.and_then(|own| own.time_ms),
+            pen_ms: own.and_then(|own| own.pen_ms),
+            total_ms: totals.min(),
+            behind_ms: None,
+            status: own.and_then(|own| own.status),
+            gates: own.and_then(|own| own.gates.clone()),
+        };
+        lines.insert(line.participant_id.clone(), line);
+    }
+    place(state, race, &mut lines, &placings);
+    lines
+}
+
+/// Gives the lines their places, over all and within the age or weight classes.
+fn place(
+    state: &State,
+    race: &race::Model,
+    lines: &mut BTreeMap<String, race_result::Model>,
+    placings: &BTreeMap<String, i64>,
+) {
+    // Where nobody was timed, the order that was given is what there is.
+    let timed = lines.values().any(|line| line.total_ms.is_some());
+    let value = |line: &race_result::Model| {
+        if timed { line.total_ms } else { placings.get(&line.participant_id).map(|place| place * 1_000) }
+    };
+    let measured: Vec<Measured> = lines
+        .values()
+        .map(|line| Measured { id: line.participant_id.as_str().into(), value: value(line), status: line.status })
+        .collect();
+    let ranks = places(Method::Time, &measured);
+    let mut classes: BTreeMap<&str, Vec<Measured>> = BTreeMap::new();
+    for one in &measured {
+        let category = state.starter(&race.id, &one.id).and_then(|starter| starter.detail.category.as_ref());
+        if let Some(category) = category {
+            classes.entry(&category.id).or_default().push(one.clone());
+        }
+    }
+    let within: HashMap<Arc<str>, i64> = classes.values().flat_map(|members| places(Method::Time, members)).collect();
+    let best = lines.values().filter_map(|line| line.total_ms).min();
+    for line in lines.values_mut() {
+        line.rank = ranks.get(line.participant_id.as_str()).copied();
+        line.category_rank = within.get(line.participant_id.as_str()).copied();
+        line.behind_ms = line.total_ms.zip(best).map(|(total, best)| total - best).filter(|_| line.rank.is_some());
+    }
+}
+
+/// What changed in the lines of a race.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Lines that are another now.
+    pub lines: Vec<ResultLine>,
+    /// Bibs of lines that are gone.
+    pub removed: Vec<Option<i64>>,
+}
+
+/// The penalties at the gates, as they are kept.
+#[must_use]
+pub fn gates_of(text: Option<&str>) -> Option<Vec<Option<i64>>> {
+    serde_json::from_str(text?).ok()
+}
+
+fn told(line: &race_result::Model) -> ResultLine {
+    ResultLine {
+        participant_id: line.participant_id.clone(),
+        bib: line.bib,
+        rank: line.rank,
+        category_rank: line.category_rank,
+        time_ms: line.time_ms,
+        pen_ms: line.pen_ms,
+        total_ms: line.total_ms,
+        behind_ms: line.behind_ms,
+        status: line.status,
+        gates: gates_of(line.gates.as_deref()),
+    }
+}
+
+/// Brings the lines of a race up to its reports, and says what became another.
+pub fn settle(draft: &mut Draft, race: &RaceId) -> Settled {
+    let Some(row) = draft.state.races.get(race).cloned() else { return Settled::default() };
+    let before: Vec<_> = draft.state.racing.results(race).cloned().collect();
+    let mut now = lines(&draft.state, &row);
+    let mut settled = Settled::default();
+    for line in before {
+        let Some(after) = now.remove(&line.participant_id) else {
+            settled.removed.push(line.bib);
+            draft.remove(line.as_ref().clone());
+            continue;
+        };
+        if *line == after {
+            continue;
+        }
+        if line.bib != after.bib {
+            settled.removed.push(line.bib);
+        }
+        // The same said again, only later, is no news.
+        if told(&line) != told(&after) {
+            settled.lines.push(told(&after));
+        }
+        draft.put(after);
+    }
+    for line in now.into_values() {
+        settled.lines.push(told(&line));
+        draft.put(line);
+    }
+    // A bib that is somebody else's now is not gone.
+    let given: BTreeSet<Option<i64>> = settled.lines.iter().map(|line| line.bib).collect();
+    settled.removed.retain(|bib| !given.contains(bib));
+    settled
+}
+
+/// The races whose lines depend on the reports of a race: itself, and the second run of a first one.
+#[must_use]
+pub fn dependent(state: &State, race: &RaceId) -> Vec<RaceId> {
+    let second = state.races.get(race).and_then(|row| second_run(state, row));
+    std::iter::once(race.clone()).chain(second).collect()
+}
