@@ -17,6 +17,7 @@ use crate::db::store::{SqliteStore, Store};
 use crate::error::{AppError, Refusal};
 use crate::events::dispatcher::{self, Handover, Outlet};
 use crate::events::event::Event;
+use crate::events::live::Bounds;
 use crate::events::log::GENESIS;
 use crate::events::room::Lane;
 use crate::evidence::bundle::Bundle;
@@ -270,8 +271,13 @@ impl App {
     /// Starts what runs beside the requests: the dispatcher, the tallies, the housekeeping.
     #[must_use]
     pub fn start_tasks(&self, io: SocketIo) -> (Outlet, Emitters) {
+        let bounds = Bounds {
+            viewers_max: self.config.live_max_per_event,
+            queue_max: self.config.live_queue_max,
+            official_grace_ms: self.config.live_official_grace_ms,
+        };
         let outlet =
-            Outlet::new(io, Arc::clone(&self.state), self.clock.clone(), Arc::clone(&self.metrics), self.traps);
+            Outlet::new(io, Arc::clone(&self.state), self.clock.clone(), Arc::clone(&self.metrics), self.traps, bounds);
         let dispatch = dispatcher::run(outlet.clone(), Arc::clone(&self.handover), self.db.clone());
         let emitters = Emitters([
             self.run_until_stopped(dispatch),

@@ -10,8 +10,10 @@ pub mod presence;
 use super::audience::{Delivery, Office, variant_for};
 use super::departure::Departure;
 use super::event::Moves;
+use super::live::{Bounds, Live};
 use super::log::{LogEntry, read_entries};
-use super::room::{Lane, Room};
+use super::public;
+use super::room::{LIVE_PATH, Lane, LiveRoom, Room};
 use super::view::{AnyView, Meta, TallyUpdated};
 use crate::clock::{Clock, Micros};
 use crate::db::entity::log_entry;
@@ -123,6 +125,8 @@ pub struct Outlet {
     clock: Clock,
     metrics: Arc<Metrics>,
     traps: Traps,
+    /// Those who watch over plain connections.
+    pub live: Live,
     /// Categories whose tally has changed; each waits once, whatever happens in it.
     changed: Arc<(Mutex<BTreeSet<CategoryId>>, Notify)>,
 }
@@ -173,7 +177,15 @@ fn kind(room: &Room) -> &'static str {
 impl Outlet {
     /// An outlet over an I/O that has sent nothing yet.
     #[must_use]
-    pub fn new(io: SocketIo, state: Arc<ArcSwap<State>>, clock: Clock, metrics: Arc<Metrics>, traps: Traps) -> Self {
+    pub fn new(
+        io: SocketIo,
+        state: Arc<ArcSwap<State>>,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        traps: Traps,
+        bounds: Bounds,
+    ) -> Self {
+        let live = Live::new(Arc::clone(&state), clock.clone(), Arc::clone(&metrics), bounds);
         let now = state.load();
         let lanes = now.lanes.iter().map(|(lane, head)| (lane.clone(), head.seq)).collect();
         let turn = Turn {
@@ -185,7 +197,7 @@ impl Outlet {
             presence: Presence::default(),
         };
         drop(now);
-        Self { io, turn: Arc::new(Mutex::new(turn)), state, clock, metrics, traps, changed: Arc::default() }
+        Self { io, turn: Arc::new(Mutex::new(turn)), state, clock, metrics, traps, live, changed: Arc::default() }
     }
 
     /// Waits until tallies have changed, and says which.
@@ -490,7 +502,8 @@ impl Outlet {
         departure.at_once();
         socket.leave_all();
         tracing::warn!("a socket did not keep up and is cut off");
-        self.metrics.slow_consumers.with_label_values(&["scoring", "closed"]).inc();
+        let plane = if socket.ns() == LIVE_PATH { "live" } else { "scoring" };
+        self.metrics.slow_consumers.with_label_values(&[plane, "closed"]).inc();
     }
 
     /// Tells a socket to go; it has a moment to read so. One that does not read goes at once.
@@ -511,6 +524,8 @@ impl Outlet {
         turn.sent = entry.seq;
         turn.behind_since = None;
         self.emit_fact(&turn, &state, entry);
+        self.live.publish(&state, entry);
+        self.emit_live(&state, entry);
         drop(turn);
         let changed = entry.event.tallies(&state);
         if !changed.is_empty() {
@@ -553,6 +568,42 @@ impl Outlet {
             self.emit_delivery(turn, &delivery.rooms, &except, delivery, &meta(None));
             served.extend(delivery.rooms.iter().cloned());
         }
+    }
+
+    /// Sends what a public fact means to the rooms of its event and its race on `/live`.
+    fn emit_live(&self, state: &State, entry: &LogEntry) {
+        let Lane::Public(event) = &entry.lane else { return };
+        if !state.is_public(event) {
+            return;
+        }
+        let lane = entry.lane.to_string();
+        let meta = Meta {
+            lane: &lane,
+            seq: entry.lane_seq,
+            epoch: &state.head.epoch,
+            ts: entry.at,
+            replay: None,
+            command_id: None,
+        };
+        for told in public::told_live(state, &entry.event) {
+            let rooms = [Some(LiveRoom::Event(event.clone())), told.race.map(LiveRoom::Race)];
+            let rooms: Vec<String> = rooms.iter().flatten().map(LiveRoom::to_string).collect();
+            self.emit_public(rooms, told.event, &(&told.payload, &meta));
+        }
+    }
+
+    /// To rooms of `/live`; who is in several gets it once.
+    #[expect(clippy::disallowed_methods, reason = "the dispatcher is where emitting belongs")]
+    fn emit_public<T: Serialize>(&self, rooms: Vec<String>, event: &'static str, arguments: &T) {
+        let Some(plane) = self.io.of(LIVE_PATH) else { return };
+        let sent = plane.to(rooms.clone()).emit(event, arguments).now_or_never();
+        if let (Some(Err(BroadcastError::Socket(_))), Some(plane)) = (&sent, self.io.of(LIVE_PATH)) {
+            for socket in plane.to(rooms).sockets().iter().filter(|socket| is_full(socket)) {
+                self.cut_off(socket);
+            }
+        }
+        let outcome = if matches!(sent, Some(Ok(()))) { "sent" } else { "dropped" };
+        self.metrics.socket_events.with_label_values(&[event, "out", outcome]).inc();
     }
 
     fn emit_delivery(&self, turn: &Turn, rooms: &[Room], except: &[Room], delivery: &Delivery, meta: &Meta<'_>) {
@@ -684,6 +735,7 @@ pub async fn watch(outlet: Outlet) {
         often.tick().await;
         outlet.look_at_expiry();
         outlet.tell_presence();
+        outlet.live.look();
     }
 }
 

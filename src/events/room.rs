@@ -1,7 +1,7 @@
 //! Rooms and lanes: the names under which facts find their readers.
 
 use crate::auth::role::{Hat, Role};
-use crate::ids::{CategoryId, ContestId, EventId, UserId};
+use crate::ids::{CategoryId, ContestId, EventId, RaceId, UserId};
 use std::fmt;
 use std::str::FromStr;
 
@@ -37,6 +37,27 @@ impl fmt::Display for Room {
             Self::Category(id) => write!(f, "category:{id}"),
             Self::CategoryHat(id, hat) => write!(f, "category:{id}:{}", hat.as_str()),
             Self::CategoryFormerJudge(id) => write!(f, "category:{id}:FORMER_JUDGE"),
+        }
+    }
+}
+
+/// The namespace of the public.
+pub const LIVE_PATH: &str = "/live";
+
+/// A room of the public. Whoever comes may join it by name, so it shares no name with a room of the scoring plane.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum LiveRoom {
+    /// An event.
+    Event(EventId),
+    /// A race.
+    Race(RaceId),
+}
+
+impl fmt::Display for LiveRoom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Event(id) => write!(f, "publicEvent:{id}"),
+            Self::Race(id) => write!(f, "race:{id}"),
         }
     }
 }

@@ -177,27 +177,6 @@ pub struct Settled {
     pub removed: Vec<Option<i64>>,
 }
 
-/// The penalties at the gates, as they are kept.
-#[must_use]
-pub fn gates_of(text: Option<&str>) -> Option<Vec<Option<i64>>> {
-    serde_json::from_str(text?).ok()
-}
-
-fn told(line: &race_result::Model) -> ResultLine {
-    ResultLine {
-        participant_id: line.participant_id.clone(),
-        bib: line.bib,
-        rank: line.rank,
-        category_rank: line.category_rank,
-        time_ms: line.time_ms,
-        pen_ms: line.pen_ms,
-        total_ms: line.total_ms,
-        behind_ms: line.behind_ms,
-        status: line.status,
-        gates: gates_of(line.gates.as_deref()),
-    }
-}
-
 /// Brings the lines of a race up to its reports, and says what became another.
 pub fn settle(draft: &mut Draft, race: &RaceId) -> Settled {
     let Some(row) = draft.state.races.get(race).cloned() else { return Settled::default() };
@@ -217,13 +196,13 @@ pub fn settle(draft: &mut Draft, race: &RaceId) -> Settled {
             settled.removed.push(line.bib);
         }
         // The same said again, only later, is no news.
-        if told(&line) != told(&after) {
-            settled.lines.push(told(&after));
+        if ResultLine::of(&line) != ResultLine::of(&after) {
+            settled.lines.push(ResultLine::of(&after));
         }
         draft.put(after);
     }
     for line in now.into_values() {
-        settled.lines.push(told(&line));
+        settled.lines.push(ResultLine::of(&line));
         draft.put(line);
     }
     // A bib that is somebody else's now is not gone.

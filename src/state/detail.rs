@@ -120,6 +120,55 @@ pub struct Named {
     pub name: Option<String>,
 }
 
+/// What an ergometer measured of somebody, as its software wrote it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names of the software")]
+pub struct Measurement {
+    /// Who sat there, in the software's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub participant: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
+    /// `M:SS.f`, as written.
+    pub time: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<String>,
+    /// Metres.
+    pub distance: i64,
+    /// Per 500 m, as written.
+    pub avg_pace: String,
+    pub spm: i64,
+    pub calories: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial_number: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine_type: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logged_time: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub splits: Option<Value>,
+}
+
+/// A race on ergometers, as their software wrote it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names of the software")]
+pub struct IndoorMeta {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub race_start_time: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub race_end_time: Option<String>,
+    /// What is rowed: metres, or seconds of a fixed-time piece.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_cap: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub race_file_name: Option<String>,
+    /// Everybody rows for the same time; who gets farthest wins.
+    #[serde(default)]
+    pub fixed_time: bool,
+}
+
 /// A start number is written as text or as a number.
 ///
 /// # Errors

@@ -156,6 +156,7 @@ pub fn generous(config: &mut Config) {
     config.rate_limit_lists_per_minute = 10_000_000;
     config.rate_limit_handshakes_per_minute = 10_000_000;
     config.resume_max_facts = 10_000_000;
+    config.sockets_per_user_max = 100_000;
 }
 
 /// Looks again and again until it is so; false when it is not in time.

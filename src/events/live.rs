@@ -1,0 +1,480 @@
+//! The live plane: whoever watches an event or a race over a plain connection, and the frames that wait for them.
+//!
+//! Invariants: a frame is written once and shared by all; a viewer gets every frame after the place it was told at first,
+//! or, where too many wait, a `refresh` in their stead; a queue never grows beyond its bound.
+
+use super::event::Event;
+use super::log::LogEntry;
+use super::public::{self, DiffData, FullData, Include, PublicOnCourse, RoomMessage, Told};
+use super::room::Lane;
+use crate::clock::{Clock, Micros};
+use crate::db::entity::event::EventStatus;
+use crate::ids::{EventId, RaceId};
+use crate::metrics::Metrics;
+use crate::state::State;
+use arc_swap::ArcSwap;
+use serde::Serialize;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+/// How long who is on the course stays without being posted again, in seconds.
+const ONCOURSE_SECONDS: i64 = 10;
+/// How many frames are taken at once for one write.
+const BATCH_MAX: usize = 64;
+
+/// What is watched.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Topic {
+    /// The feed of an event.
+    Event(EventId),
+    /// The room of a race.
+    Race(RaceId),
+}
+
+/// The bounds of the live plane.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Viewers of one topic.
+    pub viewers_max: usize,
+    /// Frames that may wait for one of them.
+    pub queue_max: usize,
+    /// How long viewers stay after an event has become official, in milliseconds.
+    pub official_grace_ms: u64,
+}
+
+/// What a viewer is sent.
+#[derive(Clone, Debug)]
+pub enum Sent {
+    /// A frame: its text, and its place if it has one.
+    Frame {
+        /// The JSON.
+        text: Utf8Bytes,
+        /// The place in the public lane of its event.
+        seq: Option<i64>,
+    },
+    /// It is over: the code of RFC 6455, or of ours, and why.
+    Close(u16, &'static str),
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    frames: VecDeque<Sent>,
+    /// What comes up to here, the viewer has already.
+    floor: i64,
+    include: Include,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    wake: Notify,
+}
+
+impl Queue {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Watched {
+    /// Places taken, by those too who are still on their way in.
+    taken: usize,
+    viewers: HashMap<u64, Arc<Queue>>,
+    /// When everybody has to go, and what they are told.
+    closing: Option<(Micros, u16, &'static str)>,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    number: u64,
+    topics: HashMap<Topic, Watched>,
+    oncourse: HashMap<EventId, (Micros, Arc<Vec<PublicOnCourse>>)>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    book: Mutex<Book>,
+    state: Arc<ArcSwap<State>>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    bounds: Bounds,
+}
+
+/// Who watches what.
+#[derive(Clone, Debug)]
+pub struct Live(Arc<Shared>);
+
+/// A place among the viewers of a topic, given back when it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    live: Live,
+    topic: Topic,
+    number: u64,
+}
+
+/// A viewer: what waits for it comes out of here.
+#[derive(Debug)]
+pub struct Viewer {
+    queue: Arc<Queue>,
+    _place: Place,
+}
+
+#[derive(Serialize)]
+struct DiffFrame<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    data: &'a DiffData,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prev: Option<i64>,
+    epoch: &'a str,
+}
+
+#[derive(Serialize)]
+struct FullFrame<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    data: &'a FullData,
+    seq: i64,
+    epoch: &'a str,
+}
+
+#[derive(Serialize)]
+struct RefreshFrame<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    seq: i64,
+    epoch: &'a str,
+}
+
+#[derive(Serialize)]
+struct RoomFrame<'a> {
+    #[serde(flatten)]
+    message: &'a RoomMessage,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epoch: Option<&'a str>,
+}
+
+fn text(frame: &impl Serialize) -> Utf8Bytes {
+    serde_json::to_string(frame).expect("a frame is plain data with text keys").into()
+}
+
+/// A change of an event, as its viewers are sent it.
+#[must_use]
+pub fn diff(data: &DiffData, seq: Option<i64>, epoch: &str) -> Sent {
+    let prev = seq.map(|seq| seq - 1);
+    Sent::Frame { text: text(&DiffFrame { kind: "diff", data, seq, prev, epoch }), seq }
+}
+
+/// Everything there is to see of an event.
+#[must_use]
+pub fn full(data: &FullData, seq: i64, epoch: &str) -> Sent {
+    Sent::Frame { text: text(&FullFrame { kind: "full", data, seq, epoch }), seq: Some(seq) }
+}
+
+/// That it has to be read anew.
+#[must_use]
+pub fn refresh(seq: i64, epoch: &str) -> Sent {
+    Sent::Frame { text: text(&RefreshFrame { kind: "refresh", seq, epoch }), seq: Some(seq) }
+}
+
+/// A message to the room of a race; one that is not in the log has no place.
+#[must_use]
+pub fn room(message: &RoomMessage, place: Option<(i64, &str)>) -> Sent {
+    let (seq, epoch) = place.unzip();
+    Sent::Frame { text: text(&RoomFrame { message, seq, epoch }), seq }
+}
+
+/// A public fact as the feed of its event shows it; none where all has to be shown anew.
+#[must_use]
+pub fn feed(state: &State, entry: &LogEntry) -> Option<Sent> {
+    match public::told(state, &entry.event) {
+        Told::Diff(data) => Some(diff(&data, Some(entry.lane_seq), &state.head.epoch)),
+        Told::Refresh => Some(refresh(entry.lane_seq, &state.head.epoch)),
+        Told::Full => None,
+    }
+}
+
+impl Live {
+    /// Nobody watches anything yet.
+    #[must_use]
+    pub fn new(state: Arc<ArcSwap<State>>, clock: Clock, metrics: Arc<Metrics>, bounds: Bounds) -> Self {
+        Self(Arc::new(Shared { book: Mutex::default(), state, clock, metrics, bounds }))
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.0.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many may watch one topic.
+    #[must_use]
+    pub fn viewers_max(&self) -> usize {
+        self.0.bounds.viewers_max
+    }
+
+    /// How many watch.
+    #[must_use]
+    pub fn viewers(&self) -> usize {
+        self.book().topics.values().map(|watched| watched.taken).sum()
+    }
+
+    /// Whether anybody watches a topic.
+    #[must_use]
+    pub fn is_watched(&self, topic: &Topic) -> bool {
+        self.book().topics.contains_key(topic)
+    }
+
+    /// Takes a place among the viewers of a topic; none if all are taken.
+    #[must_use]
+    pub fn enter(&self, topic: Topic) -> Option<Place> {
+        let mut book = self.book();
+        book.number += 1;
+        let number = book.number;
+        let watched = book.topics.entry(topic.clone()).or_default();
+        if watched.taken >= self.0.bounds.viewers_max {
+            self.0.metrics.live_rejected.with_label_values(&["full"]).inc();
+            return None;
+        }
+        watched.taken += 1;
+        self.0.metrics.connections_active.with_label_values(&["live"]).inc();
+        Some(Place { live: self.clone(), topic, number })
+    }
+
+    fn leave(&self, place: &Place) {
+        let mut book = self.book();
+        if let Some(watched) = book.topics.get_mut(&place.topic) {
+            watched.viewers.remove(&place.number);
+            watched.taken -= 1;
+            if watched.taken == 0 {
+                book.topics.remove(&place.topic);
+            }
+        }
+        self.0.metrics.connections_active.with_label_values(&["live"]).dec();
+    }
+
+    /// Sends what a public fact means to those who watch its event or its race.
+    pub fn publish(&self, state: &State, entry: &LogEntry) {
+        let Lane::Public(event) = &entry.lane else { return };
+        let mut book = self.book();
+        let topic = Topic::Event(event.clone());
+        if book.topics.contains_key(&topic) {
+            let oncourse = book.oncourse.get(event).map(|(_, list)| Arc::clone(list)).unwrap_or_default();
+            self.publish_event(book.topics.entry(topic.clone()).or_default(), state, event, entry, &oncourse);
+        }
+        self.publish_race(&mut book, state, event, entry);
+        if let Event::PublicChanged(fact) = &entry.event {
+            let now = self.0.clock.now();
+            let closing = if !state.is_public(event) {
+                Some((now, 4004, "Event not found"))
+            } else if fact.status == Some(EventStatus::Official) {
+                let grace = i64::try_from(self.0.bounds.official_grace_ms).unwrap_or(i64::MAX);
+                Some((Micros(now.0.saturating_add(grace.saturating_mul(1_000))), 1000, "The event is official"))
+            } else {
+                None
+            };
+            if let (Some(closing), Some(watched)) = (closing, book.topics.get_mut(&topic)) {
+                watched.closing = Some(closing);
+            }
+            if !state.is_public(event) {
+                book.oncourse.remove(event);
+                let of_event = |race: &RaceId| state.races.get(race).is_none_or(|race| race.event_id == *event);
+                for (topic, watched) in &mut book.topics {
+                    if let Topic::Race(race) = topic
+                        && of_event(race)
+                    {
+                        watched.closing = Some((now, 4004, "Race not found"));
+                    }
+                }
+            }
+        }
+        drop(book);
+        self.look();
+    }
+
+    fn publish_event(
+        &self,
+        watched: &mut Watched,
+        state: &State,
+        event: &EventId,
+        entry: &LogEntry,
+        oncourse: &[PublicOnCourse],
+    ) {
+        let epoch = &*state.head.epoch;
+        if let Some(frame) = feed(state, entry) {
+            for queue in watched.viewers.values() {
+                self.push(queue, &frame, epoch);
+            }
+            return;
+        }
+        // As of the state, which may be ahead of the fact: what is in it already must not come again.
+        let head = state.lane_seq(&entry.lane);
+        let mut frames: BTreeMap<Include, Sent> = BTreeMap::new();
+        for queue in watched.viewers.values() {
+            let include = queue.waiting().include;
+            if !frames.contains_key(&include) {
+                let Some(data) = public::full(state, event, include, oncourse.to_vec()) else { return };
+                frames.insert(include, full(&data, head, epoch));
+            }
+            if let Some(frame) = frames.get(&include) {
+                self.push(queue, frame, epoch);
+                let mut waiting = queue.waiting();
+                waiting.floor = waiting.floor.max(head);
+            }
+        }
+    }
+
+    fn publish_race(&self, book: &mut Book, state: &State, event: &EventId, entry: &LogEntry) {
+        let epoch = &*state.head.epoch;
+        let place = Some((entry.lane_seq, epoch));
+        let mut messages: Vec<(Topic, Sent)> = Vec::new();
+        if let Some((race, message)) = public::told_room(state, entry) {
+            messages.push((Topic::Race(race), room(&message, place)));
+        }
+        if matches!(&entry.event, Event::PublicChanged(fact) if fact.whole) {
+            let races = state.races_of(event).into_iter();
+            let watched = races.filter(|race| book.topics.contains_key(&Topic::Race(race.id.clone())));
+            messages.extend(
+                watched.map(|race| (Topic::Race(race.id.clone()), room(&public::room_state(state, race), place))),
+            );
+        }
+        for (topic, frame) in messages {
+            for queue in book.topics.get(&topic).into_iter().flat_map(|watched| watched.viewers.values()) {
+                self.push(queue, &frame, epoch);
+            }
+        }
+    }
+
+    /// Lets a frame wait for a viewer. Where too many wait already, all of them make way for a `refresh`.
+    fn push(&self, queue: &Queue, sent: &Sent, epoch: &str) {
+        let mut waiting = queue.waiting();
+        if let Sent::Frame { seq: Some(seq), .. } = sent
+            && *seq <= waiting.floor
+        {
+            return;
+        }
+        if waiting.frames.len() >= self.0.bounds.queue_max.max(1) {
+            let seqs = waiting.frames.iter().chain([sent]).filter_map(|sent| match sent {
+                Sent::Frame { seq, .. } => *seq,
+                Sent::Close(..) => None,
+            });
+            let last = seqs.max().unwrap_or(waiting.floor);
+            waiting.frames.clear();
+            waiting.frames.push_back(refresh(last, epoch));
+            self.0.metrics.slow_consumers.with_label_values(&["live", "refresh"]).inc();
+        } else {
+            waiting.frames.push_back(sent.clone());
+        }
+        drop(waiting);
+        queue.wake.notify_one();
+    }
+
+    /// Sends everybody who watches a topic what is in no log.
+    pub fn tell(&self, topic: &Topic, sent: &Sent) {
+        let state = self.0.state.load();
+        let book = self.book();
+        for queue in book.topics.get(topic).into_iter().flat_map(|watched| watched.viewers.values()) {
+            self.push(queue, sent, &state.head.epoch);
+        }
+    }
+
+    /// Takes over who is on the course of an event, and tells its viewers.
+    pub fn set_oncourse(&self, event: &EventId, list: Vec<PublicOnCourse>) {
+        let list = Arc::new(list);
+        self.book().oncourse.insert(event.clone(), (self.0.clock.now(), Arc::clone(&list)));
+        self.tell_oncourse(event, &list);
+    }
+
+    /// Who is on the course of an event.
+    #[must_use]
+    pub fn oncourse(&self, event: &EventId) -> Vec<PublicOnCourse> {
+        let now = self.0.clock.now();
+        let book = self.book();
+        let fresh = book.oncourse.get(event).filter(|(at, _)| now < at.plus_seconds(ONCOURSE_SECONDS));
+        fresh.map(|(_, list)| list.as_ref().clone()).unwrap_or_default()
+    }
+
+    fn tell_oncourse(&self, event: &EventId, list: &[PublicOnCourse]) {
+        let topic = Topic::Event(event.clone());
+        if self.is_watched(&topic) {
+            let data = DiffData { oncourse: Some(list.to_vec()), ..DiffData::default() };
+            let epoch = Arc::clone(&self.0.state.load().head.epoch);
+            self.tell(&topic, &diff(&data, None, &epoch));
+        }
+    }
+
+    /// Looks what the clock has brought: courses nobody reports from any more, viewers who have to go.
+    pub fn look(&self) {
+        let now = self.0.clock.now();
+        let mut book = self.book();
+        let stale = |at: &Micros| now >= at.plus_seconds(ONCOURSE_SECONDS);
+        let left: Vec<EventId> =
+            book.oncourse.iter().filter(|(_, (at, _))| stale(at)).map(|(event, _)| event.clone()).collect();
+        for event in &left {
+            book.oncourse.remove(event);
+        }
+        for watched in book.topics.values_mut() {
+            if let Some((_, code, why)) = watched.closing.filter(|(at, _, _)| *at <= now) {
+                for queue in watched.viewers.values() {
+                    // The last that comes; no bound keeps it out.
+                    queue.waiting().frames.push_back(Sent::Close(code, why));
+                    queue.wake.notify_one();
+                }
+                watched.closing = None;
+            }
+        }
+        drop(book);
+        for event in left {
+            self.tell_oncourse(&event, &[]);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.live.leave(self);
+    }
+}
+
+impl Place {
+    /// Begins to watch. The state that comes back is where the viewer begins: all later frames of the lane wait for it.
+    #[must_use]
+    pub fn watch(self, event: &EventId, include: Include) -> (Viewer, Arc<State>) {
+        let queue = Arc::new(Queue::default());
+        let mut book = self.live.book();
+        // Read while nothing can be published: what is not in it is still to come.
+        let state = self.live.0.state.load_full();
+        let floor = state.lane_seq(&Lane::Public(event.clone()));
+        *queue.waiting() = Waiting { frames: VecDeque::new(), floor, include };
+        book.topics.entry(self.topic.clone()).or_default().viewers.insert(self.number, Arc::clone(&queue));
+        drop(book);
+        (Viewer { queue, _place: self }, state)
+    }
+}
+
+impl Viewer {
+    /// What waits, as much as goes out in one write; waits until something does.
+    pub async fn next(&self) -> Vec<Sent> {
+        loop {
+            let woken = self.queue.wake.notified();
+            {
+                let mut waiting = self.queue.waiting();
+                let count = waiting.frames.len().min(BATCH_MAX);
+                if count > 0 {
+                    let batch: Vec<Sent> = waiting.frames.drain(..count).collect();
+                    if waiting.frames.is_empty() {
+                        // A thousand quiet viewers must not keep the room of their busiest moment.
+                        waiting.frames.shrink_to_fit();
+                    }
+                    return batch;
+                }
+            }
+            woken.await;
+        }
+    }
+}
