@@ -86,6 +86,8 @@ pub struct App {
     pub stopping: CancellationToken,
     /// Feeds that may be open at a time.
     pub feeds: Arc<Semaphore>,
+    /// The same for those anyone may read: who is signed in does not wait for them.
+    pub public_feeds: Arc<Semaphore>,
     /// Bundles that may be checked at a time for those who are not signed in.
     pub verifications: Arc<Semaphore>,
     /// The faults that are tried; none but in tests.
@@ -167,6 +169,7 @@ impl App {
             limits: Arc::new(Limits::new(&config, &clock)),
             refresh_key: Arc::new(RefreshKey::new(&config.jwt_secret)),
             feeds: Arc::new(Semaphore::new(FEEDS_MAX)),
+            public_feeds: Arc::new(Semaphore::new(FEEDS_MAX)),
             verifications: Arc::new(Semaphore::new(VERIFICATIONS_MAX)),
             traps,
             fingerprint_key: DerivedKey::new(&config.jwt_secret, "command fingerprints"),

@@ -125,6 +125,9 @@ pub struct Config {
     /// Lets others than this machine itself read `/metrics`, by `Authorization: Bearer`.
     #[arg(long, global = true, env = "METRICS_TOKEN", default_value = "", hide_env_values = true)]
     pub metrics_token: String,
+    /// Whether races are simulated; only ever in the demo.
+    #[arg(skip)]
+    pub simulate: bool,
     /// How log lines look.
     #[arg(long, global = true, env = "LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormat,

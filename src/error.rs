@@ -187,6 +187,10 @@ pub enum Refusal {
     RateLimit { retry_after: Duration },
     #[error("Too many connections")]
     TooManyConnections,
+    #[error("the event is official; nothing more will come")]
+    EventOfficial,
+    #[error("more than {max} viewers")]
+    TooManyViewers { max: usize },
     #[error("more than {max} {what}")]
     TooLarge { what: &'static str, max: usize },
     #[error("the server is busy; try again")]
@@ -240,13 +244,19 @@ impl Refusal {
             Self::OpenFlags(_) => Code::OpenFlags,
             Self::SeparationOfDuties(_) => Code::SeparationOfDuties,
             Self::Locked(_) => Code::Locked,
-            Self::State(_) => Code::State,
+            Self::State(_) | Self::EventOfficial => Code::State,
             Self::IdempotencyMismatch => Code::IdempotencyMismatch,
             Self::RateLimit { .. } | Self::TooManyConnections => Code::RateLimit,
             Self::TooLarge { .. } => Code::TooLarge,
-            Self::Overloaded | Self::BoardNeeded(_) => Code::Overloaded,
+            Self::Overloaded | Self::BoardNeeded(_) | Self::TooManyViewers { .. } => Code::Overloaded,
             Self::Internal => Code::Internal,
         }
+    }
+
+    /// The HTTP status: that of the code, but for a feed that is over for good.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        if matches!(self, Self::EventOfficial) { StatusCode::GONE } else { self.code().status() }
     }
 
     /// The wrong place, if there is one.
@@ -267,7 +277,7 @@ impl Refusal {
         if let Self::RateLimit { retry_after } = self {
             return Some(*retry_after);
         }
-        matches!(self, Self::Overloaded).then_some(Duration::from_secs(1))
+        matches!(self, Self::Overloaded | Self::TooManyViewers { .. }).then_some(Duration::from_secs(1))
     }
 
     /// What stands now, where the caller may see it.

@@ -85,6 +85,8 @@ struct Watched {
     viewers: HashMap<u64, Arc<Queue>>,
     /// When everybody has to go, and what they are told.
     closing: Option<(Micros, u16, &'static str)>,
+    /// The simulation that is under way, in the demo.
+    simulation: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -228,6 +230,23 @@ impl Live {
     #[must_use]
     pub fn is_watched(&self, topic: &Topic) -> bool {
         self.book().topics.contains_key(topic)
+    }
+
+    /// Notes that a topic is simulated from now on; none if it is already, or nobody watches it.
+    #[must_use]
+    pub fn begin_simulation(&self, topic: &Topic) -> Option<u64> {
+        let mut book = self.book();
+        book.number += 1;
+        let number = book.number;
+        let watched = book.topics.get_mut(topic).filter(|watched| watched.simulation.is_none())?;
+        watched.simulation = Some(number);
+        Some(number)
+    }
+
+    /// Whether a simulation has still somebody to be shown to.
+    #[must_use]
+    pub fn is_simulated(&self, topic: &Topic, id: u64) -> bool {
+        self.book().topics.get(topic).is_some_and(|watched| watched.simulation == Some(id))
     }
 
     /// Takes a place among the viewers of a topic; none if all are taken.

@@ -42,7 +42,10 @@ pub struct PageQuery {
 }
 
 /// A page of a map, in the order of its keys.
-fn page<K, V>(
+///
+/// # Errors
+/// `INVALID_DATA` for a wrong limit or cursor.
+pub fn page<K, V>(
     query: &PageQuery,
     map: &OrdMap<K, Arc<V>>,
     keep: impl Fn(&V) -> bool,

@@ -1,10 +1,13 @@
 //! Every route on one page, and what every request passes on its way in and out.
 
 use super::connection::{Connection, Connections};
+use super::live;
 use super::problem::problems;
 use super::request::parameter;
 use super::rest::operation::Started;
-use super::rest::{auth, certification, decisions, feeds, notices, operation, publications, scoring, sessions, setup};
+use super::rest::{
+    auth, certification, decisions, feeds, notices, operation, public, publications, scoring, sessions, setup,
+};
 use crate::app::App;
 use crate::error::Refusal;
 use crate::events::dispatcher::Outlet;
@@ -125,6 +128,17 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(publications::reveal))
         .routes(routes!(publications::keys))
         .routes(routes!(publications::verify_page, publications::verify_bundle))
+        // The live plane
+        .routes(routes!(public::events))
+        .routes(routes!(public::event))
+        .routes(routes!(public::races))
+        .routes(routes!(public::categories))
+        .routes(routes!(public::results))
+        .routes(routes!(public::startlist))
+        .routes(routes!(public::oncourse))
+        .routes(routes!(public::feed))
+        .routes(routes!(live::event))
+        .routes(routes!(live::race))
         // Catching up
         .routes(routes!(feeds::feed))
         // Set-up

@@ -22,7 +22,7 @@ impl<E: Into<AppError>> From<E> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = self.0.code().status().into_response();
+        let mut response = self.0.status().into_response();
         response.extensions_mut().insert(Arc::new(self.0));
         response
     }
@@ -67,7 +67,23 @@ fn extra(refusal: &Refusal) -> Map<String, Value> {
         extra.insert("requestedStatus".into(), json!(requested));
         extra.insert("validTransitions".into(), json!(valid));
     }
+    if let Some(word) = word(refusal) {
+        extra.insert("error".into(), json!(word));
+    }
+    if let Refusal::TooManyViewers { max } = refusal {
+        extra.insert("maxConnections".into(), json!(max));
+    }
     extra
+}
+
+/// The words the live plane has for its refusals, besides the codes of everything.
+fn word(refusal: &Refusal) -> Option<&'static str> {
+    match refusal {
+        Refusal::NotFound { what: "event", .. } => Some("EventNotFound"),
+        Refusal::EventOfficial => Some("EventOfficial"),
+        Refusal::TooManyViewers { .. } => Some("ConnectionLimitReached"),
+        _ => None,
+    }
 }
 
 fn errors(refusal: &Refusal) -> Vec<FieldError> {
@@ -81,7 +97,7 @@ fn errors(refusal: &Refusal) -> Vec<FieldError> {
 /// The response of a refusal.
 #[must_use]
 pub fn response(refusal: &Refusal, correlation_id: String) -> Response {
-    response_as(refusal, refusal.code().status(), correlation_id)
+    response_as(refusal, refusal.status(), correlation_id)
 }
 
 fn response_as(refusal: &Refusal, status: StatusCode, correlation_id: String) -> Response {

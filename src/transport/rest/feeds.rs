@@ -202,7 +202,7 @@ fn until_it_fails<T>(
     })
 }
 
-fn last_event(id: &HeaderValue) -> Result<(Option<String>, i64), Refusal> {
+pub(super) fn last_event(id: &HeaderValue) -> Result<(Option<String>, i64), Refusal> {
     let read = id.to_str().ok().and_then(|id| id.split_once(':'));
     let (epoch, seq) = read.ok_or_else(|| Refusal::invalid("Last-Event-ID", "is epoch:seq"))?;
     let seq = seq.parse().map_err(|_wrong| Refusal::invalid("Last-Event-ID", "is epoch:seq"))?;

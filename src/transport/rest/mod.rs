@@ -8,6 +8,7 @@ pub mod decisions;
 pub mod feeds;
 pub mod notices;
 pub mod operation;
+pub mod public;
 pub mod publications;
 pub mod scoring;
 pub mod sessions;

@@ -1,0 +1,408 @@
+//! The live plane over plain WebSockets: the feed of an event, and the room of a race. Open to anyone; nothing a viewer
+//! sends changes anything.
+//!
+//! Invariant: whoever may not watch is told so before the connection becomes a WebSocket.
+
+use super::connection::Connection;
+use super::problem::{ApiError, Problem};
+use super::request::ClientAddress;
+use super::simulation;
+use crate::app::App;
+use crate::db::entity::event::EventStatus;
+use crate::error::{AppError, Refusal};
+use crate::events::dispatcher::Outlet;
+use crate::events::live::{self, Place, Sent, Topic, Viewer};
+use crate::events::public::{self, Include};
+use crate::events::replay;
+use crate::events::room::Lane;
+use crate::ids::{EventId, RaceId};
+use crate::state::State as Snapshot;
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use futures_util::{SinkExt, StreamExt};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+
+type Socket = WebSocketStream<TokioIo<Upgraded>>;
+type WireError = tokio_tungstenite::tungstenite::Error;
+
+/// Largest message of a viewer, in bytes: they have next to nothing to say.
+const MESSAGE_BYTES_MAX: usize = 4 * 1024;
+/// What waits for a viewer goes out in writes of at least so many bytes, where there is so much.
+const WRITE_BYTES: usize = 64 * 1024;
+/// The code of a server that goes away (RFC 6455, 7.4.1).
+const GOING_AWAY: u16 = 1001;
+/// The code of an error within (RFC 6455, 7.4.1).
+const INTERNAL_ERROR: u16 = 1011;
+
+/// From where, and what besides.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct WatchQuery {
+    /// The last place one has; without it everything comes at once.
+    pub since: Option<i64>,
+    /// The history it is of.
+    pub epoch: Option<String>,
+    /// `results`, `oncourse`: what `full` has to contain besides, separated by commas.
+    pub include: Option<String>,
+}
+
+impl WatchQuery {
+    /// What `full` has to contain besides.
+    ///
+    /// # Errors
+    /// `INVALID_DATA` for a word that is none of them.
+    pub fn include(&self) -> Result<Include, Refusal> {
+        let mut include = Include::default();
+        for word in self.include.as_deref().unwrap_or_default().split(',').filter(|word| !word.is_empty()) {
+            match word.trim() {
+                "results" => include.results = true,
+                "oncourse" => include.oncourse = true,
+                _ => return Err(Refusal::invalid("include", "is results, oncourse or both")),
+            }
+        }
+        Ok(include)
+    }
+}
+
+/// A request that asks to become a WebSocket.
+pub struct Upgrade {
+    upgrade: OnUpgrade,
+    accept: String,
+    connection: Option<Connection>,
+}
+
+impl FromRequestParts<App> for Upgrade {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
+        let says = |name, what: &str| {
+            let values = parts.headers.get_all(name).into_iter();
+            let words = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+            words.map(str::trim).any(|word| word.eq_ignore_ascii_case(what))
+        };
+        let asks = says(header::CONNECTION, "upgrade")
+            && says(header::UPGRADE, "websocket")
+            && says(header::SEC_WEBSOCKET_VERSION, "13");
+        let accept = parts.headers.get(header::SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
+        match (asks, accept, parts.extensions.remove::<OnUpgrade>()) {
+            (true, Some(accept), Some(upgrade)) => {
+                Ok(Self { upgrade, accept, connection: parts.extensions.get::<Connection>().cloned() })
+            }
+            _ => Err(Refusal::invalid("", "this is a WebSocket").into()),
+        }
+    }
+}
+
+impl Upgrade {
+    /// Agrees, and has the WebSocket served once it is one.
+    pub fn accept<F>(
+        self,
+        app: &App,
+        serve: impl FnOnce(Socket, Option<Connection>) -> F + Send + 'static,
+    ) -> Result<Response<Body>, ApiError>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let Self { upgrade, accept, connection } = self;
+        if let Some(connection) = &connection {
+            connection.becomes_websocket();
+        }
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers: &mut HeaderMap = response.headers_mut();
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        let accept = HeaderValue::from_str(&accept).map_err(anyhow::Error::from).map_err(AppError::from)?;
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+        app.tasks.spawn(async move {
+            // The client may have gone before it heard of it.
+            let Ok(upgraded) = upgrade.await else { return };
+            let config = WebSocketConfig::default()
+                .read_buffer_size(1024)
+                .write_buffer_size(WRITE_BYTES)
+                .max_message_size(Some(MESSAGE_BYTES_MAX))
+                .max_frame_size(Some(MESSAGE_BYTES_MAX));
+            let socket = Socket::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+            serve(socket, connection).await;
+        });
+        Ok(response)
+    }
+}
+
+/// Whether anyone may watch an event.
+///
+/// # Errors
+/// `NOT_FOUND` for a draft too; `Official`.
+pub fn must_be_live(state: &Snapshot, event: &EventId) -> Result<(), Refusal> {
+    if !state.is_public(event) {
+        return Err(Refusal::not_found("event", event));
+    }
+    match state.events.get(event) {
+        Some(row) if row.status == EventStatus::Official => Err(Refusal::EventOfficial),
+        _ => Ok(()),
+    }
+}
+
+fn rejected(app: &App) -> impl Fn(&Refusal) {
+    |refusal| {
+        let reason = match refusal {
+            Refusal::EventOfficial => "official",
+            Refusal::NotFound { .. } => "not_found",
+            _ => "invalid",
+        };
+        app.metrics.live_rejected.with_label_values(&[reason]).inc();
+    }
+}
+
+/// Takes a place among the viewers of a topic.
+///
+/// # Errors
+/// `OVERLOADED` when there is none.
+pub fn place(outlet: &Outlet, topic: Topic) -> Result<Place, Refusal> {
+    outlet.live.enter(topic).ok_or(Refusal::TooManyViewers { max: outlet.live.viewers_max() })
+}
+
+/// The feed of an event: `full` at once, then a `diff` for every change, or `refresh` where it has to be read anew.
+#[utoipa::path(get, path = "/api/v1/events/{id}/ws", tag = "public", security(()),
+    params(("id" = EventId, Path), WatchQuery),
+    responses((status = 101, description = "a WebSocket"), (status = 404, body = Problem),
+        (status = 410, description = "the event is official", body = Problem),
+        (status = 503, description = "too many viewers", body = Problem)))]
+pub async fn event(
+    State(app): State<App>,
+    ClientAddress(address): ClientAddress,
+    Extension(outlet): Extension<Outlet>,
+    Path(event): Path<EventId>,
+    Query(query): Query<WatchQuery>,
+    upgrade: Result<Upgrade, ApiError>,
+) -> Result<Response<Body>, ApiError> {
+    app.limits.anonymous_handshake(address)?;
+    let include = query.include()?;
+    must_be_live(&app.state(), &event).inspect_err(rejected(&app))?;
+    let upgrade = upgrade?;
+    let place = place(&outlet, Topic::Event(event.clone()))?;
+    app.metrics.connections_total.with_label_values(&["live", "accepted"]).inc();
+    let served = app.clone();
+    upgrade.accept(&app, move |socket, connection| async move {
+        let (viewer, state) = place.watch(&event, include);
+        let first = beginning(&served, &outlet, &state, &event, &query, include).await.unwrap_or_else(|error| {
+            let _logged = error.into_refusal();
+            vec![Sent::Close(INTERNAL_ERROR, "Internal server error")]
+        });
+        Watching { app: served, viewer, socket, connection, room: None }.serve(first).await;
+    })
+}
+
+/// What a viewer is sent first: everything, or, where it says what it has, what has happened since.
+///
+/// # Errors
+/// When the log cannot be read.
+pub async fn beginning(
+    app: &App,
+    outlet: &Outlet,
+    state: &Snapshot,
+    event: &EventId,
+    query: &WatchQuery,
+    include: Include,
+) -> Result<Vec<Sent>, AppError> {
+    let lane = Lane::Public(event.clone());
+    let (head, epoch) = (state.lane_seq(&lane), &*state.head.epoch);
+    let same_history = query.epoch.as_deref().is_none_or(|known| known == epoch);
+    if let Some(since) = query.since.filter(|since| (0..=head).contains(since) && same_history)
+        && head - since <= app.config.resume_max_facts
+    {
+        match missed(app, state, &lane, since..head).await? {
+            Some(missed) => return Ok(missed),
+            None => app.metrics.resume.with_label_values(&["live_full"]).inc(),
+        }
+    }
+    let oncourse = outlet.live.oncourse(event);
+    Ok(match public::full(state, event, include, oncourse) {
+        Some(data) => vec![live::full(&data, head, epoch)],
+        // It was taken back since the door was passed.
+        None => vec![Sent::Close(4004, "Event not found")],
+    })
+}
+
+/// The frames of a stretch of the log; none where one of them is everything anew.
+async fn missed(
+    app: &App,
+    state: &Snapshot,
+    lane: &Lane,
+    mut missed: std::ops::Range<i64>,
+) -> Result<Option<Vec<Sent>>, AppError> {
+    let mut frames = Vec::new();
+    while !missed.is_empty() {
+        let page = replay::page(&app.db, lane, &missed).await?;
+        for entry in &page {
+            let Some(frame) = live::feed(state, entry) else { return Ok(None) };
+            frames.push(frame);
+        }
+        missed.start = page.last().map_or(missed.end, |entry| entry.lane_seq);
+    }
+    app.metrics.resume.with_label_values(&["live"]).inc();
+    Ok(Some(frames))
+}
+
+/// The room of a race: its state at once, then odds and results.
+#[utoipa::path(get, path = "/ws/races/{race_id}", tag = "public", security(()), params(("race_id" = i64, Path)),
+    responses((status = 101, description = "a WebSocket; closed with 4004 where there is no such race"),
+        (status = 503, description = "too many viewers", body = Problem)))]
+pub async fn race(
+    State(app): State<App>,
+    ClientAddress(address): ClientAddress,
+    Extension(outlet): Extension<Outlet>,
+    Path(number): Path<String>,
+    upgrade: Upgrade,
+) -> Result<Response<Body>, ApiError> {
+    app.limits.anonymous_handshake(address)?;
+    let state = app.state();
+    let known = number.parse().ok().and_then(|number: i64| state.races.get(state.race_numbers.get(&number)?));
+    let Some(race) = known.filter(|race| state.is_public(&race.event_id)).cloned() else {
+        app.metrics.live_rejected.with_label_values(&["not_found"]).inc();
+        return upgrade.accept(&app, async move |mut socket: Socket, _| {
+            // Whoever has gone already need not be told.
+            let _gone = socket.send(close(4004, "Race not found")).await;
+        });
+    };
+    let place = place(&outlet, Topic::Race(race.id.clone()))?;
+    app.metrics.connections_total.with_label_values(&["live", "accepted"]).inc();
+    let served = app.clone();
+    upgrade.accept(&app, move |socket, connection| async move {
+        let (viewer, state) = place.watch(&race.event_id, Include::default());
+        let first = match state.races.get(&race.id) {
+            Some(race) if state.is_public(&race.event_id) => {
+                let seq = state.lane_seq(&Lane::Public(race.event_id.clone()));
+                live::room(&public::room_state(&state, race), Some((seq, &state.head.epoch)))
+            }
+            _ => Sent::Close(4004, "Race not found"),
+        };
+        drop(state);
+        simulation::begin(&served, &outlet, &race.id);
+        let room = Some(Room { race: race.id.clone(), number: race.number });
+        Watching { app: served, viewer, socket, connection, room }.serve(vec![first]).await;
+    })
+}
+
+fn close(code: u16, why: &'static str) -> Message {
+    Message::Close(Some(CloseFrame { code: code.into(), reason: why.into() }))
+}
+
+/// The race whose room it is.
+struct Room {
+    race: RaceId,
+    number: i64,
+}
+
+impl Room {
+    /// What a viewer of the room is answered.
+    fn answer(&self, text: &str) -> Value {
+        let wrong = |code: &str, message: &str| json!({ "type": "error", "code": code, "message": message });
+        let Ok(said) = serde_json::from_str::<Value>(text) else {
+            return wrong("INVALID_DATA", "the message is not JSON");
+        };
+        match (said["type"].as_str(), said["race_id"].as_i64()) {
+            (Some("subscribe"), Some(number)) if number == self.number => {
+                json!({ "type": "subscribed", "race_id": number })
+            }
+            (Some("subscribe"), Some(_)) => wrong("NOT_FOUND", "this is the room of another race"),
+            (Some("subscribe"), None) => wrong("INVALID_DATA", "race_id is the number of the race"),
+            (Some(_), _) => wrong("INVALID_EVENT", "Invalid event type"),
+            (None, _) => wrong("INVALID_DATA", "the message has no type"),
+        }
+    }
+}
+
+/// A viewer and its connection.
+struct Watching {
+    app: App,
+    viewer: Viewer,
+    socket: Socket,
+    connection: Option<Connection>,
+    room: Option<Room>,
+}
+
+impl Watching {
+    async fn serve(mut self, first: Vec<Sent>) {
+        if let Err(error) = self.watch(first).await {
+            tracing::debug!(%error, race = ?self.room.as_ref().map(|room| &room.race), "a viewer is gone");
+        }
+    }
+
+    /// Sends frames in one write, as far as they fit into one; whether more may come.
+    async fn send(&mut self, batch: Vec<Sent>) -> Result<bool, WireError> {
+        for sent in batch {
+            match sent {
+                Sent::Frame { text, .. } => self.socket.feed(Message::Text(text)).await?,
+                Sent::Close(code, why) => {
+                    self.socket.send(close(code, why)).await?;
+                    return Ok(false);
+                }
+            }
+        }
+        self.socket.flush().await?;
+        Ok(true)
+    }
+
+    async fn watch(&mut self, first: Vec<Sent>) -> Result<(), WireError> {
+        if !self.send(first).await? {
+            return Ok(());
+        }
+        let config = Arc::clone(&self.app.config);
+        let every = Duration::from_millis(config.live_ping_interval_ms.max(1));
+        let patience = Duration::from_millis(config.live_pong_timeout_ms);
+        let mut ping = interval_at(Instant::now() + every, every);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut answer_due: Option<Instant> = None;
+        let hung_up = self.connection.as_ref().map(|connection| connection.hung_up().clone()).unwrap_or_default();
+        loop {
+            tokio::select! {
+                biased;
+                () = hung_up.cancelled() => {
+                    self.socket.send(close(GOING_AWAY, "The server is restarting")).await?;
+                    return Ok(());
+                }
+                incoming = self.socket.next() => match incoming {
+                    None => return Ok(()),
+                    Some(Err(error)) => return Err(error),
+                    Some(Ok(Message::Pong(_))) => answer_due = None,
+                    Some(Ok(Message::Text(text))) => self.hear(&text).await?,
+                    // The library answers pings and leave-taking; anything else is ignored.
+                    Some(Ok(_)) => {}
+                },
+                batch = self.viewer.next() => if !self.send(batch).await? {
+                    return Ok(());
+                },
+                _ = ping.tick() => {
+                    self.socket.send(Message::Ping(Vec::new().into())).await?;
+                    answer_due.get_or_insert_with(|| Instant::now() + patience);
+                }
+                () = sleep_until(answer_due.unwrap_or_else(Instant::now)), if answer_due.is_some() => {
+                    self.app.metrics.slow_consumers.with_label_values(&["live", "unanswered"]).inc();
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    async fn hear(&mut self, text: &str) -> Result<(), WireError> {
+        let Some(room) = &self.room else { return Ok(()) };
+        let answer = room.answer(text).to_string();
+        self.socket.send(Message::Text(answer.into())).await
+    }
+}
