@@ -30,7 +30,7 @@ use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOr
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use socketioxide::SocketIo;
-use socketioxide::extract::SocketRef;
+use socketioxide::extract::{AckSender, SocketRef};
 use socketioxide::{BroadcastError, SendError, SocketError};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ops::Range;
@@ -412,6 +412,41 @@ impl Outlet {
         }
         let outcome = if matches!(sent, Some(Ok(()))) { "sent" } else { "dropped" };
         self.metrics.socket_events.with_label_values(&[event, "out", outcome]).inc();
+    }
+
+    /// Answers a socket. An answer that has no room is missed like a fact.
+    pub fn acknowledge(&self, socket: &SocketRef, ack: AckSender, said: &Value) {
+        if let Err(SendError::Socket(SocketError::InternalChannelFull)) = ack.send(said) {
+            self.cut_off(socket);
+        }
+    }
+
+    /// Lets a socket of the public into rooms, and says where the lane of their event stands: every later fact comes.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` for an event or a race that is not there, or is a draft's.
+    pub fn join_public(&self, socket: &SocketRef, rooms: &[LiveRoom]) -> Result<(i64, Arc<str>), Refusal> {
+        let turn = self.turn();
+        let state = self.state.load();
+        let mut seq = 0;
+        for room in rooms {
+            let event = match room {
+                LiveRoom::Event(event) => Some(event),
+                LiveRoom::Race(race) => state.races.get(race).map(|race| &race.event_id),
+            };
+            let known = event.filter(|event| state.is_public(event));
+            let event = known.ok_or_else(|| match room {
+                LiveRoom::Event(event) => Refusal::not_found("event", event),
+                LiveRoom::Race(race) => Refusal::not_found("race", race),
+            })?;
+            seq = turn.lanes.get(&Lane::Public(event.clone())).copied().unwrap_or(0);
+        }
+        socket.join(rooms.iter().map(LiveRoom::to_string).collect::<Vec<_>>());
+        // Whoever has left meanwhile would stay in the books of the library for ever.
+        if !socket.connected() {
+            socket.leave_all();
+        }
+        Ok((seq, Arc::clone(&state.head.epoch)))
     }
 
     /// Sends a tally to those who may see it.

@@ -6,6 +6,7 @@ pub mod connection;
 pub mod guarded;
 pub mod http;
 pub mod live;
+pub mod live_socket;
 pub mod problem;
 pub mod request;
 pub mod rest;

@@ -2,7 +2,7 @@
 
 use super::accept::accept;
 use super::connection::{Connections, Cut};
-use super::{http, socket};
+use super::{http, live_socket, socket};
 use crate::app::{App, Emitters, Running};
 use anyhow::Context;
 use axum::Router;
@@ -48,6 +48,7 @@ pub async fn start(app: App, running: Running) -> anyhow::Result<Server> {
     let (layer, io) = socket::layer(&app.config);
     let (outlet, emitters) = app.start_tasks(io.clone());
     socket::open(&app, &io, outlet.clone(), connections.clone());
+    live_socket::open(&app, &io, outlet.clone(), connections.clone());
     let router = http::guard(&app, &connections, http::router(&app, outlet).layer(layer));
     app.tasks.spawn(close_polling(app.clone(), to_close, router.clone()));
     app.tasks.spawn(accept(app.clone(), listener, connections.clone(), router));

@@ -26,6 +26,7 @@ use crate::error::{AppError, ErrorView, Refusal};
 use crate::events::departure::Departure;
 use crate::events::dispatcher::Outlet;
 use crate::events::dispatcher::presence::Unsent;
+use crate::events::room::LIVE_PATH;
 use crate::ids::{CategoryId, ContestantId, SessionId, UserId};
 use crate::notices::ReadNotice;
 use crate::publications::{FreezeResults, RevealResults, ThawResults};
@@ -45,7 +46,7 @@ use socketioxide::extract::{AckSender, Event, SocketRef, TryData};
 use socketioxide::handler::{ConnectHandler, FromMessageParts};
 use socketioxide::layer::SocketIoLayer;
 use socketioxide::socket::Socket;
-use socketioxide::{ParserConfig, SendError, SocketError, SocketIo, TransportType};
+use socketioxide::{ParserConfig, SocketIo, TransportType};
 use std::convert::Infallible;
 use std::future::ready;
 use std::sync::Arc;
@@ -234,7 +235,7 @@ pub fn layer(config: &Config) -> (SocketIoLayer, SocketIo) {
 
 /// Opens the scoring plane.
 pub fn open(app: &App, io: &SocketIo, outlet: Outlet, connections: Connections) {
-    let door = Door { app: app.clone(), outlet, connections };
+    let door = Door { app: app.clone(), io: io.clone(), outlet, connections };
     let at_door = door.clone();
     let admit = move |socket: SocketRef, TryData(auth): TryData<Auth>| {
         let door = at_door.clone();
@@ -292,10 +293,10 @@ struct Line {
 }
 
 /// Counts a socket for as long as its data live: handlers that count miss those who leave in between.
-struct Counted(IntGauge);
+pub(super) struct Counted(IntGauge);
 
 impl Counted {
-    fn one(gauge: IntGauge) -> Arc<Self> {
+    pub(super) fn one(gauge: IntGauge) -> Arc<Self> {
         gauge.inc();
         Arc::new(Self(gauge))
     }
@@ -338,7 +339,7 @@ struct Answer {
 }
 
 /// The first argument of an event, as the text the client sent; `null` where there is none.
-struct Payload(String);
+pub(super) struct Payload(pub(super) String);
 
 impl FromMessageParts<LocalAdapter> for Payload {
     type Error = Infallible;
@@ -355,7 +356,7 @@ impl FromMessageParts<LocalAdapter> for Payload {
 }
 
 /// Whether the client waits for an ack; the library's sender does not tell.
-struct Wanted(bool);
+pub(super) struct Wanted(pub(super) bool);
 
 impl FromMessageParts<LocalAdapter> for Wanted {
     type Error = Infallible;
@@ -372,6 +373,7 @@ impl FromMessageParts<LocalAdapter> for Wanted {
 #[derive(Clone)]
 struct Door {
     app: App,
+    io: SocketIo,
     outlet: Outlet,
     connections: Connections,
 }
@@ -460,7 +462,7 @@ impl Door {
         let (door, visitor, gone) = (self.clone(), visitor.clone(), gone.clone());
         let stopping = self.app.stopping.clone();
         let departure = socket.extensions.get::<Departure>().unwrap_or_default();
-        let session = socket.id.to_string();
+        let (id, io) = (socket.id, self.io.clone());
         self.app.tasks.spawn(async move {
             let connections = door.connections.clone();
             let attend = async {
@@ -471,7 +473,11 @@ impl Door {
                 }
                 // The library leaves the connection of a socket open that has gone, and would for ever.
                 departure.due(GRACE).await;
-                connections.cut_off(&session).await;
+                // One that has left by itself may still follow the public over the same connection.
+                let follows = || io.of(LIVE_PATH).is_some_and(|plane| plane.get_socket(id).is_some());
+                if departure.has_begun() || !follows() {
+                    connections.cut_off(id.as_str()).await;
+                }
             };
             tokio::select! {
                 () = stopping.cancelled() => {}
@@ -499,7 +505,7 @@ impl Door {
                 Ok(data) => {
                     self.count(&event, "ok");
                     if let Some(ack) = answer.ack {
-                        self.acknowledge(&answer.socket, ack, &json!({ "ok": true, "data": data }));
+                        self.outlet.acknowledge(&answer.socket, ack, &json!({ "ok": true, "data": data }));
                     } else if event == "scores:request" {
                         self.outlet.send(&answer.socket, "scores:data", &data["scores"]);
                     }
@@ -515,16 +521,9 @@ impl Door {
         tracing::debug!(event, code = refusal.code().as_str(), correlation, "an event was refused");
         let error = ErrorView::of(refusal, Some(event), correlation);
         if let Some(ack) = answer.ack {
-            self.acknowledge(&answer.socket, ack, &json!({ "ok": false, "error": error }));
+            self.outlet.acknowledge(&answer.socket, ack, &json!({ "ok": false, "error": error }));
         } else {
             self.outlet.send(&answer.socket, "error", &error);
-        }
-    }
-
-    /// An answer that had no room is missed like a fact.
-    fn acknowledge(&self, socket: &SocketRef, ack: AckSender, said: &Value) {
-        if let Err(SendError::Socket(SocketError::InternalChannelFull)) = ack.send(said) {
-            self.outlet.cut_off(socket);
         }
     }
 

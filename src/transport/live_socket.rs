@@ -1,0 +1,204 @@
+//! The namespace of the public: whoever comes joins the rooms of events and races by name, and is told what anyone is.
+//!
+//! Invariants: no room here has the name of one of the scoring plane; a draft event is not there; the answer to a join says
+//! from where on nothing is missed.
+
+use super::connection::{Connection, Connections, Guest};
+use super::request::{client_address, parameter, peer};
+use super::socket::{Counted, Payload, Wanted};
+use crate::app::App;
+use crate::command::parse;
+use crate::error::{ErrorView, Refusal};
+use crate::events::departure::Departure;
+use crate::events::dispatcher::Outlet;
+use crate::events::room::{LIVE_PATH, LiveRoom};
+use crate::ids::{EventId, RaceId};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use socketioxide::SocketIo;
+use socketioxide::extract::{AckSender, Event, SocketRef};
+use socketioxide::handler::ConnectHandler;
+use std::future::ready;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+/// Rooms one socket may be in.
+const ROOMS_MAX: usize = 100;
+/// How long a socket that has left keeps its connection: long enough to come back over it.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Opens the live plane.
+pub fn open(app: &App, io: &SocketIo, outlet: Outlet, connections: Connections) {
+    let places = Arc::new(Semaphore::new(app.config.live_sockets_max.min(Semaphore::MAX_PERMITS)));
+    let door = Door { app: app.clone(), io: io.clone(), outlet, connections, places };
+    let admit = move |socket: SocketRef| {
+        let admitted = door.admit(&socket);
+        async move { admitted }
+    };
+    let nothing_more = |_: SocketRef| ready(());
+    io.ns(LIVE_PATH, nothing_more.with(admit));
+}
+
+/// An event, or a race.
+#[derive(Deserialize)]
+struct Named {
+    #[serde(default)]
+    event_id: Option<EventId>,
+    #[serde(default)]
+    race_id: Option<RaceId>,
+}
+
+/// A place among the sockets of the public, given back with the socket.
+#[derive(Clone)]
+struct Placed {
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
+#[derive(Clone)]
+struct Door {
+    app: App,
+    io: SocketIo,
+    outlet: Outlet,
+    connections: Connections,
+    places: Arc<Semaphore>,
+}
+
+impl Door {
+    fn admit(&self, socket: &SocketRef) -> Result<(), Refusal> {
+        let outcome = self.let_in(socket);
+        let word = outcome.as_ref().map_or_else(|refusal| refusal.code().as_str(), |()| "accepted");
+        self.app.metrics.connections_total.with_label_values(&["live", word]).inc();
+        outcome
+    }
+
+    fn let_in(&self, socket: &SocketRef) -> Result<(), Refusal> {
+        let parts = socket.req_parts();
+        let address = client_address(&self.app, peer(parts), &parts.headers);
+        self.app.limits.anonymous_handshake(address)?;
+        let permit = Arc::clone(&self.places).try_acquire_owned().map_err(|_all_taken| {
+            self.app.metrics.live_rejected.with_label_values(&["full"]).inc();
+            Refusal::TooManyConnections
+        })?;
+        let upgraded = parameter(&parts.uri, "transport") == Some("websocket");
+        if let (true, Some(connection)) = (upgraded, parts.extensions.get::<Connection>()) {
+            connection.speaks_for(socket.id.as_str());
+        }
+        if let Some(guest) = parts.extensions.get::<Guest>() {
+            guest.leaves();
+        }
+        socket.extensions.insert(Placed { _permit: Arc::new(permit) });
+        socket.extensions.insert(Counted::one(self.app.metrics.connections_active.with_label_values(&["live"])));
+        socket.extensions.insert(Departure::default());
+        self.attend(socket, address);
+        Ok(())
+    }
+
+    /// Registers what listens to the socket. Everything is done in the call, so in the order it was asked for.
+    fn attend(&self, socket: &SocketRef, address: IpAddr) {
+        let door = self.clone();
+        socket.on_fallback(
+            move |socket: SocketRef,
+                  Event(event): Event,
+                  Payload(payload): Payload,
+                  Wanted(wanted): Wanted,
+                  ack: AckSender| {
+                let answer = door.answer(&socket, &event, &payload, address);
+                door.reply(&socket, wanted.then_some(ack), &event, answer);
+                ready(())
+            },
+        );
+        let gone = CancellationToken::new();
+        let leaving = gone.clone();
+        socket.on_disconnect(move |_: SocketRef| {
+            leaving.cancel();
+            ready(())
+        });
+        let (door, id) = (self.clone(), socket.id);
+        let departure = socket.extensions.get::<Departure>().unwrap_or_default();
+        self.app.tasks.spawn(async move {
+            let stopping = door.app.stopping.clone();
+            let attend = async {
+                tokio::select! {
+                    () = gone.cancelled() => {}
+                    () = departure.begun() => {}
+                }
+                departure.due(GRACE).await;
+                // It may have left this namespace alone, or come back to it over the same connection.
+                let present = [LIVE_PATH, "/"]
+                    .iter()
+                    .any(|path| door.io.of(*path).is_some_and(|namespace| namespace.get_socket(id).is_some()));
+                if departure.has_begun() || !present {
+                    door.connections.cut_off(id.as_str()).await;
+                }
+            };
+            tokio::select! {
+                () = stopping.cancelled() => {}
+                () = attend => {}
+            }
+        });
+    }
+
+    fn answer(&self, socket: &SocketRef, event: &str, payload: &str, address: IpAddr) -> Result<Value, Refusal> {
+        self.app.limits.public_read(address, 1)?;
+        let payload: Value = serde_json::from_str(payload).map_err(|wrong| Refusal::invalid("", wrong))?;
+        match event {
+            "joinPublicEvent" => {
+                let Named { event_id, .. } = parse(payload)?;
+                self.join(
+                    socket,
+                    vec![LiveRoom::Event(event_id.ok_or_else(|| Refusal::invalid("event_id", "is missing"))?)],
+                )
+            }
+            "joinRoom" => self.join(socket, rooms(payload)?),
+            "leavePublicEvent" | "leaveRoom" => {
+                socket.leave(rooms(payload)?.iter().map(LiveRoom::to_string).collect::<Vec<_>>());
+                Ok(json!({}))
+            }
+            _ => Err(Refusal::InvalidEvent),
+        }
+    }
+
+    fn join(&self, socket: &SocketRef, rooms: Vec<LiveRoom>) -> Result<Value, Refusal> {
+        if socket.rooms().len() + rooms.len() > ROOMS_MAX {
+            return Err(Refusal::TooLarge { what: "rooms", max: ROOMS_MAX });
+        }
+        let (seq, epoch) = self.outlet.join_public(socket, &rooms)?;
+        Ok(json!({ "seq": seq, "epoch": epoch }))
+    }
+
+    /// The founding document's clients read `ok` beside the rest.
+    fn reply(&self, socket: &SocketRef, ack: Option<AckSender>, event: &str, answer: Result<Value, Refusal>) {
+        let name = EVENTS.iter().find(|known| **known == event).copied().unwrap_or("unknown");
+        let outcome = if answer.is_ok() { "ok" } else { "refused" };
+        self.app.metrics.socket_events.with_label_values(&[name, "in", outcome]).inc();
+        let said = match answer {
+            Ok(mut said) => {
+                said["ok"] = json!(true);
+                said
+            }
+            Err(refusal) => {
+                let correlation = self.app.chance.id(self.app.clock.now()).to_string();
+                let error = ErrorView::of(&refusal, Some(event), correlation);
+                if ack.is_none() {
+                    return self.outlet.send(socket, "error", &error);
+                }
+                json!({ "ok": false, "error": error })
+            }
+        };
+        if let Some(ack) = ack {
+            self.outlet.acknowledge(socket, ack, &said);
+        }
+    }
+}
+
+/// What a client may ask for here.
+const EVENTS: [&str; 4] = ["joinPublicEvent", "leavePublicEvent", "joinRoom", "leaveRoom"];
+
+fn rooms(payload: Value) -> Result<Vec<LiveRoom>, Refusal> {
+    let Named { event_id, race_id } = parse(payload)?;
+    let rooms: Vec<LiveRoom> = event_id.map(LiveRoom::Event).into_iter().chain(race_id.map(LiveRoom::Race)).collect();
+    if rooms.is_empty() { Err(Refusal::invalid("race_id", "neither a race nor an event is named")) } else { Ok(rooms) }
+}
