@@ -14,6 +14,8 @@ use crate::error::Refusal;
 use crate::notices::{self, Announce, DeleteNotice, ReadNotice};
 use crate::publications::key::KeepKey;
 use crate::publications::{FreezeResults, PublishResults, RevealResults, ThawResults};
+use crate::races::import::IngestXml;
+use crate::races::indoor::{ImportIndoor, UpdateIndoor};
 use crate::races::odds::IngestOdds;
 use crate::races::reports::IngestResults;
 use crate::scores::{ConfirmScore, SubmitBatch, SubmitScore};
@@ -100,6 +102,12 @@ commands!(
     RevealResults = "results:reveal",
     Commands,
     ThawResults = "results:thaw",
+    Commands,
+    IngestXml = "ingest:xml",
+    Commands,
+    ImportIndoor = "indoor:import",
+    Commands,
+    UpdateIndoor = "indoor:participant",
     Commands,
     IngestResults = "ingest:results",
     Commands,

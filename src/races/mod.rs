@@ -3,7 +3,11 @@
 //! Invariants: places are computed here, whatever a file or a feed says of them; what is passed over is named in the
 //! answer; every line of a result that is another afterwards is in the fact that changed it.
 
+pub mod canoe;
+pub mod import;
+pub mod indoor;
 pub mod odds;
+pub mod oncourse;
 pub mod reports;
 pub mod standing;
 

@@ -9,6 +9,7 @@ use crate::error::Refusal;
 use crate::events::event::{Event, ResultsChanged, SplitLine, SplitsPassed};
 use crate::events::log::Receipt;
 use crate::ids::{EventId, RaceId};
+use crate::state::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,14 +98,13 @@ pub(super) struct Racer {
 }
 
 /// Finds the racer an id or a bib means.
-pub(super) fn racer(
-    draft: &Draft,
+pub(super) fn racer_in(
+    state: &State,
     event: &EventId,
     race: &str,
     id: Option<&str>,
     bib: Option<i64>,
 ) -> Result<Racer, String> {
-    let state = &draft.state;
     let race = state.race_in(event, race).cloned().ok_or_else(|| format!("race {race} does not exist"))?;
     let starter = match (id, bib) {
         (Some(id), _) => state.starter(&race.id, id).ok_or_else(|| format!("participant {id} does not exist"))?,
@@ -213,7 +213,7 @@ struct News {
 impl News {
     fn take(&mut self, draft: &mut Draft, event: &EventId, item: Value) -> Result<(), String> {
         let item: ResultItem = crate::command::parse(item).map_err(|wrong| wrong.to_string())?;
-        let racer = racer(draft, event, &item.race_id, item.participant_id.as_deref(), item.bib)?;
+        let racer = racer_in(&draft.state, event, &item.race_id, item.participant_id.as_deref(), item.bib)?;
         // Both are read before anything is put: an item is taken whole or not at all.
         let (report, splits) = (item.report(draft, &racer)?, item.splits(&racer)?);
         self.put_splits(draft, splits);

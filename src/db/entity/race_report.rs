@@ -80,3 +80,19 @@ pub enum Irm {
     /// Capsized.
     Cap,
 }
+
+impl Irm {
+    /// Every mark.
+    pub const ALL: [Self; 4] = [Self::Dns, Self::Dnf, Self::Dsq, Self::Cap];
+
+    /// The word on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dns => "DNS",
+            Self::Dnf => "DNF",
+            Self::Dsq => "DSQ",
+            Self::Cap => "CAP",
+        }
+    }
+}
