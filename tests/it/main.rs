@@ -4,6 +4,7 @@
 
 mod auth;
 mod bad_input;
+mod canoe;
 mod certification;
 #[path = "../chaos/mod.rs"]
 mod chaos;

@@ -4,6 +4,7 @@ pub mod client;
 pub mod hall;
 pub mod people;
 pub mod process;
+pub mod watch;
 pub mod wire;
 
 use client::{Client, ConnectError};
