@@ -19,6 +19,7 @@ use crate::setup::assignments::{ChangeAssignment, CreateAssignment, RemoveAssign
 use crate::setup::entries::{ReinstateEntry, WithdrawEntry};
 use crate::setup::import::ImportDocument;
 use crate::setup::locks::{self, LockContest};
+use crate::setup::races::{DeleteRace, PutRace};
 use crate::setup::{
     DeleteCategory, DeleteContest, DeleteContestant, DeleteEvent, DisableUser, PutCategory, PutContest, PutContestant,
     PutEntries, PutEvent, PutUser, SetEventStatus,
@@ -146,6 +147,10 @@ commands!(
     PutContestant = "admin:contestant",
     Commands,
     DeleteContestant = "admin:contestant-delete",
+    Commands,
+    PutRace = "admin:race",
+    Commands,
+    DeleteRace = "admin:race-delete",
     Commands,
     OpenSession = "auth:login",
     None,

@@ -142,6 +142,8 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(setup::put_entries))
         .routes(routes!(setup::withdraw_entry))
         .routes(routes!(setup::reinstate_entry))
+        .routes(routes!(setup::races, setup::create_race))
+        .routes(routes!(setup::race, setup::put_race, setup::delete_race))
         .routes(routes!(setup::contestants, setup::create_contestant))
         .routes(routes!(setup::contestant, setup::put_contestant, setup::delete_contestant))
         .routes(routes!(setup::assignments, setup::create_assignment))

@@ -962,6 +962,8 @@ async fn every_http_error_is_a_problem_in_one_shape() {
         (Method::PUT, "/api/v1/admin/contestants/x"),
         (Method::POST, "/api/v1/admin/assignments"),
         (Method::PUT, "/api/v1/admin/assignments/ghost"),
+        (Method::POST, "/api/v1/admin/races"),
+        (Method::PUT, "/api/v1/admin/races/ghost"),
         (Method::POST, "/api/v1/categories/vault/scores"),
         (Method::POST, "/api/v1/categories/vault/scores/batch"),
     ];
@@ -1007,6 +1009,7 @@ async fn paths_and_queries_that_mean_nothing_are_problems_too() {
         (Method::GET, "/api/v1/admin/users?limit=99999999999999999999"),
         (Method::GET, "/api/v1/admin/events/%F0%9F%98%80"),
         (Method::DELETE, "/api/v1/admin/events/a%3Ab"),
+        (Method::GET, "/api/v1/admin/races/a:b"),
         (Method::GET, "/api/v1/nothing"),
         (Method::GET, "/"),
         (Method::GET, "/%2e%2e/%2e%2e/etc/passwd"),
@@ -1029,6 +1032,8 @@ async fn a_missing_field_is_named_in_errors() {
         ("/api/v1/auth/login", json!({"email": "a@b.example"}), "password"),
         ("/api/v1/auth/refresh", json!({}), "refreshToken"),
         ("/api/v1/admin/contestants", json!({"id": "a"}), "name"),
+        ("/api/v1/admin/races", json!({"id": "a", "raceType": "trot"}), "eventId"),
+        ("/api/v1/admin/races", json!({"id": "a", "eventId": "cup"}), "raceType"),
     ] {
         let reply = app.post(path, &email("admin"), body).await;
         let named =

@@ -53,6 +53,7 @@ use scorecast::setup::entries::{ReinstateEntry, WithdrawEntry};
 use scorecast::setup::import::{self, ImportDocument};
 use scorecast::setup::list::{self, PageQuery};
 use scorecast::setup::locks::LockContest;
+use scorecast::setup::races::{DeleteRace, PutRace};
 use scorecast::setup::{
     DeleteCategory, DeleteContest, DeleteContestant, DeleteEvent, DisableUser, Mode, PutCategory, PutContest,
     PutContestant, PutEntries, PutEvent, PutUser, SetEventStatus,
@@ -174,6 +175,7 @@ pub fn document() -> Value {
         ["extally", "exjudge", "exadmin", "left", "turned", "off"].map(hat),
     );
     push(&mut document["assignments"], [hat("wide")]);
+    document["races"] = json!([{"id": "heat", "raceType": "slalom"}]);
     document
 }
 
@@ -765,6 +767,7 @@ fn deeds(world: &World, name: &str, actor: &Actor) -> Vec<(&'static str, Deed)> 
     let mut deeds = scoring(world);
     deeds.extend(hats(world, actor));
     deeds.extend(setting_up(world, name));
+    deeds.extend(timing());
     deeds.extend(signing_in(world, name, actor));
     deeds.into_iter().map(|(label, command)| (label, Deed::Carry(Box::new(command)))).chain(reads()).collect()
 }
@@ -918,6 +921,15 @@ fn setting_up(world: &World, name: &str) -> Vec<(&'static str, Command)> {
         ("strike x (marked)", PutEntries { category: id("vault"), entries: entries(&["y", "z"]) }.into()),
         ("make a contestant", PutContestant { mode: Mode::Create, spec: contestant("w") }.into()),
         ("delete x (entered)", DeleteContestant { contestant: id("x") }.into()),
+    ]
+}
+
+fn timing() -> Vec<(&'static str, Command)> {
+    let race = |id: &str| read(json!({"id": id, "raceType": "slalom", "name": "A race"}));
+    vec![
+        ("make a race", PutRace { mode: Mode::Create, event: id("cup"), spec: race("final") }.into()),
+        ("name the heat", PutRace { mode: Mode::Update, event: id("cup"), spec: race("heat") }.into()),
+        ("delete the heat", DeleteRace { race: id("heat") }.into()),
     ]
 }
 

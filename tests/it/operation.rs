@@ -286,7 +286,7 @@ async fn the_interface_description_is_openapi_3_1_and_lists_every_route() {
             assert!(paths[path][method].is_object(), "{method} {path} is not described");
         }
     }
-    for part in ["users", "events", "contests", "categories", "contestants", "assignments"] {
+    for part in ["users", "events", "contests", "categories", "contestants", "assignments", "races"] {
         for (path, methods) in [("", ["get", "post"].as_slice()), ("/{id}", &["get", "put", "delete"])] {
             for method in methods {
                 assert!(paths[format!("/api/v1/admin/{part}{path}")][*method].is_object(), "{method} {part}{path}");
