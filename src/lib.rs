@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod notices;
 pub mod preview;
 pub mod publications;
+pub mod races;
 pub mod ranking;
 pub mod scores;
 pub mod setup;

@@ -791,6 +791,11 @@ async fn nobody_but_admin_and_organizer_comes_near_the_desk() {
         (Method::POST, "/api/v1/admin/assignments".to_owned(), json!({"judgeId": user, "categoryId": "vault"})),
         (Method::PUT, "/api/v1/admin/assignments/ghost".to_owned(), json!({"counts": true})),
         (Method::DELETE, "/api/v1/admin/assignments/ghost".to_owned(), Value::Null),
+        (Method::GET, "/api/v1/admin/api-keys".to_owned(), Value::Null),
+        (Method::GET, "/api/v1/admin/api-keys/ghost".to_owned(), Value::Null),
+        (Method::POST, "/api/v1/admin/api-keys".to_owned(), json!({"eventId": "cup", "name": "Mine"})),
+        (Method::PUT, "/api/v1/admin/api-keys/ghost".to_owned(), json!({"name": "Mine"})),
+        (Method::DELETE, "/api/v1/admin/api-keys/ghost".to_owned(), Value::Null),
     ];
     let known = BTreeMap::from([
         ("events", "cup"),

@@ -55,7 +55,8 @@ pub struct NewStatus {
     status: crate::db::entity::event::EventStatus,
 }
 
-fn removed(answer: Answer) -> Result<StatusCode, ApiError> {
+/// What is removed is answered with 204.
+pub(super) fn removed(answer: Answer) -> Result<StatusCode, ApiError> {
     answer.map(|_| StatusCode::NO_CONTENT)
 }
 

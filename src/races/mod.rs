@@ -1,0 +1,3 @@
+//! Races: timed and run by boats, ergometers and horses, as their timing programs tell of them.
+
+pub mod status;
