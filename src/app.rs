@@ -1,6 +1,7 @@
 //! The application: what holds the parts together, and the one place where a command is carried out.
 
 use crate::auth::actor::Actor;
+use crate::auth::keys::{self, KeyMaker};
 use crate::auth::limit::Limits;
 use crate::auth::secret::DerivedKey;
 use crate::auth::sessions::RefreshKey;
@@ -38,6 +39,7 @@ use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOr
 use serde_json::Value;
 use socketioxide::SocketIo;
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -76,6 +78,8 @@ pub struct App {
     pub tokens: Tokens,
     /// Makes refresh tokens.
     pub refresh_key: Arc<RefreshKey>,
+    /// Makes the keys of timing software.
+    pub key_maker: Arc<KeyMaker>,
     /// How often who may.
     pub limits: Arc<Limits>,
     /// For reads.
@@ -168,6 +172,7 @@ impl App {
         let app = Self {
             limits: Arc::new(Limits::new(&config, &clock)),
             refresh_key: Arc::new(RefreshKey::new(&config.jwt_secret)),
+            key_maker: Arc::new(KeyMaker::new(&config.jwt_secret)),
             feeds: Arc::new(Semaphore::new(FEEDS_MAX)),
             public_feeds: Arc::new(Semaphore::new(FEEDS_MAX)),
             verifications: Arc::new(Semaphore::new(VERIFICATIONS_MAX)),
@@ -445,6 +450,26 @@ impl App {
         }
         let (actor, claims) = self.tokens.admit(token, &self.state(), now)?;
         Ok((actor, claims.expires_at()))
+    }
+
+    /// The timing software a key stands for. A key this node has not heard of yet may just have been made by another
+    /// process; whoever sends keys that nobody made is limited before the writer is asked to look.
+    ///
+    /// # Errors
+    /// `INVALID_TOKEN` or `TOKEN_EXPIRED`; `RATE_LIMIT` where too many came that are not known.
+    pub async fn admit_key(&self, key: &str, from: IpAddr) -> Result<Actor, Refusal> {
+        if !keys::is_well_formed(key) {
+            return Err(Refusal::InvalidToken);
+        }
+        let hash = keys::hash_of(key);
+        if self.state().racing.key_with_hash(&hash).is_none() {
+            self.limits.anonymous_handshake(from)?;
+            self.writer.catch_up().await;
+        }
+        let state = self.state();
+        let row = state.racing.key_with_hash(&hash).ok_or(Refusal::InvalidToken)?;
+        row.must_be_valid(self.clock.now())?;
+        Ok(Actor::Key { id: row.id.clone(), event: row.event_id.clone() })
     }
 
     async fn keep_house(self, outlet: Outlet) {

@@ -5,7 +5,7 @@ use crate::auth::actor::Actor;
 use crate::auth::role::Role;
 use crate::auth::sessions::{OpenSession, SessionGrant};
 use crate::auth::{password, token};
-use crate::clock::{Chance, Clock};
+use crate::clock::{Chance, Clock, Micros};
 use crate::command::parse;
 use crate::config::{Config, LogFormat};
 use crate::db::connect::{self, FileLock, Target};
@@ -13,8 +13,10 @@ use crate::demo;
 use crate::events::log::Receipt;
 use crate::evidence::key::{KeySet, PublicKey};
 use crate::evidence::verify;
+use crate::ids::EventId;
 use crate::publications::key;
 use crate::setup::import;
+use crate::setup::keys::ApiKeySpec;
 use crate::setup::spec::UserSpec;
 use crate::setup::{DisableUser, PutUser};
 use crate::transport::{http, rest, serve};
@@ -61,6 +63,17 @@ enum Action {
     Token {
         /// The user's email.
         email: String,
+    },
+    /// Print a key for the timing software of an event; works beside a running server. It is not shown again.
+    ApiKey {
+        /// The event.
+        event: EventId,
+        /// What the key is called in the list of keys.
+        #[arg(long, default_value = "made on the command line")]
+        name: String,
+        /// Until when it is good, like 2026-05-03T18:00:00Z; until it is revoked unless stated.
+        #[arg(long, value_parser = moment)]
+        valid_until: Option<Micros>,
     },
     /// Check the evidence of a published result: its signature, its log, its marks; its ranking is computed again.
     Verify {
@@ -129,6 +142,11 @@ impl ValueEnum for RoleName {
     fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
         Some(clap::builder::PossibleValue::new(self.0.as_str()))
     }
+}
+
+/// A moment, as it is written everywhere else.
+fn moment(text: &str) -> Result<Micros, serde_json::Error> {
+    serde_json::from_value(Value::from(text))
 }
 
 /// Runs the program.
@@ -205,6 +223,18 @@ async fn run(config: Config, action: Action) -> anyhow::Result<()> {
             let _lock = lock_unless_served(&config).await?;
             with_app(config, async |app| {
                 println!("{}", access_token(app, &email).await?);
+                Ok(())
+            })
+            .await
+        }
+        Action::ApiKey { event, name, valid_until } => {
+            let _lock = lock_unless_served(&config).await?;
+            with_app(any_secret(config), async |app| {
+                let spec = ApiKeySpec { event_id: event, name, valid_from: None, valid_until };
+                let command = rest::keys::new_key(app, spec);
+                let made = app.carry_out(Actor::Operator, command.into(), None, &Value::Null).await?;
+                let made = rest::keys::with_key(app, made);
+                println!("{}", made["key"].as_str().context("the key was made, and is gone already")?);
                 Ok(())
             })
             .await

@@ -5,8 +5,8 @@ use rand::{RngCore, SeedableRng};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, UtcOffset};
 use uuid::Uuid;
 
 /// Microseconds since 1970-01-01T00:00:00Z: what the database and the log hold.
@@ -48,7 +48,10 @@ impl<'de> serde::Deserialize<'de> for Micros {
     fn deserialize<D: serde::Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(input)?;
         let moment = OffsetDateTime::parse(&text, &Rfc3339).map_err(serde::de::Error::custom)?;
-        i64::try_from(moment.unix_timestamp_nanos() / 1000).map(Micros).map_err(serde::de::Error::custom)
+        // An offset can carry a moment out of the years that RFC 3339 can write; it could never be told again.
+        let in_utc = moment.checked_to_offset(UtcOffset::UTC).filter(|moment| (0..=9999).contains(&moment.year()));
+        let in_utc = in_utc.ok_or_else(|| serde::de::Error::custom("lies outside the years 0000 to 9999 in UTC"))?;
+        i64::try_from(in_utc.unix_timestamp_nanos().div_euclid(1000)).map(Micros).map_err(serde::de::Error::custom)
     }
 }
 
@@ -136,5 +139,26 @@ impl Chance {
     pub fn id(&self, now: Micros) -> Uuid {
         let millis = u64::try_from(now.0.div_euclid(1000)).unwrap_or(0);
         uuid::Builder::from_unix_timestamp_millis(millis, &self.bytes()).into_uuid()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_moment_that_is_read_can_be_told_again() {
+        for (text, told) in [
+            ("2026-05-01T19:30:00+12:00", "2026-05-01T07:30:00Z"),
+            ("0000-01-01T00:00:00Z", "0000-01-01T00:00:00Z"),
+            ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
+            ("1969-12-31T23:59:59.9999995Z", "1969-12-31T23:59:59.999999Z"),
+        ] {
+            let read: Micros = serde_json::from_value(text.into()).expect("a moment");
+            assert_eq!(read.to_string(), told, "{text}");
+        }
+        for out in ["0000-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01", "0000-01-01T00:00:00+23:59"] {
+            assert!(serde_json::from_value::<Micros>(out.into()).is_err(), "{out} could not be told again");
+        }
     }
 }

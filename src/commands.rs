@@ -9,6 +9,7 @@ use crate::certification::decisions::{
 use crate::certification::judges::{CertifySheet, SignFinal};
 use crate::certification::officers::{OverrideStage, RejectStage, SignStage};
 use crate::certification::ties::ResolveTie;
+use crate::clock::Micros;
 use crate::command::{Decide, Draft, Limit};
 use crate::error::Refusal;
 use crate::notices::{self, Announce, DeleteNotice, ReadNotice};
@@ -18,11 +19,14 @@ use crate::races::import::IngestXml;
 use crate::races::indoor::{ImportIndoor, UpdateIndoor};
 use crate::races::odds::IngestOdds;
 use crate::races::reports::IngestResults;
+use crate::races::status::SetRaceStatus;
 use crate::scores::{ConfirmScore, SubmitBatch, SubmitScore};
 use crate::setup::assignments::{ChangeAssignment, CreateAssignment, RemoveAssignment};
 use crate::setup::entries::{ReinstateEntry, WithdrawEntry};
 use crate::setup::import::ImportDocument;
+use crate::setup::keys::{ChangeApiKey, CreateApiKey, RevokeApiKey};
 use crate::setup::locks::{self, LockContest};
+use crate::setup::races::{DeleteRace, PutRace};
 use crate::setup::{
     DeleteCategory, DeleteContest, DeleteContestant, DeleteEvent, DisableUser, PutCategory, PutContest, PutContestant,
     PutEntries, PutEvent, PutUser, SetEventStatus,
@@ -161,6 +165,18 @@ commands!(
     Commands,
     DeleteContestant = "admin:contestant-delete",
     Commands,
+    PutRace = "admin:race",
+    Commands,
+    DeleteRace = "admin:race-delete",
+    Commands,
+    CreateApiKey = "admin:api-key",
+    Commands,
+    ChangeApiKey = "admin:api-key-change",
+    Commands,
+    RevokeApiKey = "admin:api-key-revoke",
+    Commands,
+    SetRaceStatus = "race:status",
+    Commands,
     OpenSession = "auth:login",
     None,
     RotateSession = "auth:refresh",
@@ -173,15 +189,15 @@ commands!(
 
 impl Command {
     /// Whether the actor may ask at all: opening and rotating a session is what somebody without one does, everything
-    /// else needs one that stands.
+    /// else needs one that stands, or a key that is good at this moment.
     ///
     /// # Errors
-    /// `SESSION_REVOKED`.
-    pub fn admits(&self, actor: &Actor, state: &State) -> Result<(), Refusal> {
+    /// `SESSION_REVOKED`; `INVALID_TOKEN` and `TOKEN_EXPIRED` for a key.
+    pub fn admits(&self, actor: &Actor, state: &State, now: Micros) -> Result<(), Refusal> {
         if matches!(self, Self::OpenSession(_) | Self::RotateSession(_)) {
             return Ok(());
         }
-        actor.must_be_signed_in(state)
+        actor.must_be_signed_in(state, now)
     }
 
     /// Decides.
@@ -189,7 +205,7 @@ impl Command {
     /// # Errors
     /// Why not.
     pub fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
-        self.admits(&draft.actor, &draft.state)?;
+        self.admits(&draft.actor, &draft.state, draft.now)?;
         let answer = self.as_decide().decide(draft)?;
         certification::settle::settle(draft)?;
         locks::guard(draft)?;

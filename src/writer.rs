@@ -330,7 +330,7 @@ impl Writer {
         answered: &mut HashMap<(Arc<str>, String), PriorAnswer>,
     ) -> Outcome {
         let name = job.actor.name();
-        job.command.admits(&job.actor, &batch.state)?;
+        job.command.admits(&job.actor, &batch.state, now)?;
         if let Some(command_id) = &job.command_id {
             let key = (Arc::clone(&name), command_id.clone());
             let prior = match answered.get(&key) {

@@ -77,17 +77,15 @@ impl Actor {
         }
     }
 
-    /// Checks that the session still stands: not ended, not outdated, its user active. A key stands until it is revoked.
+    /// Checks that the session still stands: not ended, not outdated, its user active; or that the key is not revoked and
+    /// this is its time.
     ///
     /// # Errors
-    /// `SESSION_REVOKED`; `INVALID_TOKEN` for a key.
-    pub fn must_be_signed_in(&self, state: &State) -> Result<(), Refusal> {
+    /// `SESSION_REVOKED`; `INVALID_TOKEN` and `TOKEN_EXPIRED` for a key.
+    pub fn must_be_signed_in(&self, state: &State, now: Micros) -> Result<(), Refusal> {
         match self {
             Self::Operator => Ok(()),
-            Self::Key { id, .. } => {
-                let key = state.racing.keys.get(id).filter(|key| key.revoked_at.is_none());
-                key.map(|_| ()).ok_or(Refusal::InvalidToken)
-            }
+            Self::Key { id, .. } => state.racing.keys.get(id).ok_or(Refusal::InvalidToken)?.must_be_valid(now),
             Self::User { id, session } => {
                 let stands = state.role_of(id).is_some()
                     && state.sessions.get(session).is_some_and(|row| row.revoked_at.is_none() && row.user_id == *id);

@@ -168,7 +168,7 @@ impl Tokens {
         if user.session_version != claims.sv {
             return Err(Refusal::SessionRevoked);
         }
-        actor.must_be_signed_in(state)?;
+        actor.must_be_signed_in(state, now)?;
         Ok((actor, claims))
     }
 }

@@ -1,7 +1,8 @@
 //! The Canoe123 export: what the timing computer of a canoe slalom writes of a whole competition, read into plain parts.
 //!
 //! Invariants: [`read`] is pure and never panics, whatever the bytes; every fault names its place in the file, as
-//! `Results[3].Time`; times are milliseconds; what stands in one list has an id of its own there.
+//! `Results[3].Time`; times are milliseconds; what stands in one list has an id of its own there,
+//! a participant within the class, a result by race and participant.
 //!
 //! Required are the ids, `MainTitle`, `Class`, `Category` and a name; all else may be missing or empty, which is the
 //! same. An element we do not know is passed over; one we know that says something impossible refuses the file: half an
@@ -504,10 +505,9 @@ fn flag(record: &Record, field: &str) -> Result<bool, Refusal> {
 
 fn irm(record: &Record) -> Result<Option<Irm>, Refusal> {
     let Some(text) = record.text("Status") else { return Ok(None) };
-    let mark = Irm::ALL.into_iter().find(|mark| mark.as_str().eq_ignore_ascii_case(text));
     // To take an unknown mark for none would give a rank to who has none.
     let wrong = || record.wrong("Status", format!("{} is none of DNS, DNF, DSQ, CAP", said(record, "Status")));
-    mark.map(Some).ok_or_else(wrong)
+    Irm::of(text).map(Some).ok_or_else(wrong)
 }
 
 fn gates(record: &Record) -> Result<Option<Vec<Option<i64>>>, Refusal> {

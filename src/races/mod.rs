@@ -10,6 +10,7 @@ pub mod odds;
 pub mod oncourse;
 pub mod reports;
 pub mod standing;
+pub mod status;
 
 use crate::command::Draft;
 use crate::db::entity::event;

@@ -3,9 +3,9 @@
 use super::spec::{CriterionSpec, EntrySpec, Merge, ParticipantSpec, RaceMeta};
 use super::user_view;
 use crate::command::to_value;
-use crate::db::entity::entry;
+use crate::db::entity::{api_key, entry};
 use crate::error::Refusal;
-use crate::ids::{AssignmentId, CategoryId, ContestId, ContestantId, EventId, RaceId, UserId};
+use crate::ids::{ApiKeyId, AssignmentId, CategoryId, ContestId, ContestantId, EventId, RaceId, UserId};
 use crate::ranking::Decimal;
 use crate::setup::assignments::view_of;
 use crate::state::{State, thousandths};
@@ -156,6 +156,31 @@ pub fn assignments(state: &State, query: &PageQuery) -> Result<Value, Refusal> {
 pub fn races(state: &State, query: &PageQuery) -> Result<Value, Refusal> {
     let keep = |race: &crate::db::entity::race::Model| query.event_id.as_ref().is_none_or(|id| race.event_id == *id);
     page(query, &state.races, keep, |race| race_view(state, &race.id))
+}
+
+fn key_view(key: &api_key::Model) -> Value {
+    json!({
+        "id": key.id, "eventId": key.event_id, "name": key.name, "validFrom": key.valid_from,
+        "validUntil": key.valid_until, "createdBy": key.created_by, "createdAt": key.created_at,
+        "revokedAt": key.revoked_at,
+    })
+}
+
+/// Lists the keys of timing software, of one event or of all, the revoked ones included; neither keys nor hashes.
+///
+/// # Errors
+/// `INVALID_DATA` for a wrong limit or cursor.
+pub fn api_keys(state: &State, query: &PageQuery) -> Result<Value, Refusal> {
+    let keep = |key: &api_key::Model| query.event_id.as_ref().is_none_or(|id| key.event_id == *id);
+    page(query, &state.racing.keys, keep, |key| Ok(key_view(key)))
+}
+
+/// One key of timing software, without the key itself or its hash.
+///
+/// # Errors
+/// `NOT_FOUND`.
+pub fn api_key(state: &State, id: &ApiKeyId) -> Result<Value, Refusal> {
+    state.racing.keys.get(id).map(|key| key_view(key)).ok_or_else(|| Refusal::not_found("API key", id))
 }
 
 /// One race, with those who start in it.

@@ -6,6 +6,7 @@
 pub mod assignments;
 pub mod entries;
 pub mod import;
+pub mod keys;
 pub mod list;
 pub mod locks;
 pub mod races;

@@ -1,6 +1,6 @@
 //! Races and who starts in them.
 
-use super::spec::RaceSpec;
+use super::spec::{ParticipantSpec, RaceSpec};
 use super::{At, Mode, Shown, optional_text, setup_changed, text};
 use crate::command::{Decide, Draft};
 use crate::db::entity::race::RaceStatus;
@@ -15,7 +15,8 @@ use std::collections::BTreeSet;
 /// Most who start in a race.
 const PARTICIPANTS_MAX: usize = 2_000;
 
-/// Puts a race; whether anything changed. Who starts already stays.
+/// Puts a race; whether anything changed. A change of the race alone names everybody who starts: who is not named any
+/// more is taken out. A document only adds, like everything an import does.
 pub(super) fn put_race(
     draft: &mut Draft,
     at: &At,
@@ -54,25 +55,58 @@ pub(super) fn put_race(
     if changed {
         draft.put(row);
     }
-    if spec.participants.len() > PARTICIPANTS_MAX {
-        return Err(Refusal::TooLarge { what: "participants of a race", max: PARTICIPANTS_MAX });
-    }
-    let mut seen = BTreeSet::new();
-    for (index, participant) in spec.participants.iter().enumerate() {
-        let at = at.item("participants", index);
-        let id = text(&at, "id", &participant.id)?;
-        if !seen.insert(id.clone()) {
-            return Err(at.wrong("id", format!("participant {id} is there twice")));
-        }
-        let detail = serde_json::to_string(participant).map_err(|wrong| at.wrong("", wrong))?;
-        let number = draft.state.starter_number(&spec.id, &id);
-        let row = race_participant::Model { race_id: spec.id.clone(), id, number, bib: participant.bib, detail };
-        if draft.state.starter(&spec.id, &row.id).is_none_or(|before| before.row != row) {
-            draft.put(row);
-            changed = true;
+    if let Some(participants) = &spec.participants {
+        let named = put_starters(draft, at, &spec.id, participants)?;
+        changed |= named.changed;
+        if mode == Mode::Update {
+            changed |= strike_the_others(draft, &spec.id, &named.ids)?;
         }
     }
     Ok(changed)
+}
+
+/// The participants a list named.
+struct Named {
+    ids: BTreeSet<String>,
+    /// Whether any of them was new or another before.
+    changed: bool,
+}
+
+fn put_starters(draft: &mut Draft, at: &At, race: &RaceId, participants: &[ParticipantSpec]) -> Result<Named, Refusal> {
+    if participants.len() > PARTICIPANTS_MAX {
+        return Err(Refusal::TooLarge { what: "participants of a race", max: PARTICIPANTS_MAX });
+    }
+    let mut named = Named { ids: BTreeSet::new(), changed: false };
+    for (index, participant) in participants.iter().enumerate() {
+        let at = at.item("participants", index);
+        let id = text(&at, "id", &participant.id)?;
+        if !named.ids.insert(id.clone()) {
+            return Err(at.wrong("id", format!("participant {id} is there twice")));
+        }
+        let detail = serde_json::to_string(participant).map_err(|wrong| at.wrong("", wrong))?;
+        let number = draft.state.starter_number(race, &id);
+        let row = race_participant::Model { race_id: race.clone(), id, number, bib: participant.bib, detail };
+        if draft.state.starter(race, &row.id).is_none_or(|before| before.row != row) {
+            draft.put(row);
+            named.changed = true;
+        }
+    }
+    Ok(named)
+}
+
+/// Takes out who is not among `kept`; whether anybody was. The newcomers have their numbers by then: none of them gets
+/// that of whom they replace.
+fn strike_the_others(draft: &mut Draft, race: &RaceId, kept: &BTreeSet<String>) -> Result<bool, Refusal> {
+    let starters = draft.state.starters.get(race).cloned().unwrap_or_default();
+    let gone: Vec<_> = starters.values().filter(|starter| !kept.contains(&starter.row.id)).collect();
+    let timed = draft.state.racing.timed(race);
+    if let Some(starter) = gone.iter().find(|starter| timed.contains(starter.row.id.as_str())) {
+        return Err(Refusal::State(format!("participant {} has results; what happened is kept", starter.row.id)));
+    }
+    for starter in &gone {
+        draft.remove(starter.row.clone());
+    }
+    Ok(!gone.is_empty())
 }
 
 /// A moment as it was written: the offset of the venue is kept.
@@ -83,7 +117,7 @@ fn moment(at: &At, field: &str, value: Option<&String>) -> Result<Option<String>
     Ok(Some(value))
 }
 
-/// Makes or changes a race with, where given, those who start in it.
+/// Makes or changes a race with, where given, everybody who starts in it.
 #[derive(Clone, Debug)]
 pub struct PutRace {
     /// Which of the two.

@@ -248,6 +248,7 @@ pub struct RaceSpec {
     pub race_order: Option<i64>,
     #[serde(default)]
     pub meta: RaceMeta,
+    /// Who starts; as it was unless stated. An import document adds to them, a change of the race alone names them all.
     #[serde(default)]
-    pub participants: Vec<ParticipantSpec>,
+    pub participants: Option<Vec<ParticipantSpec>>,
 }

@@ -5,6 +5,7 @@ use crate::db::entity::{api_key, indoor_participant, indoor_race, race_class, ra
 use crate::db::row::Row;
 use crate::ids::{ApiKeyId, EventId, RaceId};
 use imbl::{HashMap, OrdMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Everything timing has to do with.
@@ -71,6 +72,15 @@ impl Racing {
     /// Those on the ergometers of a race, by id.
     pub fn indoor(&self, race: &RaceId) -> impl Iterator<Item = &Arc<indoor_participant::Model>> {
         self.indoor.get(race).into_iter().flat_map(OrdMap::values)
+    }
+
+    /// The racers timing has told anything of.
+    #[must_use]
+    pub fn timed(&self, race: &RaceId) -> BTreeSet<&str> {
+        let timed = self.reports(race).map(|report| report.participant_id.as_str());
+        let timed = timed.chain(self.results(race).map(|result| result.participant_id.as_str()));
+        let timed = timed.chain(self.splits(race).map(|split| split.participant_id.as_str()));
+        timed.chain(self.indoor(race).map(|measured| measured.id.as_str())).collect()
     }
 
     /// The key with a hash.

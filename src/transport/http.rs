@@ -6,7 +6,8 @@ use super::problem::problems;
 use super::request::parameter;
 use super::rest::operation::Started;
 use super::rest::{
-    auth, certification, decisions, feeds, notices, operation, public, publications, scoring, sessions, setup,
+    auth, certification, decisions, feeds, ingest, keys, notices, operation, public, publications, scoring, sessions,
+    setup, timing,
 };
 use crate::app::App;
 use crate::error::Refusal;
@@ -26,19 +27,23 @@ use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetReques
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 use utoipa::OpenApi;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 /// The header that names a request.
 pub const REQUEST_ID: &str = "x-request-id";
+/// The header timing software puts its key in.
+pub const API_KEY: &str = "x-api-key";
 /// Where Socket.IO answers.
 pub const SOCKET_PATH: &str = "/socket.io";
 /// Largest body, in bytes: parsed, a hostile one takes a hundred times its size.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
 /// Largest import document, in bytes; read only for those who may import.
 pub const IMPORT_BYTES_MAX: usize = 10 * 1024 * 1024;
+/// Largest post of timing software, in bytes; read only by a key.
+pub const POST_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// How long a request may take; polling of Socket.IO is not meant.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest request id taken from a client, in characters.
@@ -51,17 +56,21 @@ const REQUEST_ID_CHARS_MAX: usize = 128;
         description = "Authenticated, multi-role, real-time scoring. Errors are application/problem+json with a stable `code`; \
             every command takes an `Idempotency-Key` (UUID), and a retry gets the first answer again."
     ),
-    modifiers(&BearerToken),
+    modifiers(&WaysIn),
     security(("bearer" = []))
 )]
 struct Description;
 
-struct BearerToken;
+/// How a request says who asks: the token of a user, or the key of timing software.
+struct WaysIn;
 
-impl utoipa::Modify for BearerToken {
+impl utoipa::Modify for WaysIn {
     fn modify(&self, description: &mut utoipa::openapi::OpenApi) {
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
-        description.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(scheme));
+        let key = ApiKey::Header(ApiKeyValue::new(API_KEY));
+        let components = description.components.get_or_insert_default();
+        components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+        components.add_security_scheme("apiKey", SecurityScheme::ApiKey(key));
     }
 }
 
@@ -128,6 +137,14 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(publications::reveal))
         .routes(routes!(publications::keys))
         .routes(routes!(publications::verify_page, publications::verify_bundle))
+        // Timing software
+        .routes(routes!(ingest::xml).layer(DefaultBodyLimit::max(IMPORT_BYTES_MAX)))
+        .routes(routes!(ingest::results).layer(DefaultBodyLimit::max(POST_BYTES_MAX)))
+        .routes(routes!(ingest::oncourse))
+        .routes(routes!(ingest::odds))
+        .routes(routes!(ingest::import_indoor).layer(DefaultBodyLimit::max(POST_BYTES_MAX)))
+        .routes(routes!(ingest::update_indoor))
+        .routes(routes!(ingest::indoor_race))
         // The live plane
         .routes(routes!(public::events))
         .routes(routes!(public::event))
@@ -156,10 +173,16 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(setup::put_entries))
         .routes(routes!(setup::withdraw_entry))
         .routes(routes!(setup::reinstate_entry))
+        .routes(routes!(setup::races, setup::create_race))
+        .routes(routes!(setup::race, setup::put_race, setup::delete_race))
         .routes(routes!(setup::contestants, setup::create_contestant))
         .routes(routes!(setup::contestant, setup::put_contestant, setup::delete_contestant))
         .routes(routes!(setup::assignments, setup::create_assignment))
         .routes(routes!(setup::assignment, setup::put_assignment, setup::delete_assignment))
+        .routes(routes!(keys::keys, keys::create_key))
+        .routes(routes!(keys::key, keys::put_key, keys::revoke_key))
+        // Timing
+        .routes(routes!(timing::race_status))
         // Operation
         .routes(routes!(operation::healthz))
         .routes(routes!(operation::readyz))

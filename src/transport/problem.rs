@@ -127,7 +127,13 @@ fn response_as(refusal: &Refusal, status: StatusCode, correlation_id: String) ->
 }
 
 fn body_bytes_max(path: &str) -> usize {
-    if path.ends_with("/import") { super::http::IMPORT_BYTES_MAX } else { super::http::BODY_BYTES_MAX }
+    if path.starts_with("/indoor-results") || path.ends_with("/ingest/results") {
+        super::http::POST_BYTES_MAX
+    } else if path.ends_with("/import") || path.ends_with("/ingest/xml") {
+        super::http::IMPORT_BYTES_MAX
+    } else {
+        super::http::BODY_BYTES_MAX
+    }
 }
 
 /// What the libraries refuse by a bare status, in our words.

@@ -8,7 +8,7 @@ use crate::ids::UserId;
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -27,6 +27,14 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// The key of timing software in `X-API-Key`.
+///
+/// # Errors
+/// `INVALID_TOKEN` when what is there is no text.
+pub fn api_key(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    headers.get(super::http::API_KEY).map(HeaderValue::to_str).transpose().map_err(|_no_text| Refusal::InvalidToken)
 }
 
 impl FromRequestParts<App> for SignedIn {

@@ -567,7 +567,7 @@ impl Door {
             }
             Wish::Resume(request) => {
                 self.app.limit_reading(&actor, "sync:resume")?;
-                actor.must_be_signed_in(&self.app.state())?;
+                actor.must_be_signed_in(&self.app.state(), self.app.clock.now())?;
                 let (app, outlet, user) = (&self.app, &self.outlet, &visitor.user);
                 let catch_up = CatchUp { app, outlet, socket, user, actor: &actor };
                 catch_up.resume(request).await.map_err(AppError::into_refusal)
@@ -575,7 +575,7 @@ impl Door {
             Wish::Active(unsent) => {
                 self.app.limit_reading(&actor, "user:active")?;
                 let state = self.app.state();
-                actor.must_be_signed_in(&state)?;
+                actor.must_be_signed_in(&state, self.app.clock.now())?;
                 self.outlet.heartbeat(&visitor.user, &visitor.session, unsent);
                 let heads = self.outlet.heads(&visitor.user);
                 Ok(json!({ "serverTime": self.app.clock.now(), "epoch": state.head.epoch, "heads": heads }))

@@ -181,5 +181,5 @@ fn judges_mark_what_there_is() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "the long run, by make chaos"]
 async fn long_resume() {
-    long("resume", 150, 600, async |plan| run(plan, Traps::default()).await).await;
+    Box::pin(long("resume", 150, 600, async |plan| run(plan, Traps::default()).await)).await;
 }

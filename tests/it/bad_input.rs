@@ -257,6 +257,8 @@ fn malformed(idle: &str) -> Vec<(&'static str, Value)> {
                     json!("2023-11-14"),
                     json!({}),
                     json!("+292277026596-12-04T15:30:08Z"),
+                    json!("0000-01-01T00:00:00+23:59"),
+                    json!("9999-12-31T23:59:59-23:59"),
                 ],
             ),
         ],
@@ -960,6 +962,11 @@ async fn every_http_error_is_a_problem_in_one_shape() {
         (Method::PUT, "/api/v1/admin/contestants/x"),
         (Method::POST, "/api/v1/admin/assignments"),
         (Method::PUT, "/api/v1/admin/assignments/ghost"),
+        (Method::POST, "/api/v1/admin/races"),
+        (Method::PUT, "/api/v1/admin/races/ghost"),
+        (Method::POST, "/api/v1/admin/api-keys"),
+        (Method::PUT, "/api/v1/admin/api-keys/ghost"),
+        (Method::PATCH, "/api/v1/races/ghost/status"),
         (Method::POST, "/api/v1/categories/vault/scores"),
         (Method::POST, "/api/v1/categories/vault/scores/batch"),
     ];
@@ -1005,6 +1012,9 @@ async fn paths_and_queries_that_mean_nothing_are_problems_too() {
         (Method::GET, "/api/v1/admin/users?limit=99999999999999999999"),
         (Method::GET, "/api/v1/admin/events/%F0%9F%98%80"),
         (Method::DELETE, "/api/v1/admin/events/a%3Ab"),
+        (Method::GET, "/api/v1/admin/races/a:b"),
+        (Method::DELETE, "/api/v1/admin/api-keys/a:b"),
+        (Method::PATCH, "/api/v1/races/a:b/status"),
         (Method::GET, "/api/v1/nothing"),
         (Method::GET, "/"),
         (Method::GET, "/%2e%2e/%2e%2e/etc/passwd"),
@@ -1027,6 +1037,10 @@ async fn a_missing_field_is_named_in_errors() {
         ("/api/v1/auth/login", json!({"email": "a@b.example"}), "password"),
         ("/api/v1/auth/refresh", json!({}), "refreshToken"),
         ("/api/v1/admin/contestants", json!({"id": "a"}), "name"),
+        ("/api/v1/admin/races", json!({"id": "a", "raceType": "trot"}), "eventId"),
+        ("/api/v1/admin/races", json!({"id": "a", "eventId": "cup"}), "raceType"),
+        ("/api/v1/admin/api-keys", json!({"name": "Timing"}), "eventId"),
+        ("/api/v1/admin/api-keys", json!({"eventId": "cup"}), "name"),
     ] {
         let reply = app.post(path, &email("admin"), body).await;
         let named =

@@ -22,8 +22,7 @@ type Row = BTreeMap<String, Attributes>;
 fn attributes(element: &BytesStart<'_>) -> Attributes {
     let read = |attribute: Result<quick_xml::events::attributes::Attribute<'_>, _>| {
         let attribute = attribute.expect("a well-formed attribute");
-        let name = String::from_utf8(attribute.key.as_ref().to_vec()).expect("a name is text");
-        let value = String::from_utf8(attribute.value.to_vec()).expect("a value is text");
+        let (name, value) = (attribute.key.as_ref().to_owned(), attribute.value.to_string());
         (name, quick_xml::escape::unescape(&value).expect("known entities").trim().to_owned())
     };
     element.attributes().map(read).collect()
@@ -36,7 +35,7 @@ fn read(xml: &str, about: &str, row: &str) -> (Attributes, Vec<Row>) {
     loop {
         match reader.read_event().expect("a well-formed message") {
             Event::Start(element) | Event::Empty(element) => {
-                let name = String::from_utf8(element.name().as_ref().to_vec()).expect("a name is text");
+                let name = element.name().as_ref().to_owned();
                 let mut found = attributes(&element);
                 if name == row || (name == about && row.is_empty()) {
                     rows.push(Row::new());
@@ -188,7 +187,8 @@ impl Course {
         let total = number(&head["Total"]).unwrap_or(0);
         self.0.retain(|position, _| *position <= total);
         for row in rows {
-            let (Some(one), Some(gates), Some(times)) = (row.get("Participant"), row.get("ResultC"), row.get("ResultT"))
+            let (Some(one), Some(gates), Some(times)) =
+                (row.get("Participant"), row.get("ResultC"), row.get("ResultT"))
             else {
                 continue;
             };
@@ -248,7 +248,8 @@ async fn an_afternoon_of_slalom_ends_with_the_standings_of_its_timing_computer()
     for (at, message) in messages.iter().enumerate() {
         let mut said = None;
         if message.kind == "OnCourse" {
-            let answer = app.keyed(&key, "/api/v1/ingest/oncourse", &json!({ "oncourse": course.take(&message.xml) })).await;
+            let answer =
+                app.keyed(&key, "/api/v1/ingest/oncourse", &json!({ "oncourse": course.take(&message.xml) })).await;
             assert_eq!((answer.status.as_u16(), &answer.body["skipped"]), (200, &json!([])), "{answer:?}");
         } else if message.kind == "Results" {
             let (race, items) = results(&message.xml);

@@ -47,12 +47,15 @@ use scorecast::notices::{Announce, DeleteNotice, ReadNotice};
 use scorecast::publications::key::KeepKey;
 use scorecast::publications::read as published;
 use scorecast::publications::{FreezeResults, PublishResults, RevealResults, ThawResults};
+use scorecast::races::status::SetRaceStatus;
 use scorecast::scores::{self, ConfirmScore, NothingReleased, SubmitBatch, SubmitScore};
 use scorecast::setup::assignments::{ChangeAssignment, CreateAssignment, RemoveAssignment, fact_of};
 use scorecast::setup::entries::{ReinstateEntry, WithdrawEntry};
 use scorecast::setup::import::{self, ImportDocument};
+use scorecast::setup::keys::{ChangeApiKey, CreateApiKey, RevokeApiKey};
 use scorecast::setup::list::{self, PageQuery};
 use scorecast::setup::locks::LockContest;
+use scorecast::setup::races::{DeleteRace, PutRace};
 use scorecast::setup::{
     DeleteCategory, DeleteContest, DeleteContestant, DeleteEvent, DisableUser, Mode, PutCategory, PutContest,
     PutContestant, PutEntries, PutEvent, PutUser, SetEventStatus,
@@ -174,7 +177,14 @@ pub fn document() -> Value {
         ["extally", "exjudge", "exadmin", "left", "turned", "off"].map(hat),
     );
     push(&mut document["assignments"], [hat("wide")]);
+    document["races"] = json!([{"id": "heat", "raceType": "slalom"}]);
     document
+}
+
+/// A key of the cup with nothing but a hash: nobody can have it.
+fn key_of_the_cup(id: &str) -> Command {
+    let spec = read(json!({"eventId": "cup", "name": "Timing"}));
+    CreateApiKey { id: self::id(id), hash: format!("hash of {id}"), spec }.into()
 }
 
 /// The competition of the other tests with marks and a history, folded from real decisions.
@@ -204,7 +214,9 @@ impl World {
             signer: Arc::new(Signer::generate(&Chance::seeded(8), &DerivedKey::new("it", "signing keys")).0),
         };
         world.operate(&import_of(document));
-        world.operate(&import_of(&json!({"event": {"id": "other", "mainTitle": "Another Cup"}})));
+        let races = json!([{"id": "secret-heat", "raceType": "slalom"}]);
+        world.operate(&import_of(&json!({"event": {"id": "other", "mainTitle": "Another Cup"}, "races": races})));
+        world.operate(&key_of_the_cup("key"));
         for category in ["vault", "beam", "rings"] {
             world.state.boards.insert(id(category), Board::default());
         }
@@ -765,6 +777,7 @@ fn deeds(world: &World, name: &str, actor: &Actor) -> Vec<(&'static str, Deed)> 
     let mut deeds = scoring(world);
     deeds.extend(hats(world, actor));
     deeds.extend(setting_up(world, name));
+    deeds.extend(timing());
     deeds.extend(signing_in(world, name, actor));
     deeds.into_iter().map(|(label, command)| (label, Deed::Carry(Box::new(command)))).chain(reads()).collect()
 }
@@ -921,6 +934,22 @@ fn setting_up(world: &World, name: &str) -> Vec<(&'static str, Command)> {
     ]
 }
 
+fn timing() -> Vec<(&'static str, Command)> {
+    let race = |id: &str| read(json!({"id": id, "raceType": "slalom", "name": "A race"}));
+    let on = |race: &str| Command::from(read::<SetRaceStatus>(json!({"raceId": race, "status": "in_progress"})));
+    vec![
+        ("make a race", PutRace { mode: Mode::Create, event: id("cup"), spec: race("final") }.into()),
+        ("name the heat", PutRace { mode: Mode::Update, event: id("cup"), spec: race("heat") }.into()),
+        ("delete the heat", DeleteRace { race: id("heat") }.into()),
+        ("make a key of the cup", key_of_the_cup("another")),
+        ("rename the cup's key", read::<ChangeApiKey>(json!({"id": "key", "name": "Start"})).into()),
+        ("revoke the cup's key", RevokeApiKey { id: id("key") }.into()),
+        ("the heat is under way", on("heat")),
+        ("a race of a draft is under way", on("secret-heat")),
+        ("no race is under way", on("nothing")),
+    ]
+}
+
 fn signing_in(world: &World, name: &str, actor: &Actor) -> Vec<(&'static str, Command)> {
     let user = user_of(actor).cloned().unwrap_or_else(|| world.user("idle"));
     let refresh_token = world.refresh_tokens.get(name).cloned().unwrap_or_default();
@@ -1036,4 +1065,21 @@ fn the_world_of_the_tables_is_what_its_columns_say() {
     assert_eq!((wears("off"), world.state.role_of(&world.user("off"))), (vec![Hat::Judge], None));
     let lane = Lane::Category(id("vault"));
     assert_eq!(world.state.lane_seq(&lane), 10, "ten people have marked the vault");
+}
+
+#[test]
+fn a_key_reports_the_times_of_its_event_and_does_nothing_else() {
+    let world = World::new();
+    let allowed = |actor: &Actor| -> Vec<&'static str> {
+        // Signing in is decided before it is asked for, by a password, and is nobody's yet.
+        let asked = deeds(&world, "operator", actor).into_iter().filter(|(label, deed)| {
+            let carried = matches!(deed, Deed::Carry(_)) && *label != "sign in";
+            carried && outcome(&world, actor, deed, &mut BTreeMap::new()) == "ok"
+        });
+        asked.map(|(label, _)| label).collect()
+    };
+    let of = |event: &str| Actor::Key { id: id("key"), event: id(event) };
+    assert_eq!(allowed(&of("cup")), ["the heat is under way"]);
+    assert_eq!(allowed(&of("other")), ["a race of a draft is under way"]);
+    assert!(allowed(&Actor::Key { id: id("ghost"), event: id("cup") }).is_empty());
 }

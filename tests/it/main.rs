@@ -12,6 +12,7 @@ mod connections;
 mod differential;
 mod golden;
 mod gpf2017;
+mod keys;
 mod limits;
 mod masking;
 mod officers;

@@ -243,7 +243,7 @@ async fn the_body_of_a_405_says_405() {
 }
 
 /// The routes of the contract that are there so far.
-const ROUTES: [(&str, &str); 24] = [
+const ROUTES: [(&str, &str); 25] = [
     ("/api/v1/auth/login", "post"),
     ("/api/v1/auth/refresh", "post"),
     ("/api/v1/auth/logout", "post"),
@@ -260,6 +260,7 @@ const ROUTES: [(&str, &str); 24] = [
     ("/api/v1/admin/users/{id}/revoke-sessions", "post"),
     ("/api/v1/admin/events/{id}/status", "patch"),
     ("/api/v1/admin/categories/{id}/entries", "put"),
+    ("/api/v1/races/{id}/status", "patch"),
     ("/healthz", "get"),
     ("/readyz", "get"),
     ("/socket-health", "get"),
@@ -286,7 +287,7 @@ async fn the_interface_description_is_openapi_3_1_and_lists_every_route() {
             assert!(paths[path][method].is_object(), "{method} {path} is not described");
         }
     }
-    for part in ["users", "events", "contests", "categories", "contestants", "assignments"] {
+    for part in ["users", "events", "contests", "categories", "contestants", "assignments", "races", "api-keys"] {
         for (path, methods) in [("", ["get", "post"].as_slice()), ("/{id}", &["get", "put", "delete"])] {
             for method in methods {
                 assert!(paths[format!("/api/v1/admin/{part}{path}")][*method].is_object(), "{method} {part}{path}");
@@ -566,6 +567,7 @@ fn the_program_explains_itself() {
         "import",
         "user",
         "token",
+        "api-key",
         "openapi",
         "completions",
         "DATABASE_URL",
@@ -575,7 +577,7 @@ fn the_program_explains_itself() {
         assert!(help.contains(word), "{word} is not in the help");
     }
     assert!(!help.contains("process-0123456789"), "the help repeats the secret");
-    for action in ["serve", "demo", "migrate", "import", "user", "token", "openapi", "completions"] {
+    for action in ["serve", "demo", "migrate", "import", "user", "token", "api-key", "openapi", "completions"] {
         let output = run(program().args([action, "--help"]), "");
         assert!(output.status.success() && output.stdout.len() > 100, "{action} --help");
     }

@@ -217,6 +217,7 @@ async fn a_heartbeat_that_makes_no_sense_is_refused() {
         json!({"unsent": 4_294_967_296_i64}),
         json!({"unsent": 1, "oldestUnsentAt": "yesterday"}),
         json!({"unsent": 1, "oldestUnsentAt": 1_700_000_000}),
+        json!({"unsent": 1, "oldestUnsentAt": "0000-01-01T00:00:00+23:59"}),
         json!([]),
         json!(7),
         json!(true),

@@ -2,9 +2,11 @@
 
 use crate::support::people::{self, PEOPLE, email, mark};
 use crate::support::{Reply, TestApp};
+use imbl::OrdMap;
 use reqwest::{Method, StatusCode};
 use rusqlite::types::ValueRef;
 use scorecast::config::Config;
+use scorecast::ids::RaceId;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -207,15 +209,21 @@ async fn a_document_with_every_field_is_taken_and_read_back() {
             hat("third", "EMCEE", "null", false),
         ])
     );
-    // Races have no reader of their own yet; what is kept of them shows in the tables.
-    let tables = tables(&app);
-    let (races, participants) = (tables["race"].join("\n"), tables["race_participant"].join("\n"));
-    for text in ["heat-1 | 41", "Vincennes", "2026-05-01T10:00:00+02:00", "trot-1 | 42"] {
-        assert!(races.contains(text), "{text} in {races}");
+    for (asked, number) in document["races"].as_array().expect("a list").iter().zip([41, 42]) {
+        let id = asked["id"].as_str().expect("an id");
+        let race = app.get(&format!("/api/v1/admin/races/{id}"), &admin).await.body;
+        for (field, value) in asked.as_object().expect("an object").iter().filter(|(field, _)| *field != "meta") {
+            assert_eq!(race[field], *value, "{id}.{field}");
+        }
+        assert_eq!(
+            (&race["number"], &race["eventId"], &race["status"]),
+            (&json!(number), &json!("regatta"), &json!("not_started"))
+        );
     }
-    for text in ["USK Praha", "Under 23", "Bold Eagle", "F. Nivard", "S. Guarato", "\"handicapM\":25", "\"lane\":4"] {
-        assert!(participants.contains(text), "{text} in {participants}");
-    }
+    let meta = app.get("/api/v1/admin/races/trot-1", &admin).await.body["meta"].clone();
+    let mut asked = document["races"][1]["meta"].clone();
+    asked["meetingId"] = json!("5");
+    assert_eq!(meta, asked, "ids are texts, however they were written");
     app.stop().await;
 }
 
@@ -642,6 +650,13 @@ fn parts() -> Vec<Part> {
             change: json!({"name": "Newcomer", "club": "Sokol"}),
             changed: ("club", json!("Sokol")),
         },
+        Part {
+            name: "races",
+            id: "heat",
+            make: json!({"eventId": "cup", "id": "heat", "raceType": "slalom", "participants": [{"id": "p", "bib": 7}]}),
+            change: json!({"eventId": "cup", "raceType": "slalom", "name": "Heat 1"}),
+            changed: ("name", json!("Heat 1")),
+        },
     ]
 }
 
@@ -776,9 +791,19 @@ async fn nobody_but_admin_and_organizer_comes_near_the_desk() {
         (Method::POST, "/api/v1/admin/assignments".to_owned(), json!({"judgeId": user, "categoryId": "vault"})),
         (Method::PUT, "/api/v1/admin/assignments/ghost".to_owned(), json!({"counts": true})),
         (Method::DELETE, "/api/v1/admin/assignments/ghost".to_owned(), Value::Null),
+        (Method::GET, "/api/v1/admin/api-keys".to_owned(), Value::Null),
+        (Method::GET, "/api/v1/admin/api-keys/ghost".to_owned(), Value::Null),
+        (Method::POST, "/api/v1/admin/api-keys".to_owned(), json!({"eventId": "cup", "name": "Mine"})),
+        (Method::PUT, "/api/v1/admin/api-keys/ghost".to_owned(), json!({"name": "Mine"})),
+        (Method::DELETE, "/api/v1/admin/api-keys/ghost".to_owned(), Value::Null),
     ];
-    let known =
-        BTreeMap::from([("events", "cup"), ("contests", "women"), ("categories", "vault"), ("contestants", "x")]);
+    let known = BTreeMap::from([
+        ("events", "cup"),
+        ("contests", "women"),
+        ("categories", "vault"),
+        ("contestants", "x"),
+        ("races", "ghost"),
+    ]);
     for Part { name, make, mut change, .. } in parts() {
         let (list, one) = (format!("/api/v1/admin/{name}"), format!("/api/v1/admin/{name}/{}", known[name]));
         change.as_object_mut().expect("an object").remove("id");
@@ -970,6 +995,105 @@ async fn no_race_outlives_its_event() {
     } else {
         assert_eq!((gone.status, left), (StatusCode::NO_CONTENT, (0, 0)));
         good(import(&app, &event("second")).await, 200);
+    }
+    app.stop().await;
+}
+
+/// Timing has told something of a racer.
+fn report(folder: &std::path::Path, race: &str, participant: &str) {
+    let db = rusqlite::Connection::open(folder.join("it.db")).expect("the database opens");
+    let insert =
+        "INSERT INTO race_report (race_id, participant_id, source, at, time_ms) VALUES (?1, ?2, 'feed', 0, 80500)";
+    db.execute(insert, [race, participant]).expect("the row is written");
+}
+
+/// Who starts in a race, each by id and the number the race feed knows them by.
+fn starters(app: &TestApp, race: &str) -> Vec<(String, i64)> {
+    let state = app.app.state();
+    let starters = state.starters.get(&race.parse::<RaceId>().expect("an id"));
+    starters.into_iter().flat_map(OrdMap::values).map(|starter| (starter.row.id.clone(), starter.row.number)).collect()
+}
+
+#[tokio::test]
+async fn a_race_put_with_its_participants_has_those_and_no_others() {
+    let app = cup().await;
+    let admin = email("admin");
+    let (list, one) = ("/api/v1/admin/races", "/api/v1/admin/races/heat");
+    let people =
+        |ids: &[&str]| ids.iter().map(|id| json!({"id": id, "name": format!("Paddler {id}")})).collect::<Value>();
+    let race = |participants: Value| json!({"eventId": "cup", "raceType": "slalom", "participants": participants});
+    let put = async |body: Value| app.send(Method::PUT, one, &admin, body).await;
+    let named =
+        |names: &[(&str, i64)]| names.iter().map(|(id, number)| ((*id).to_owned(), *number)).collect::<Vec<_>>();
+
+    let mut make = race(people(&["a", "b", "c"]));
+    make["id"] = json!("heat");
+    let made = good(app.post(list, &admin, make).await, 201);
+    assert_eq!(
+        (&made["number"], &made["raceStatus"], &made["participants"][2]["name"]),
+        (&json!(1), &json!(1), &json!("Paddler c"))
+    );
+    assert_eq!(starters(&app, "heat"), named(&[("a", 1), ("b", 2), ("c", 3)]));
+
+    // Nothing said of them leaves them, an empty list does not.
+    let end = app.log_end();
+    good(put(json!({"eventId": "cup", "raceType": "slalom"})).await, 200);
+    good(put(json!({"eventId": "cup", "raceType": "slalom", "participants": null})).await, 200);
+    assert_eq!((starters(&app, "heat").len(), app.log_end()), (3, end + 2), "two sign-ins, nothing else");
+    let after = good(put(race(people(&["c", "d", "a"]))).await, 200);
+    assert_eq!(after["participants"].as_array().map(Vec::len), Some(3));
+    assert_eq!(starters(&app, "heat"), named(&[("a", 1), ("c", 3), ("d", 4)]), "nobody is given the number of b");
+    let twice = put(race(people(&["a", "a"]))).await;
+    assert_eq!(
+        (outcome(&twice), &twice.body["errors"][0]["field"]),
+        ((400, "INVALID_DATA"), &json!("participants[1].id"))
+    );
+
+    // An import adds and never removes.
+    app.import(json!({"event": {"id": "cup", "mainTitle": "The Cup"}, "races": [
+        {"id": "heat", "raceType": "slalom", "participants": [{"id": "e"}]}]}))
+        .await;
+    assert_eq!(starters(&app, "heat").len(), 4);
+
+    // What timing has told of somebody keeps them in, and the race.
+    let app = app.restart_after(|folder| report(folder, "heat", "d")).await;
+    let put = async |body: Value| app.send(Method::PUT, one, &admin, body).await;
+    let before = rows_that_matter(&app);
+    assert_eq!(outcome(&put(race(people(&["a"]))).await), (409, "STATE"));
+    assert_eq!(outcome(&put(race(json!([]))).await), (409, "STATE"));
+    assert_eq!(outcome(&app.send(Method::DELETE, one, &admin, Value::Null).await), (409, "STATE"));
+    assert_eq!(rows_that_matter(&app), before);
+    good(put(race(people(&["d"]))).await, 200);
+    assert_eq!(starters(&app, "heat"), named(&[("d", 4)]));
+    let mut known = tables(&app).remove("race_participant").expect("there is such a table");
+    known.retain(|row| row.starts_with("heat"));
+    assert_eq!(known.len(), 1, "who was taken out is in no table: {known:?}");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_race_stays_in_its_event_and_its_number_is_its_own() {
+    let app = cup().await;
+    let admin = email("admin");
+    app.import(json!({"event": {"id": "gala", "mainTitle": "Gala"}})).await;
+    let make = async |event: &str, id: &str, number: Value| {
+        let body = json!({"eventId": event, "id": id, "raceType": "trot", "number": number});
+        app.post("/api/v1/admin/races", &admin, body).await
+    };
+    assert_eq!(good(make("cup", "one", json!(7)).await, 201)["number"], 7);
+    assert_eq!(good(make("gala", "two", Value::Null).await, 201)["number"], 8, "the server gives the next one");
+    let taken = make("cup", "three", json!(8)).await;
+    assert_eq!((outcome(&taken), &taken.body["errors"][0]["field"]), ((400, "INVALID_DATA"), &json!("number")));
+    assert_eq!(outcome(&make("ghost", "three", Value::Null).await), (404, "NOT_FOUND"));
+    let before = rows_that_matter(&app);
+    let moved = json!({"eventId": "gala", "raceType": "trot"});
+    assert_eq!(outcome(&app.send(Method::PUT, "/api/v1/admin/races/one", &admin, moved).await), (400, "INVALID_DATA"));
+    assert_eq!(rows_that_matter(&app), before);
+    let kept = json!({"eventId": "cup", "raceType": "trot", "name": "First"});
+    assert_eq!(good(app.send(Method::PUT, "/api/v1/admin/races/one", &admin, kept).await, 200)["number"], 7);
+    for (query, ids) in [("", vec!["one", "two"]), ("?eventId=cup", vec!["one"]), ("?eventId=ghost", vec![])] {
+        let token = app.token(&admin).await;
+        assert_eq!(read_through(&app, &token, &format!("races{query}"), 1).await, ids, "{query}");
     }
     app.stop().await;
 }

@@ -95,4 +95,10 @@ impl Irm {
             Self::Cap => "CAP",
         }
     }
+
+    /// The mark a word means, in any letter case.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mark| mark.as_str().eq_ignore_ascii_case(word))
+    }
 }

@@ -73,7 +73,8 @@ impl Outlet {
     pub fn extend(&self, socket: &SocketRef, user: &UserId, session: &SessionId, until: Micros) -> Result<(), Refusal> {
         let mut turn = self.turn();
         // Under the turn: the fact that ends this session has not been sent yet, and will find the socket in it.
-        Actor::User { id: user.clone(), session: session.clone() }.must_be_signed_in(&self.state.load())?;
+        let actor = Actor::User { id: user.clone(), session: session.clone() };
+        actor.must_be_signed_in(&self.state.load(), self.clock.now())?;
         let member = turn.members.get_mut(user).and_then(|members| members.get_mut(socket.id.as_str()));
         let member = member.ok_or(Refusal::SessionRevoked)?;
         let before = std::mem::replace(&mut member.session, session.clone());

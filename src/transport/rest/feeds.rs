@@ -70,7 +70,7 @@ impl Reader {
     /// The state, and the rooms this user stands in by it, if they make them a member of the lane now.
     fn may_read(&self) -> Result<(Arc<State>, BTreeSet<Room>), Refusal> {
         let state = self.app.state();
-        self.actor.must_be_signed_in(&state)?;
+        self.actor.must_be_signed_in(&state, self.app.clock.now())?;
         let rooms = state.rooms_of(&self.user);
         if state.is_member(&rooms, &self.lane) { Ok((state, rooms)) } else { Err(Refusal::Forbidden) }
     }

@@ -111,7 +111,7 @@ fn take_oncourse(keeper: &Timekeeper, outlet: &Outlet, body: Value) -> Answer {
     let event = event_of(&keeper.actor)?;
     keeper.app.limit(&keeper.actor, Limit::Commands, 1, "ingest:oncourse")?;
     let state = keeper.app.state();
-    keeper.actor.must_be_signed_in(&state)?;
+    keeper.actor.must_be_signed_in(&state, keeper.app.clock.now())?;
     Post::Oncourse.must_be_taken(state.events.get(&event), &event)?;
     let (shown, skipped) = oncourse::read(&state, &event, parse(body)?)?;
     let accepted = shown.len();

@@ -6,6 +6,8 @@ pub mod auth;
 pub mod certification;
 pub mod decisions;
 pub mod feeds;
+pub mod ingest;
+pub mod keys;
 pub mod notices;
 pub mod operation;
 pub mod public;
@@ -13,9 +15,10 @@ pub mod publications;
 pub mod scoring;
 pub mod sessions;
 pub mod setup;
+pub mod timing;
 
 use super::problem::ApiError;
-use super::request::{IdempotencyKey, SignedIn, take_command_id};
+use super::request::{IdempotencyKey, SignedIn, api_key, client_address, peer, take_command_id};
 use crate::app::App;
 use crate::auth::actor::Actor;
 use crate::commands::Command;
@@ -51,6 +54,12 @@ fn or_empty(body: Value) -> Value {
     if body.is_null() { json!({}) } else { body }
 }
 
+async fn carry_out(app: &App, actor: Actor, key: IdempotencyKey, command: Command, payload: &Value) -> Answer {
+    let mut payload = payload.clone();
+    let in_body = take_command_id(&mut payload)?;
+    Ok(Json(app.carry_out(actor, command, key.0.or(in_body), &payload).await?))
+}
+
 /// Somebody signed in, at a door of the application.
 #[derive(Clone, Debug)]
 pub struct Caller {
@@ -77,10 +86,7 @@ impl Caller {
     /// Carries out a command that was read from `payload`. Its id is the `Idempotency-Key`, else the `commandId` of the
     /// body: the same command may come over a socket and over HTTP.
     pub(super) async fn carry_out(self, command: impl Into<Command>, payload: &Value) -> Answer {
-        let mut payload = payload.clone();
-        let in_body = take_command_id(&mut payload)?;
-        let id = self.key.0.or(in_body);
-        Ok(Json(self.app.carry_out(self.actor, command.into(), id, &payload).await?))
+        carry_out(&self.app, self.actor, self.key, command.into(), payload).await
     }
 
     /// Passes those who run the installation.
@@ -94,5 +100,36 @@ impl Caller {
         self.actor.must_run_installation(&state)?;
         self.app.limit_reading(&self.actor, name)?;
         Ok(state)
+    }
+}
+
+/// Whoever reports times: timing software by the key of its event, or somebody signed in. Where both are given, the key
+/// is who asks.
+#[derive(Clone, Debug)]
+pub struct Timekeeper {
+    /// The application.
+    pub app: App,
+    /// Who: an event's key, or a user.
+    pub actor: Actor,
+    key: IdempotencyKey,
+}
+
+impl FromRequestParts<App> for Timekeeper {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let actor = match api_key(&parts.headers)? {
+            Some(key) => app.admit_key(key, client_address(app, peer(parts), &parts.headers)).await?,
+            None => SignedIn::from_request_parts(parts, app).await?.actor,
+        };
+        let key = IdempotencyKey::from_request_parts(parts, app).await?;
+        Ok(Self { app: app.clone(), actor, key })
+    }
+}
+
+impl Timekeeper {
+    /// Carries out a command that was read from `payload`, like [`Caller`] does.
+    pub(super) async fn carry_out(self, command: impl Into<Command>, payload: &Value) -> Answer {
+        carry_out(&self.app, self.actor, self.key, command.into(), payload).await
     }
 }

@@ -50,7 +50,7 @@ pub async fn read_marks(
 ) -> Result<Value, AppError> {
     // Asked before anything is loaded: a stranger's question costs nothing.
     let state = app.state();
-    actor.must_be_signed_in(&state)?;
+    actor.must_be_signed_in(&state, app.clock.now())?;
     let user = actor.user()?;
     read::for_readers(&state, user, category)?;
     if scores::may_read(&state, user, category).is_err() {

@@ -6,12 +6,15 @@ use crate::auth::password;
 use crate::auth::sessions::RevokeSessions;
 use crate::command::parse;
 use crate::error::{AppError, Refusal};
-use crate::ids::{AssignmentId, CategoryId, ContestId, ContestantId, EventId, UserId};
+use crate::ids::{AssignmentId, CategoryId, ContestId, ContestantId, EventId, RaceId, UserId};
 use crate::setup::assignments::{ChangeAssignment, CreateAssignment, RemoveAssignment};
 use crate::setup::entries::{ReinstateEntry, WithdrawEntry};
 use crate::setup::import::{self, ImportDocument};
 use crate::setup::list::{self, PageQuery};
-use crate::setup::spec::{CategorySpec, ContestSpec, ContestantSpec, Document, EntrySpec, EventSpec, UserSpec};
+use crate::setup::races::{DeleteRace, PutRace};
+use crate::setup::spec::{
+    CategorySpec, ContestSpec, ContestantSpec, Document, EntrySpec, EventSpec, RaceSpec, UserSpec,
+};
 use crate::setup::{
     DeleteCategory, DeleteContest, DeleteContestant, DeleteEvent, DisableUser, Mode, PutCategory, PutContest,
     PutContestant, PutEntries, PutEvent, PutUser, SetEventStatus,
@@ -52,7 +55,8 @@ pub struct NewStatus {
     status: crate::db::entity::event::EventStatus,
 }
 
-fn removed(answer: Answer) -> Result<StatusCode, ApiError> {
+/// What is removed is answered with 204.
+pub(super) fn removed(answer: Answer) -> Result<StatusCode, ApiError> {
     answer.map(|_| StatusCode::NO_CONTENT)
 }
 
@@ -329,6 +333,45 @@ pub async fn reinstate_entry(
     let payload = with_entry(body, &entry)?;
     let command: ReinstateEntry = parse(payload.clone())?;
     caller.carry_out(command, &payload).await
+}
+
+/// Lists races.
+#[utoipa::path(get, path = "/api/v1/admin/races", tag = "set-up", params(PageQuery), responses((status = 200, description = "{items, nextCursor?}", body = Object)))]
+pub async fn races(caller: Caller, Query(query): Query<PageQuery>) -> Answer {
+    Ok(Json(list::races(&*caller.desk("admin:races")?, &query)?))
+}
+
+fn race_command(mode: Mode, body: &Value) -> Result<PutRace, Refusal> {
+    let mut rest = body.clone();
+    let InEvent { event_id } = take(&mut rest, "eventId")?;
+    Ok(PutRace { mode, event: event_id, spec: parse(rest)? })
+}
+
+/// Makes a race: `{eventId, id, raceType, name?, …}`; its integer `number` is given by the server unless stated.
+#[utoipa::path(post, path = "/api/v1/admin/races", tag = "set-up", request_body = RaceSpec, responses((status = 201, body = Object), (status = 409, body = Problem)))]
+pub async fn create_race(caller: Caller, Body(body): Body) -> Created {
+    created(caller.carry_out(race_command(Mode::Create, &body)?, &body).await)
+}
+
+/// One race, with those who start in it.
+#[utoipa::path(get, path = "/api/v1/admin/races/{id}", tag = "set-up", params(("id" = RaceId, Path)), responses((status = 200, body = Object), (status = 404, body = Problem)))]
+pub async fn race(caller: Caller, Path(id): Path<RaceId>) -> Answer {
+    Ok(Json(list::race_view(&*caller.desk("admin:races")?, &id)?))
+}
+
+/// Changes a race; it stays in its event. `participants`, where given, is the whole list: who is not in it any more is
+/// taken out, unless there are results of them.
+#[utoipa::path(put, path = "/api/v1/admin/races/{id}", tag = "set-up", params(("id" = RaceId, Path)), request_body = RaceSpec, responses((status = 200, body = Object), (status = 409, body = Problem)))]
+pub async fn put_race(caller: Caller, Path(id): Path<RaceId>, Body(body): Body) -> Answer {
+    let body = with_path(body, "id", id.as_str())?;
+    caller.carry_out(race_command(Mode::Update, &body)?, &body).await
+}
+
+/// Removes a race nothing was reported of.
+#[utoipa::path(delete, path = "/api/v1/admin/races/{id}", tag = "set-up", params(("id" = RaceId, Path)), responses((status = 204), (status = 409, body = Problem)))]
+pub async fn delete_race(caller: Caller, Path(id): Path<RaceId>) -> Result<StatusCode, ApiError> {
+    let payload = json!({ "id": id });
+    removed(caller.carry_out(DeleteRace { race: id }, &payload).await)
 }
 
 /// Lists contestants.

@@ -72,9 +72,7 @@ impl Viewer {
         let stream = TcpStream::connect(address).await.expect("the server listens");
         let request = format!("ws://{address}{path}").into_client_request().expect("a request");
         match client_async(request, stream).await {
-            Ok((socket, _)) => {
-                Ok(Self { socket, folded: Folded::default(), gaps: 0, refreshes: 0, diffs: 0 })
-            }
+            Ok((socket, _)) => Ok(Self { socket, folded: Folded::default(), gaps: 0, refreshes: 0, diffs: 0 }),
             Err(Error::Http(response)) => {
                 let body = response.body().as_deref().unwrap_or_default();
                 let body = serde_json::from_slice(body).unwrap_or(Value::Null);
