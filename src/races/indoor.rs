@@ -310,6 +310,7 @@ fn rank(draft: &mut Draft, race: &RaceId) {
             id: row.id.as_str().into(),
             // Whoever has no time has not finished, however far they got.
             value: row.time_ms.and_then(|ms| if by_distance { distance(row) } else { Some(ms) }),
+            then: None,
             status: row.status,
         })
         .collect();

@@ -77,8 +77,8 @@ impl OncourseItem {
         if [&self.dt_start, &self.dt_finish, &self.ttb_diff, &self.ttb_name].into_iter().any(long) {
             return Err(format!("a text has more than {TEXT_CHARS_MAX} characters, or one that cannot be shown"));
         }
-        if self.gates.len() > GATES_MAX || self.gates.iter().flatten().any(|gate| !matches!(gate, 0 | 2 | 50)) {
-            return Err(format!("gates are at most {GATES_MAX} of 0, 2, 50 or null"));
+        if self.gates.len() > GATES_MAX || self.gates.iter().flatten().any(|gate| !(0..=999).contains(gate)) {
+            return Err(format!("gates are at most {GATES_MAX} numbers of seconds, or null"));
         }
         let numbers = [self.time, Some(self.pen), self.total, self.rank, Some(self.position)];
         if numbers.iter().flatten().any(|number| !(0..=HUNDREDTHS_MAX).contains(number)) {

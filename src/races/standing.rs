@@ -19,6 +19,9 @@ pub const FIRST_RUN: &str = "best-run-1";
 /// The word for the second.
 pub const SECOND_RUN: &str = "best-run-2";
 
+/// A time nobody has: more than a day.
+const NEVER_MS: i64 = 100_000_000;
+
 /// What is ranked of somebody: the smaller, the better.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Measured {
@@ -26,6 +29,8 @@ pub struct Measured {
     pub id: Arc<str>,
     /// Milliseconds, or a place that was given; none for who has none.
     pub value: Option<i64>,
+    /// What decides between equal ones: the other of two runs. Who has none comes after those who have.
+    pub then: Option<i64>,
     /// Why there is none.
     pub status: Option<Irm>,
 }
@@ -33,19 +38,26 @@ pub struct Measured {
 /// The places of those who have one. Equal values share a place.
 #[must_use]
 pub fn places(method: Method, measured: &[Measured]) -> HashMap<Arc<str>, i64> {
-    let (clock, criterion): (Id, Id) = ("clock".into(), "time".into());
+    let (clock, first, then): (Id, Id, Id) = ("clock".into(), "time".into(), "then".into());
     let status = |irm: Irm| match irm {
         Irm::Dns => Status::Dns,
         // Who capsizes has not finished.
         Irm::Dnf | Irm::Cap => Status::Dnf,
         Irm::Dsq => Status::Dsq,
     };
-    let mark = |one: &Measured| {
-        let value = Mark::from_thousandths(one.value?).ok()?;
+    let mark = |one: &Measured, criterion: &Id, value: i64| {
+        let value = Mark::from_thousandths(value).ok()?;
         Some(MarkIn { judge: clock.clone(), contestant: one.id.clone(), criterion: criterion.clone(), value })
     };
+    let marks = measured.iter().flat_map(|one| {
+        [one.value.and_then(|value| mark(one, &first, value)), mark(one, &then, one.then.unwrap_or(NEVER_MS))]
+    });
     let input = Input {
-        criteria: vec![CriterionIn { id: criterion.clone(), weight: Decimal::one() }],
+        // The weight of the second is so small that all it can add is less than a thousandth of the first.
+        criteria: vec![
+            CriterionIn { id: first.clone(), weight: Decimal::one() },
+            CriterionIn { id: then.clone(), weight: Decimal::new(1.into(), 9) },
+        ],
         entries: measured
             .iter()
             .map(|one| EntryIn {
@@ -57,7 +69,7 @@ pub fn places(method: Method, measured: &[Measured]) -> HashMap<Arc<str>, i64> {
             })
             .collect(),
         panel: vec![Panelist { judge: clock.clone(), required: true, head: false }],
-        marks: measured.iter().filter_map(mark).collect(),
+        marks: marks.flatten().collect(),
         ..Input::default()
     };
     let ranking = rank(&Rules::new(method), &input).ranking;
@@ -104,13 +116,16 @@ fn lines(state: &State, race: &race::Model) -> BTreeMap<String, race_result::Mod
     };
     let first = first_run(state, race);
     let mut lines = BTreeMap::new();
-    let mut placings = BTreeMap::new();
+    let (mut placings, mut others) = (BTreeMap::new(), BTreeMap::new());
     for starter in state.starters_of(&race.id) {
         let id = starter.row.id.as_str();
         let own = report(&race.id, id);
         let before = first.and_then(|first| report(first, id));
         let Some(counts) = own.or(before) else { continue };
-        let totals = [own, before].into_iter().flatten().filter_map(|report| report.total_ms);
+        let runs = runs(own, before);
+        if let Some(other) = runs.1 {
+            others.insert(id.to_owned(), other);
+        }
         if let Some(placing) = own.and_then(|own| own.placing) {
             placings.insert(id.to_owned(), placing);
         }
@@ -124,15 +139,32 @@ fn lines(state: &State, race: &race::Model) -> BTreeMap<String, race_result::Mod
             category_rank: None,
             time_ms: own.and_then(|own| own.time_ms),
             pen_ms: own.and_then(|own| own.pen_ms),
-            total_ms: totals.min(),
+            total_ms: runs.0,
             behind_ms: None,
             status: own.and_then(|own| own.status),
             gates: own.and_then(|own| own.gates.clone()),
         };
         lines.insert(line.participant_id.clone(), line);
     }
-    place(state, race, &mut lines, &placings);
+    place(state, race, &mut lines, &placings, &others);
     lines
+}
+
+/// The better of two runs and the other one, as far as they are known. In a race of one run that is its total alone.
+fn runs(own: Option<&Arc<race_report::Model>>, first: Option<&Arc<race_report::Model>>) -> (Option<i64>, Option<i64>) {
+    let this = own.filter(|own| own.status.is_none()).and_then(|own| Some(own.time_ms? + own.pen_ms.unwrap_or(0)));
+    // The total of a second run may be that of the first, of which there need not be a report here.
+    let mut known: Vec<i64> = [own.and_then(|own| own.total_ms), this, first.and_then(|first| first.total_ms)]
+        .into_iter()
+        .flatten()
+        .collect();
+    known.dedup();
+    let better = match own.and_then(|own| own.total_ms) {
+        // What the timing computer takes for the better one is that.
+        Some(said) if this.is_some_and(|this| said != this) => Some(said),
+        _ => known.iter().min().copied(),
+    };
+    (better, known.into_iter().filter(|run| Some(*run) > better).min())
 }
 
 /// Gives the lines their places, over all and within the age or weight classes.
@@ -141,6 +173,7 @@ fn place(
     race: &race::Model,
     lines: &mut BTreeMap<String, race_result::Model>,
     placings: &BTreeMap<String, i64>,
+    others: &BTreeMap<String, i64>,
 ) {
     // Where nobody was timed, the order that was given is what there is.
     let timed = lines.values().any(|line| line.total_ms.is_some());
@@ -149,7 +182,12 @@ fn place(
     };
     let measured: Vec<Measured> = lines
         .values()
-        .map(|line| Measured { id: line.participant_id.as_str().into(), value: value(line), status: line.status })
+        .map(|line| Measured {
+            id: line.participant_id.as_str().into(),
+            value: value(line),
+            then: others.get(&line.participant_id).copied(),
+            status: line.status,
+        })
         .collect();
     let ranks = places(Method::Time, &measured);
     let mut classes: BTreeMap<&str, Vec<Measured>> = BTreeMap::new();

@@ -23,7 +23,7 @@ fn attributes(element: &BytesStart<'_>) -> Attributes {
     let read = |attribute: Result<quick_xml::events::attributes::Attribute<'_>, _>| {
         let attribute = attribute.expect("a well-formed attribute");
         let (name, value) = (attribute.key.as_ref().to_owned(), attribute.value.to_string());
-        (name, quick_xml::escape::unescape(&value).expect("known entities").trim().to_owned())
+        (name, quick_xml::escape::unescape(&value).expect("known entities").into_owned())
     };
     element.attributes().map(read).collect()
 }
@@ -56,12 +56,12 @@ fn read(xml: &str, about: &str, row: &str) -> (Attributes, Vec<Row>) {
 }
 
 fn hundredths(text: &str) -> Option<i64> {
-    let (seconds, fraction) = text.split_once('.')?;
+    let (seconds, fraction) = text.trim().split_once('.')?;
     Some(seconds.parse::<i64>().ok()? * 100 + format!("{fraction:0<2}").parse::<i64>().ok()?)
 }
 
 fn number(text: &str) -> Option<i64> {
-    text.parse().ok()
+    text.trim().parse().ok()
 }
 
 /// Penalties as the feed writes them: three columns a gate.
@@ -128,7 +128,7 @@ fn structure(messages: &[Message]) -> String {
                 "<Participants><Id>{id}</Id><ClassId>{}</ClassId><EventBib>{}</EventBib><FamilyName>{}</FamilyName>\
                     <GivenName>{}</GivenName><Club>{}</Club></Participants>",
                 class(race),
-                one["Bib"],
+                one["Bib"].trim(),
                 escape(name),
                 escape(given),
                 escape(&one["Club"]),
@@ -150,7 +150,7 @@ fn structure(messages: &[Message]) -> String {
             xml,
             "<Results><RaceId>{race}</RaceId><Id>{id}</Id><StartOrder>{}</StartOrder><Bib>{}</Bib></Results>",
             one.get("StartOrder").map_or("", String::as_str),
-            one["Bib"],
+            one["Bib"].trim(),
         )
         .expect("text");
     }
@@ -171,7 +171,7 @@ fn results(xml: &str) -> (String, Vec<Value>) {
             "raceId": race, "participantId": one["Id"], "bib": number(&one["Bib"]),
             "time": time, "pen": time.and(number(&result["Pen"])).map(|pen| pen * 100),
             "total": hundredths(&result["Total"]), "status": status,
-            "gates": (!raw.is_empty()).then(|| columns(&format!("  {raw}"), 24)),
+            "gates": columns(raw, 24),
         })
     };
     (race.clone(), rows.iter().map(post).collect())
