@@ -10,6 +10,7 @@ use crate::db::entity::race::RacePhase;
 use crate::error::Refusal;
 use crate::events::event::{Event, RaceStatusChanged, SetupChanged};
 use crate::ids::RaceId;
+use crate::races::indoor::completed;
 use crate::state::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -34,18 +35,16 @@ pub struct SetRaceStatus {
 /// `NOT_FOUND` where there is none the actor may know of: a key knows the races of its event, whoever is not of the
 /// staff those of events that are no drafts. `FORBIDDEN` for whoever may know of it and not time it.
 pub fn timed_by(actor: &Actor, state: &State, id: &RaceId) -> Result<Arc<race::Model>, Refusal> {
-    let unknown = || Refusal::not_found("race", id);
-    let race = state.races.get(id).ok_or_else(unknown)?;
-    let event = &race.event_id;
-    let may_know = match actor {
-        Actor::Operator => true,
-        Actor::Key { event: own, .. } => own == event,
-        Actor::User { id, .. } => state.is_public(event) || state.is_staff_of(id, event),
+    let race = match actor {
+        Actor::Operator => state.races.get(id),
+        Actor::Key { event, .. } => state.race_in(event, id.as_str()),
+        Actor::User { id: user, .. } => state.races.get(id).filter(|race| {
+            let event = &race.event_id;
+            state.is_public(event) || state.is_staff_of(user, event)
+        }),
     };
-    if !may_know {
-        return Err(unknown());
-    }
-    actor.must_time(state, event)?;
+    let race = race.ok_or_else(|| Refusal::not_found("race", id))?;
+    actor.must_time(state, &race.event_id)?;
     Ok(Arc::clone(race))
 }
 
@@ -67,20 +66,32 @@ impl Decide for SetRaceStatus {
         if !self.correction {
             must_be_open(&draft.state, &race, self.status)?;
         }
-        let event_id = race.event_id.clone();
         // A phase is several numbers of the timing computer; the one it has says more than the word does.
         let stays = race.status.phase() == self.status;
         let status = if stays { race.status } else { self.status.status() };
+        let race = race::Model { status, ..race.as_ref().clone() };
         if !stays {
-            draft.put(race::Model { status, ..race.as_ref().clone() });
-            // Nothing is told to the public of a draft; the other nodes learn of it from the lane of its staff.
-            draft.append(if draft.state.is_public(&event_id) {
-                let (event_id, race_id) = (event_id.clone(), race.id.clone());
-                Event::RaceStatusChanged(RaceStatusChanged { event_id, race_id, phase: self.status })
-            } else {
-                Event::SetupChanged(SetupChanged { event_id: event_id.clone() })
-            });
+            draft.put(race.clone());
+            tell(draft, &race);
         }
-        Ok(json!({ "raceId": race.id, "eventId": event_id, "status": status.phase(), "raceStatus": status.number() }))
+        let (number, phase) = (status.number(), status.phase());
+        Ok(json!({ "raceId": race.id, "eventId": race.event_id, "status": phase, "raceStatus": number }))
+    }
+}
+
+/// Tells where a race stands now. Nothing is told to the public of a draft; the other nodes learn of it from the lane of
+/// its staff.
+fn tell(draft: &mut Draft, race: &race::Model) {
+    let (event_id, race_id, phase) = (race.event_id.clone(), race.id.clone(), race.status.phase());
+    if !draft.state.is_public(&event_id) {
+        draft.append(Event::SetupChanged(SetupChanged { event_id }));
+        return;
+    }
+    draft.append(Event::RaceStatusChanged(RaceStatusChanged { event_id, race_id, phase }));
+    // On ergometers a race is complete when it is official, whoever is still missing.
+    if phase == RacePhase::Official
+        && let Some(complete) = completed(&draft.state, race)
+    {
+        draft.append(complete);
     }
 }

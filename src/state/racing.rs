@@ -80,7 +80,8 @@ impl Racing {
         let timed = self.reports(race).map(|report| report.participant_id.as_str());
         let timed = timed.chain(self.results(race).map(|result| result.participant_id.as_str()));
         let timed = timed.chain(self.splits(race).map(|split| split.participant_id.as_str()));
-        timed.chain(self.indoor(race).map(|measured| measured.id.as_str())).collect()
+        // An ergometer knows a crew by the crew's id.
+        timed.chain(self.indoor(race).map(|measured| measured.ergrace_id.as_str())).collect()
     }
 
     /// The key with a hash.

@@ -14,6 +14,7 @@ use scorecast::config::Config;
 use scorecast::db::entity::race::{RacePhase, RaceStatus};
 use scorecast::events::room::Lane;
 use scorecast::ids::{ApiKeyId, EventId};
+use scorecast::races::indoor::ImportIndoor;
 use scorecast::races::status::SetRaceStatus;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -590,6 +591,50 @@ async fn the_public_is_told_of_a_race_that_moved_and_of_no_draft() {
     assert_eq!((again.status, again.body, app.log_end()), (StatusCode::OK, first.body, end));
     let other = set(&app, "heat", &headers, json!({"status": "not_started"})).await;
     assert_eq!(outcome(&other), (422, "IDEMPOTENCY_MISMATCH"));
+    app.stop().await;
+}
+
+/// Ergometers report one of two crews.
+async fn row(app: &TestApp, actor: &Actor, race: &str) {
+    let crews = json!([{"id": "p", "time": "1:20.5", "distance": 500}, {"id": "stranger", "time": ""}]);
+    let results = json!({"race_id": "erg-1", "c2_race_id": race, "participants": crews});
+    let import = ImportIndoor { results: parse(results.clone()).expect("results"), correction: false };
+    app.app.carry_out(actor.clone(), import.into(), None, &results).await.expect("they are taken");
+}
+
+#[tokio::test]
+async fn a_race_on_ergometers_is_complete_when_it_is_official() {
+    let app = regatta().await;
+    let key = key_of(&app, "cup").await;
+    row(&app, &Actor::Operator, "heat").await;
+    let end = app.log_end();
+    assert_eq!(outcome(&by_key(&app, "heat", &key, "in_progress").await), (200, "ok"));
+    assert_eq!(app.log_end(), end + 1);
+    assert_eq!(outcome(&by_key(&app, "heat", &key, "official").await), (200, "ok"));
+    assert_eq!(app.log_end(), end + 3, "where it stands, and that it is complete");
+    let db = rusqlite::Connection::open(app.database_folder().join("it.db")).expect("the database opens");
+    let last = "SELECT fact FROM log_entry ORDER BY seq DESC LIMIT 1";
+    let fact: String = db.query_row(last, [], |row| row.get(0)).expect("the last fact");
+    let fact: Value = serde_json::from_str(&fact).expect("JSON");
+    assert_eq!((&fact["kind"], &fact["phase"]), (&json!("indoor_completed"), &json!("official")), "{fact}");
+    // A crew an ergometer knows stays in the race.
+    let nobody = json!({"eventId": "cup", "raceType": "indoor", "participants": []});
+    let struck = app.send(Method::PUT, "/api/v1/admin/races/heat", &email("admin"), nobody).await;
+    assert_eq!(outcome(&struck), (409, "STATE"));
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_calls_its_races_as_its_software_does() {
+    let app = regatta().await;
+    let made = make(&app, json!({"eventId": "gala", "name": "Timing"})).await;
+    let id: ApiKeyId = text(&made["id"]).parse().expect("an id");
+    // Another event has the id already: the race is kept under another, and timing software need not know.
+    row(&app, &Actor::Key { id, event: event("gala") }, "final").await;
+    let reply = by_key(&app, "final", &text(&made["key"]), "official").await;
+    assert_eq!((&reply.body["raceId"], &reply.body["eventId"]), (&json!("gala.final"), &json!("gala")), "{reply:?}");
+    let other = app.get("/api/v1/admin/races/final", &email("admin")).await.body;
+    assert_eq!((&other["eventId"], &other["status"]), (&json!("cup"), &json!("not_started")));
     app.stop().await;
 }
 
