@@ -287,7 +287,12 @@ async fn an_afternoon_of_slalom_ends_with_the_standings_of_its_timing_computer()
         for row in recorded {
             let (one, result) = (&row["Participant"], &row["ResultT"]);
             let bib = number(&one["Bib"]);
-            let line = standings.iter().find(|line| line["bib"].as_i64() == bib).expect("a line for each");
+            let line = standings.iter().find(|line| line["bib"].as_i64() == bib);
+            if [&result["Time"], &result["Total"], &result["IRM"]].iter().all(|text| text.is_empty()) {
+                assert_eq!(line, None, "{bib:?} has not started {race} yet");
+                continue;
+            }
+            let line = line.unwrap_or_else(|| panic!("no line of {bib:?} in {race}: {row:?}"));
             assert_eq!(line["name"].as_str(), Some(&*one["Name"]), "{race} {bib:?}");
             assert_eq!(line["rnk"].as_i64(), number(&result["Rank"]), "the place of {bib:?} in {race}: {line}");
             assert_eq!(line["total"].as_i64(), hundredths(&result["Total"]), "the total of {bib:?} in {race}: {line}");
