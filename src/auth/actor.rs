@@ -94,7 +94,7 @@ impl Actor {
         }
     }
 
-    /// Passes who may report the times of an event: those who run the installation, its tally masters, its keys.
+    /// Passes who may report the times of an event: those who run the installation, those who wear a tally master's hat on all of it, its keys.
     ///
     /// # Errors
     /// `FORBIDDEN` for all others.
@@ -105,7 +105,12 @@ impl Actor {
             Self::Key { .. } => Err(Refusal::Forbidden),
             Self::User { id, .. } => {
                 let runs = state.role_of(id).is_some_and(Role::runs_installation);
-                let tallies = || state.hats_worn(id).any(|hat| hat.hat == Hat::TallyMaster && hat.event_id == *event);
+                let tallies = || {
+                    state.hats_worn(id).any(|hat| {
+                        let whole = hat.contest_id.is_none() && hat.category_id.is_none();
+                        hat.hat == Hat::TallyMaster && hat.event_id == *event && whole
+                    })
+                };
                 if runs || tallies() { Ok(()) } else { Err(Refusal::Forbidden) }
             }
         }

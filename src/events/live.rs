@@ -14,6 +14,7 @@ use crate::metrics::Metrics;
 use crate::state::State;
 use arc_swap::ArcSwap;
 use serde::Serialize;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
@@ -336,15 +337,16 @@ impl Live {
         let mut frames: BTreeMap<Include, Sent> = BTreeMap::new();
         for queue in watched.viewers.values() {
             let include = queue.waiting().include;
-            if !frames.contains_key(&include) {
-                let Some(data) = public::full(state, event, include, oncourse.to_vec()) else { return };
-                frames.insert(include, full(&data, head, epoch));
-            }
-            if let Some(frame) = frames.get(&include) {
-                self.push(queue, frame, epoch);
-                let mut waiting = queue.waiting();
-                waiting.floor = waiting.floor.max(head);
-            }
+            let frame = match frames.entry(include) {
+                Entry::Occupied(written) => written.into_mut(),
+                Entry::Vacant(missing) => {
+                    let Some(data) = public::full(state, event, include, oncourse.to_vec()) else { return };
+                    missing.insert(full(&data, head, epoch))
+                }
+            };
+            self.push(queue, frame, epoch);
+            let mut waiting = queue.waiting();
+            waiting.floor = waiting.floor.max(head);
         }
     }
 

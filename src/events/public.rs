@@ -486,7 +486,7 @@ pub struct RoomStarter {
 pub enum RoomMessage {
     InitialState {
         race_id: i64,
-        data: RoomState,
+        data: Box<RoomState>,
     },
     OddsUpdate {
         race_id: i64,
@@ -568,7 +568,7 @@ pub fn room_state(state: &State, race: &race::Model) -> RoomMessage {
         meeting_date: meta.meeting_date,
     };
     let data = RoomState { race: race_view, starter_count: starters.len(), starters };
-    RoomMessage::InitialState { race_id: race.number, data }
+    RoomMessage::InitialState { race_id: race.number, data: Box::new(data) }
 }
 
 /// What a public fact looks like in the room of a race, if it is one of that race.

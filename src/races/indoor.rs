@@ -198,20 +198,17 @@ impl ErgParticipant {
 
 /// The race an import is about, made where there is none.
 fn race_of(draft: &mut Draft, results: &IndoorResults, event: Option<&EventId>) -> Result<race::Model, Refusal> {
-    let id: RaceId = match &results.c2_race_id {
-        Some(id) => id.clone(),
-        None => {
-            let known = draft.state.racing.indoor_races().find(|row| {
-                let race = draft.state.races.get(&row.race_id);
-                row.ergrace_race_id == results.race_id && race.is_some_and(|race| Some(&race.event_id) == event)
-            });
-            match known {
-                Some(row) => row.race_id.clone(),
-                None => format!("{INDOOR}-{}", draft.new_id::<RaceId>())
-                    .parse()
-                    .map_err(|wrong| Refusal::invalid("results.c2_race_id", wrong))?,
-            }
-        }
+    let named = results.c2_race_id.clone().or_else(|| {
+        // The software's own id, as the event has heard it before.
+        let mut known = draft.state.racing.indoor_races().filter(|row| row.ergrace_race_id == results.race_id);
+        let race =
+            known.find(|row| draft.state.races.get(&row.race_id).is_some_and(|race| Some(&race.event_id) == event))?;
+        Some(race.race_id.clone())
+    });
+    let wrong = |wrong| Refusal::invalid("results.c2_race_id", wrong);
+    let id: RaceId = match named {
+        Some(id) => id,
+        None => format!("{INDOOR}-{}", draft.new_id::<RaceId>()).parse().map_err(wrong)?,
     };
     let known = match event {
         // A key sees its event alone.
@@ -222,11 +219,7 @@ fn race_of(draft: &mut Draft, results: &IndoorResults, event: Option<&EventId>) 
         return Ok(race.as_ref().clone());
     }
     let event = event.ok_or_else(|| Refusal::not_found("race", &id))?;
-    let id = if draft.state.races.contains_key(&id) {
-        format!("{event}.{id}").parse().map_err(|wrong| Refusal::invalid("results.c2_race_id", wrong))?
-    } else {
-        id
-    };
+    let id = if draft.state.races.contains_key(&id) { format!("{event}.{id}").parse().map_err(wrong)? } else { id };
     let row = race::Model {
         id,
         number: draft.state.next_race_number(),

@@ -74,7 +74,9 @@ impl Decide for IngestOdds {
                 race.filter(|race| race.event_id == self.event)
             }
             Value::String(id) => state.race_in(&self.event, id),
-            _ => return Err(Refusal::invalid("race_id", "is a number or an id")),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
+                return Err(Refusal::invalid("race_id", "is a number or an id"));
+            }
         };
         let race = race.ok_or_else(|| Refusal::not_found("race", &self.post.race_id))?.id.clone();
         let horses: BTreeSet<i64> = state.starters_of(&race).map(|starter| starter.horse_id()).collect();

@@ -38,10 +38,12 @@ pub struct OncourseItem {
     pub participant_id: Option<String>,
     #[serde(default)]
     pub bib: Option<i64>,
-    #[serde(default, rename = "name")]
-    pub _name: Option<String>,
-    #[serde(default, rename = "club")]
-    pub _club: Option<String>,
+    /// Taken, and not shown.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Taken, and not shown.
+    #[serde(default)]
+    pub club: Option<String>,
     #[serde(default)]
     pub position: i64,
     #[serde(default)]

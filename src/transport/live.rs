@@ -1,7 +1,9 @@
-//! The live plane over plain WebSockets: the feed of an event, and the room of a race. Open to anyone; nothing a viewer
+//! The live plane over plain websockets: the feed of an event, and the room of a race. Open to anyone; nothing a viewer
 //! sends changes anything.
 //!
-//! Invariant: whoever may not watch is told so before the connection becomes a WebSocket.
+//! Invariant: whoever may not watch is told so before the connection becomes a websocket.
+
+#![allow(clippy::missing_errors_doc, reason = "the interface description of each handler lists its errors")]
 
 use super::connection::Connection;
 use super::problem::{ApiError, Problem};
@@ -81,7 +83,7 @@ impl WatchQuery {
 
 /// A request that asks to become a WebSocket.
 pub struct Upgrade {
-    upgrade: OnUpgrade,
+    pending: OnUpgrade,
     accept: String,
     connection: Option<Connection>,
 }
@@ -101,7 +103,7 @@ impl FromRequestParts<App> for Upgrade {
         let accept = parts.headers.get(header::SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
         match (asks, accept, parts.extensions.remove::<OnUpgrade>()) {
             (true, Some(accept), Some(upgrade)) => {
-                Ok(Self { upgrade, accept, connection: parts.extensions.get::<Connection>().cloned() })
+                Ok(Self { pending: upgrade, accept, connection: parts.extensions.get::<Connection>().cloned() })
             }
             _ => Err(Refusal::invalid("", "this is a WebSocket").into()),
         }
@@ -109,7 +111,10 @@ impl FromRequestParts<App> for Upgrade {
 }
 
 impl Upgrade {
-    /// Agrees, and has the WebSocket served once it is one.
+    /// Agrees, and has the websocket served once it is one.
+    ///
+    /// # Errors
+    /// Never: the key was checked.
     pub fn accept<F>(
         self,
         app: &App,
@@ -118,7 +123,7 @@ impl Upgrade {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let Self { upgrade, accept, connection } = self;
+        let Self { pending, accept, connection } = self;
         if let Some(connection) = &connection {
             connection.becomes_websocket();
         }
@@ -131,7 +136,7 @@ impl Upgrade {
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
         app.tasks.spawn(async move {
             // The client may have gone before it heard of it.
-            let Ok(upgraded) = upgrade.await else { return };
+            let Ok(upgraded) = pending.await else { return };
             let config = WebSocketConfig::default()
                 .read_buffer_size(1024)
                 .write_buffer_size(WRITE_BYTES)
@@ -160,11 +165,7 @@ pub fn must_be_live(state: &Snapshot, event: &EventId) -> Result<(), Refusal> {
 
 fn rejected(app: &App) -> impl Fn(&Refusal) {
     |refusal| {
-        let reason = match refusal {
-            Refusal::EventOfficial => "official",
-            Refusal::NotFound { .. } => "not_found",
-            _ => "invalid",
-        };
+        let reason = if matches!(refusal, Refusal::EventOfficial) { "official" } else { "not_found" };
         app.metrics.live_rejected.with_label_values(&[reason]).inc();
     }
 }

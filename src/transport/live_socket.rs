@@ -147,12 +147,10 @@ impl Door {
         match event {
             "joinPublicEvent" => {
                 let Named { event_id, .. } = parse(payload)?;
-                self.join(
-                    socket,
-                    vec![LiveRoom::Event(event_id.ok_or_else(|| Refusal::invalid("event_id", "is missing"))?)],
-                )
+                let event = event_id.ok_or_else(|| Refusal::invalid("event_id", "is missing"))?;
+                self.join(socket, &[LiveRoom::Event(event)])
             }
-            "joinRoom" => self.join(socket, rooms(payload)?),
+            "joinRoom" => self.join(socket, &rooms(payload)?),
             "leavePublicEvent" | "leaveRoom" => {
                 socket.leave(rooms(payload)?.iter().map(LiveRoom::to_string).collect::<Vec<_>>());
                 Ok(json!({}))
@@ -161,11 +159,11 @@ impl Door {
         }
     }
 
-    fn join(&self, socket: &SocketRef, rooms: Vec<LiveRoom>) -> Result<Value, Refusal> {
+    fn join(&self, socket: &SocketRef, rooms: &[LiveRoom]) -> Result<Value, Refusal> {
         if socket.rooms().len() + rooms.len() > ROOMS_MAX {
             return Err(Refusal::TooLarge { what: "rooms", max: ROOMS_MAX });
         }
-        let (seq, epoch) = self.outlet.join_public(socket, &rooms)?;
+        let (seq, epoch) = self.outlet.join_public(socket, rooms)?;
         Ok(json!({ "seq": seq, "epoch": epoch }))
     }
 

@@ -78,12 +78,13 @@ fn extra(refusal: &Refusal) -> Map<String, Value> {
 
 /// The words the live plane has for its refusals, besides the codes of everything.
 fn word(refusal: &Refusal) -> Option<&'static str> {
-    match refusal {
-        Refusal::NotFound { what: "event", .. } => Some("EventNotFound"),
-        Refusal::EventOfficial => Some("EventOfficial"),
-        Refusal::TooManyViewers { .. } => Some("ConnectionLimitReached"),
-        _ => None,
+    if let Refusal::NotFound { what: "event", .. } = refusal {
+        return Some("EventNotFound");
     }
+    if let Refusal::TooManyViewers { .. } = refusal {
+        return Some("ConnectionLimitReached");
+    }
+    matches!(refusal, Refusal::EventOfficial).then_some("EventOfficial")
 }
 
 fn errors(refusal: &Refusal) -> Vec<FieldError> {

@@ -33,24 +33,23 @@ fn read(xml: &str, about: &str, row: &str) -> (Attributes, Vec<Row>) {
     let (mut head, mut rows) = (Attributes::new(), Vec::new());
     let mut reader = Reader::from_str(xml);
     loop {
-        match reader.read_event().expect("a well-formed message") {
-            Event::Start(element) | Event::Empty(element) => {
-                let name = element.name().as_ref().to_owned();
-                let mut found = attributes(&element);
-                if name == row || (name == about && row.is_empty()) {
-                    rows.push(Row::new());
-                }
-                if name == about {
-                    head.clone_from(&found);
-                }
-                // The two results of a boat on the course differ by their type.
-                let name = format!("{name}{}", found.remove("Type").unwrap_or_default());
-                if let Some(last) = rows.last_mut() {
-                    last.insert(name, found);
-                }
-            }
-            Event::Eof => return (head, rows),
-            _ => {}
+        let event = reader.read_event().expect("a well-formed message");
+        if matches!(event, Event::Eof) {
+            return (head, rows);
+        }
+        let (Event::Start(element) | Event::Empty(element)) = event else { continue };
+        let name = element.name().as_ref().to_owned();
+        let mut found = attributes(&element);
+        if name == row || (name == about && row.is_empty()) {
+            rows.push(Row::new());
+        }
+        if name == about {
+            head.clone_from(&found);
+        }
+        // The two results of a boat on the course differ by their type.
+        let name = format!("{name}{}", found.remove("Type").unwrap_or_default());
+        if let Some(last) = rows.last_mut() {
+            last.insert(name, found);
         }
     }
 }

@@ -47,6 +47,10 @@ use scorecast::notices::{Announce, DeleteNotice, ReadNotice};
 use scorecast::publications::key::KeepKey;
 use scorecast::publications::read as published;
 use scorecast::publications::{FreezeResults, PublishResults, RevealResults, ThawResults};
+use scorecast::races::import::IngestXml;
+use scorecast::races::indoor::{ImportIndoor, UpdateIndoor};
+use scorecast::races::odds::IngestOdds;
+use scorecast::races::reports::IngestResults;
 use scorecast::races::status::SetRaceStatus;
 use scorecast::scores::{self, ConfirmScore, NothingReleased, SubmitBatch, SubmitScore};
 use scorecast::setup::assignments::{ChangeAssignment, CreateAssignment, RemoveAssignment, fact_of};
@@ -938,6 +942,19 @@ fn timing() -> Vec<(&'static str, Command)> {
     let race = |id: &str| read(json!({"id": id, "raceType": "slalom", "name": "A race"}));
     let on = |race: &str| Command::from(read::<SetRaceStatus>(json!({"raceId": race, "status": "in_progress"})));
     vec![
+        ("post the cup's results", IngestResults { event: id("cup"), post: read(json!({"results": []})) }.into()),
+        ("post the odds of the heat", {
+            IngestOdds { event: id("cup"), post: read(json!({"race_id": "heat", "odds": []})) }.into()
+        }),
+        ("post an export of the cup", { IngestXml { event: id("cup"), export: Arc::default() }.into() }),
+        ("import ergometers of the heat", {
+            let results = json!({"race_id": "r", "c2_race_id": "heat", "participants": []});
+            ImportIndoor { results: read(results), correction: false }.into()
+        }),
+        ("say what an ergometer shows", {
+            let participant = json!({"id": "a", "time": "1:00.0"});
+            read::<UpdateIndoor>(json!({"race_id": "heat", "participant": participant})).into()
+        }),
         ("make a race", PutRace { mode: Mode::Create, event: id("cup"), spec: race("final") }.into()),
         ("name the heat", PutRace { mode: Mode::Update, event: id("cup"), spec: race("heat") }.into()),
         ("delete the heat", DeleteRace { race: id("heat") }.into()),
@@ -1079,7 +1096,15 @@ fn a_key_reports_the_times_of_its_event_and_does_nothing_else() {
         asked.map(|(label, _)| label).collect()
     };
     let of = |event: &str| Actor::Key { id: id("key"), event: id(event) };
-    assert_eq!(allowed(&of("cup")), ["the heat is under way"]);
+    let times = [
+        "post the cup's results",
+        "post the odds of the heat",
+        "post an export of the cup",
+        "import ergometers of the heat",
+        "say what an ergometer shows",
+        "the heat is under way",
+    ];
+    assert_eq!(allowed(&of("cup")), times);
     assert_eq!(allowed(&of("other")), ["a race of a draft is under way"]);
     assert!(allowed(&Actor::Key { id: id("ghost"), event: id("cup") }).is_empty());
 }

@@ -1,4 +1,4 @@
-//! Those who watch: viewers over plain WebSockets, and what they make of the frames they get.
+//! Those who watch: viewers over plain websockets, and what they make of the frames they get.
 
 use super::{Reply, TestApp};
 use crate::support::people::email;
