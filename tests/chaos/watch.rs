@@ -31,6 +31,7 @@ struct Reader {
 }
 
 impl Reader {
+    #[expect(clippy::disallowed_methods, reason = "a viewer is no task of the server")]
     fn start(mut viewer: Viewer, end: i64) -> Self {
         let seq = Arc::new(AtomicI64::new(viewer.folded.seq));
         let come = Arc::clone(&seq);
