@@ -11,6 +11,7 @@ mod m0001_spine;
 mod m0002_certification;
 mod m0003_publication;
 mod m0004_races;
+mod m0005_cassettes;
 mod shapes;
 
 pub struct Migrator;
@@ -23,6 +24,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_certification::Migration),
             Box::new(m0003_publication::Migration),
             Box::new(m0004_races::Migration),
+            Box::new(m0005_cassettes::Migration),
         ]
     }
 }

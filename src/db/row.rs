@@ -2,10 +2,10 @@
 //! folded into the state and written, many to a statement, when the batch commits.
 
 use super::entity::{
-    api_key, approval, assignment, category, certification, command, contest, contest_lock, contestant, criterion,
-    decision, entry, event, indoor_participant, indoor_race, judge_final, lane, log_entry, log_head, log_text, mark,
-    notification, publication, race, race_class, race_participant, race_report, race_result, race_split, session,
-    sheet, signature, signing_key, tie_break, user,
+    api_key, approval, assignment, cassette, category, certification, command, contest, contest_lock, contestant,
+    criterion, decision, entry, event, indoor_participant, indoor_race, judge_final, lane, log_entry, log_head,
+    log_text, mark, notification, publication, race, race_class, race_participant, race_report, race_result,
+    race_split, session, sheet, signature, signing_key, tie_break, user,
 };
 use crate::ids::CategoryId;
 use indexmap::IndexMap;
@@ -101,6 +101,7 @@ rows!(
     IndoorRace(indoor_race),
     IndoorParticipant(indoor_participant),
     ApiKey(api_key),
+    Cassette(cassette),
     Session(session),
     Approval(approval),
     Certification(certification),
@@ -153,6 +154,7 @@ impl Row {
             | Self::IndoorRace(_)
             | Self::IndoorParticipant(_)
             | Self::ApiKey(_)
+            | Self::Cassette(_)
             | Self::Session(_)
             | Self::SigningKey(_)
             | Self::User(_) => None,

@@ -16,6 +16,7 @@ use super::view::{
 use crate::auth::role::{Hat, Role};
 use crate::clock::Micros;
 use crate::db::entity::assignment::AssignmentStatus;
+use crate::db::entity::cassette::Audience;
 use crate::db::entity::category::JudgeVisibility;
 use crate::db::entity::certification::Stage;
 use crate::db::entity::decision::{DecisionKind, DecisionStatus};
@@ -688,6 +689,40 @@ pub struct IndoorCompleted {
     pub phase: RacePhase,
 }
 
+/// What became of a recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CassetteChange {
+    /// There is one more.
+    Created,
+    /// It says something else of itself, or has come further.
+    Updated,
+    /// It is gone.
+    Deleted,
+}
+
+/// A recording was made, changed or removed. What is in it is not in the log a second time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CassetteChanged {
+    /// Which.
+    pub name: String,
+    /// What became of it.
+    pub change: CassetteChange,
+    /// For whom it was, and in which seat, so that only those are told that it is gone.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub gone: Option<CassetteGone>,
+}
+
+/// What is known of a recording that is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the columns of the row")]
+pub struct CassetteGone {
+    pub audience: Audience,
+    pub owner: String,
+    pub seat: Option<String>,
+    pub source: Option<String>,
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -746,6 +781,8 @@ pub enum Event {
     IndoorUpdated(IndoorUpdated),
     /// A race on ergometers is complete.
     IndoorCompleted(IndoorCompleted),
+    /// A recording was made, changed or removed.
+    CassetteChanged(CassetteChanged),
 }
 
 /// What a node that did not decide a fact itself has to read again.
@@ -759,6 +796,8 @@ pub enum Scope {
     Event(EventId),
     /// A race with its results.
     Race(RaceId),
+    /// A recording.
+    Cassette(String),
     /// All contestants.
     Contestants,
     /// Nothing: it is told and not kept.
@@ -880,6 +919,7 @@ impl Event {
             Self::IndoorImported(_) => "indoor_imported",
             Self::IndoorUpdated(_) => "indoor_updated",
             Self::IndoorCompleted(_) => "indoor_completed",
+            Self::CassetteChanged(_) => "cassette_changed",
         }
     }
 
@@ -918,6 +958,7 @@ impl Event {
             Self::IndoorImported(fact) => Lane::Public(fact.event_id.clone()),
             Self::IndoorUpdated(fact) => Lane::Public(fact.event_id.clone()),
             Self::IndoorCompleted(fact) => Lane::Public(fact.event_id.clone()),
+            Self::CassetteChanged(_) => Lane::System,
         }
     }
 
@@ -951,6 +992,7 @@ impl Event {
             Self::SplitsPassed(fact) => Scope::Race(fact.race_id.clone()),
             Self::IndoorUpdated(fact) => Scope::Race(fact.race_id.clone()),
             Self::IndoorCompleted(fact) => Scope::Race(fact.race_id.clone()),
+            Self::CassetteChanged(fact) => Scope::Cassette(fact.name.clone()),
         }
     }
 
@@ -984,6 +1026,7 @@ impl Event {
             | Self::IndoorImported(_)
             | Self::IndoorUpdated(_)
             | Self::IndoorCompleted(_)
+            | Self::CassetteChanged(_)
             | Self::ResultsRevealed(_) => Moves::Nobody,
         }
     }
@@ -1026,6 +1069,7 @@ impl Event {
             | Self::IndoorImported(_)
             | Self::IndoorUpdated(_)
             | Self::IndoorCompleted(_)
+            | Self::CassetteChanged(_)
             | Self::ResultsRevealed(_) => vec![],
         }
     }
@@ -1102,7 +1146,8 @@ impl Event {
             | Self::OddsChanged(_)
             | Self::IndoorImported(_)
             | Self::IndoorUpdated(_)
-            | Self::IndoorCompleted(_) => vec![],
+            | Self::IndoorCompleted(_)
+            | Self::CassetteChanged(_) => vec![],
         };
         // Every member of the lane who gets nothing else gets a tick, so that the sequence stays gapless for all.
         deliveries.push(Delivery::of(&Members(&self.lane()), Tick));
@@ -1184,6 +1229,7 @@ impl Event {
             | Self::IndoorImported(_)
             | Self::IndoorUpdated(_)
             | Self::IndoorCompleted(_)
+            | Self::CassetteChanged(_)
             | Self::ResultsRevealed(_) => vec![],
         }
     }
@@ -1230,6 +1276,7 @@ impl Event {
             | Self::IndoorImported(_)
             | Self::IndoorUpdated(_)
             | Self::IndoorCompleted(_)
+            | Self::CassetteChanged(_)
             | Self::ResultsRevealed(_) => None,
         }
     }

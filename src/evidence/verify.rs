@@ -217,6 +217,7 @@ impl Fold {
             | Event::IndoorImported(_)
             | Event::IndoorUpdated(_)
             | Event::IndoorCompleted(_)
+            | Event::CassetteChanged(_)
             | Event::ResultsRevealed(_) => {}
         }
         Ok(())

@@ -4,9 +4,10 @@ use super::State;
 use super::board::Board;
 use crate::clock::Micros;
 use crate::db::entity::{
-    api_key, approval, assignment, category, certification, contest, contest_lock, contestant, criterion, decision,
-    entry, event, indoor_participant, indoor_race, judge_final, lane, log_head, mark, notification, publication, race,
-    race_class, race_participant, race_report, race_result, race_split, session, sheet, signature, tie_break, user,
+    api_key, approval, assignment, cassette, category, certification, contest, contest_lock, contestant, criterion,
+    decision, entry, event, indoor_participant, indoor_race, judge_final, lane, log_head, mark, notification,
+    publication, race, race_class, race_participant, race_report, race_result, race_split, session, sheet, signature,
+    tie_break, user,
 };
 use crate::db::row::{Change, Row};
 use crate::events::event::Scope;
@@ -67,6 +68,7 @@ pub async fn whole(db: &DatabaseConnection, now: Micros) -> Result<State, DbErr>
         indoor_race::Entity::find(),
         indoor_participant::Entity::find(),
         api_key::Entity::find(),
+        cassette::Entity::find(),
         decision::Entity::find(),
         unconfirmed(),
         contest_lock::Entity::find(),
@@ -112,6 +114,10 @@ pub async fn reload(db: &DatabaseConnection, state: &mut State, scope: &Scope) -
         Scope::Event(id) => reload_event(db, state, id).await?,
         Scope::Race(id) => reload_race(db, state, id).await?,
         Scope::Nothing => {}
+        Scope::Cassette(name) => {
+            state.cassettes.remove(name);
+            put_all!(state, db, cassette::Entity::find_by_id(name.clone()));
+        }
         Scope::Contestants => {
             state.contestants.clear();
             put_all!(state, db, contestant::Entity::find());

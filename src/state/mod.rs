@@ -10,7 +10,7 @@ pub mod racing;
 pub mod rights;
 
 use crate::db::entity::{
-    assignment, category, contest, contest_lock, contestant, criterion, entry, event, notification, race,
+    assignment, cassette, category, contest, contest_lock, contestant, criterion, entry, event, notification, race,
     race_participant, session, user,
 };
 use crate::db::row::{Change, Row};
@@ -121,6 +121,8 @@ pub struct State {
     pub races_in: HashMap<EventId, OrdSet<RaceId>>,
     /// What timing has to do with.
     pub racing: Racing,
+    /// Recordings, by name.
+    pub cassettes: OrdMap<String, Arc<cassette::Model>>,
     /// Contests nothing may be written below.
     pub locks: OrdMap<ContestId, Arc<contest_lock::Model>>,
     /// Notices, by user; their ids sort by time.
@@ -164,6 +166,7 @@ impl State {
             race_numbers: OrdMap::new(),
             races_in: HashMap::new(),
             racing: Racing::default(),
+            cassettes: OrdMap::new(),
             locks: OrdMap::new(),
             notices: HashMap::new(),
             decided_in: HashMap::new(),
@@ -285,6 +288,9 @@ impl State {
                 self.head =
                     LogHead { seq: head.seq, hash: head.hash.as_str().into(), epoch: head.epoch.as_str().into() };
             }
+            Row::Cassette(cassette) => {
+                self.cassettes.insert(cassette.name.clone(), Arc::new(cassette.clone()));
+            }
             Row::ContestLock(lock) => {
                 self.locks.insert(lock.contest_id.clone(), Arc::new(lock.clone()));
             }
@@ -375,6 +381,9 @@ impl State {
                 }
                 self.starters.remove(&race.id);
                 self.racing.forget(&race.id);
+            }
+            Row::Cassette(cassette) => {
+                self.cassettes.remove(&cassette.name);
             }
             Row::ContestLock(lock) => {
                 self.locks.remove(&lock.contest_id);

@@ -33,10 +33,11 @@ use scorecast::db::entity::race::RacePhase;
 use scorecast::error::Refusal;
 use scorecast::events::audience::{Delivery, Office, variant_for};
 use scorecast::events::event::{
-    Announced, AnnouncedTo, CertificationUpdated, ContestLocked, ContestantsChanged, DecisionChanged, EntryChanged,
-    Event, IndoorCompleted, IndoorImported, IndoorUpdated, JudgeProgress, NoticesChanged, Notified, OddsChanged,
-    PublicChanged, RaceStatusChanged, ResultsChanged, ResultsFrozen, ResultsPublished, ResultsRevealed, ScoreDeleted,
-    ScoreUpdated, SessionChanged, SetupChanged, SplitsPassed, Text, TieResolved, UserChanged,
+    Announced, AnnouncedTo, CassetteChange, CassetteChanged, CertificationUpdated, ContestLocked, ContestantsChanged,
+    DecisionChanged, EntryChanged, Event, IndoorCompleted, IndoorImported, IndoorUpdated, JudgeProgress,
+    NoticesChanged, Notified, OddsChanged, PublicChanged, RaceStatusChanged, ResultsChanged, ResultsFrozen,
+    ResultsPublished, ResultsRevealed, ScoreDeleted, ScoreUpdated, SessionChanged, SetupChanged, SplitsPassed, Text,
+    TieResolved, UserChanged,
 };
 use scorecast::events::log::{GENESIS, LogHead};
 use scorecast::events::room::Lane;
@@ -441,10 +442,11 @@ fn number(event: &Event) -> usize {
         Event::IndoorImported(_) => 24,
         Event::IndoorUpdated(_) => 25,
         Event::IndoorCompleted(_) => 26,
+        Event::CassetteChanged(_) => 27,
     }
 }
 
-const EVENTS: usize = 27;
+const EVENTS: usize = 28;
 
 fn marks(world: &World) -> Vec<(String, Event)> {
     let comment = || Some(Text::Known { body: "well landed".into(), salt: "00".into() });
@@ -655,6 +657,10 @@ fn of_races() -> Vec<(&'static str, Event)> {
         ("ergometers are imported", Event::IndoorImported(imported)),
         ("an ergometer is done", Event::IndoorUpdated(measured)),
         ("all ergometers are done", Event::IndoorCompleted(completed)),
+        ("a recording is made", {
+            let made = CassetteChanged { name: "tape".into(), change: CassetteChange::Created, gone: None };
+            Event::CassetteChanged(made)
+        }),
     ]
 }
 

@@ -5,6 +5,7 @@
 pub mod api_key;
 pub mod approval;
 pub mod assignment;
+pub mod cassette;
 pub mod category;
 pub mod certification;
 pub mod command;
