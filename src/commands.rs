@@ -2,6 +2,7 @@
 
 use crate::auth::actor::Actor;
 use crate::auth::sessions::{EndSession, OpenSession, RevokeSession, RevokeSessions, RotateSession};
+use crate::cassettes::{CreateCassette, DeleteCassette, DescribeCassette, FinishCassette, StartCassette};
 use crate::certification;
 use crate::certification::decisions::{
     ApproveDecision, CloseDecision, RaiseFlag, RequestDeduction, RequestRemoval, RequestUncertification,
@@ -116,6 +117,16 @@ commands!(
     IngestResults = "ingest:results",
     Commands,
     IngestOdds = "ingest:odds",
+    Commands,
+    CreateCassette = "cassette:create",
+    Commands,
+    StartCassette = "cassette:start",
+    Commands,
+    FinishCassette = "cassette:finish",
+    Commands,
+    DescribeCassette = "cassette:describe",
+    Commands,
+    DeleteCassette = "cassette:delete",
     Commands,
     KeepKey = "system:signing-key",
     None,

@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod auth;
+pub mod cassettes;
 pub mod certification;
 pub mod cli;
 pub mod clock;

@@ -1,0 +1,188 @@
+//! The file of a recording: NDJSON, one frame a line. It can be read without us, and a broken or hostile one is refused
+//! with the line that is wrong.
+//!
+//! Invariant: a file is written beside its place and moved there when it is whole.
+
+use super::Name;
+use crate::error::Refusal;
+use crate::events::log::sha256_hex;
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Largest file, in bytes.
+pub const BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Largest line, in bytes.
+const LINE_BYTES_MAX: usize = 1024 * 1024;
+/// Longest source or type, in characters.
+const WORD_CHARS_MAX: usize = 200;
+/// The first line says what this is.
+pub const BEGIN: &str = "cassette:begin";
+/// The format of a file of today.
+pub const FORMAT: i64 = 1;
+
+/// A frame: when, from where, what.
+#[derive(Clone, Debug, Serialize)]
+pub struct Frame<'a, D: Serialize> {
+    /// Milliseconds since the recording began.
+    pub ts: i64,
+    /// The lane, or `live` for what stands in none.
+    pub src: &'a str,
+    /// The name of the event.
+    #[serde(rename = "type")]
+    pub kind: &'a str,
+    /// What it says; null of a tick.
+    pub data: D,
+    /// The place in its lane.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seq: Option<i64>,
+}
+
+/// A frame as it is read back.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "as written")]
+pub struct Line {
+    pub ts: i64,
+    pub src: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub data: Box<RawValue>,
+    #[serde(default)]
+    pub seq: Option<i64>,
+}
+
+/// The lines of a recording in the making.
+#[derive(Clone, Debug, Default)]
+pub struct Tape {
+    text: Vec<u8>,
+    lines: i64,
+}
+
+impl Tape {
+    /// Adds a frame.
+    ///
+    /// # Errors
+    /// `TOO_LARGE`.
+    pub fn push(&mut self, frame: &Frame<'_, impl Serialize>) -> Result<(), Refusal> {
+        serde_json::to_writer(&mut self.text, frame).map_err(|_plain_data| Refusal::Internal)?;
+        self.text.push(b'\n');
+        self.lines += 1;
+        if self.text.len() > BYTES_MAX {
+            return Err(Refusal::TooLarge { what: "bytes in a cassette", max: BYTES_MAX });
+        }
+        Ok(())
+    }
+
+    /// The bytes, and how many interactions they are.
+    #[must_use]
+    pub fn finish(self) -> (Vec<u8>, i64) {
+        (self.text, self.lines)
+    }
+}
+
+/// Reads a file, and says how many interactions it holds.
+///
+/// # Errors
+/// `INVALID_DATA` with the line that is wrong, `TOO_LARGE`.
+pub fn check(bytes: &[u8]) -> Result<i64, Refusal> {
+    if bytes.len() > BYTES_MAX {
+        return Err(Refusal::TooLarge { what: "bytes in a cassette", max: BYTES_MAX });
+    }
+    let text = std::str::from_utf8(bytes).map_err(|wrong| {
+        let line = bytes[..wrong.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+        Refusal::invalid(format!("line {line}"), "is not UTF-8")
+    })?;
+    let (mut count, mut last) = (0, 0);
+    for (number, text) in (1..).zip(text.lines()) {
+        let wrong = |message: String| Refusal::invalid(format!("line {number}"), message);
+        if text.len() > LINE_BYTES_MAX {
+            return Err(wrong(format!("has more than {LINE_BYTES_MAX} bytes")));
+        }
+        let line: Line = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        if line.ts < last {
+            return Err(wrong("goes back in time".to_owned()));
+        }
+        if [&line.src, &line.kind].iter().any(|word| word.is_empty() || word.chars().count() > WORD_CHARS_MAX) {
+            return Err(wrong(format!("src and type are 1 to {WORD_CHARS_MAX} characters")));
+        }
+        if number == 1 {
+            begins_well(&line).map_err(wrong)?;
+        } else if line.kind == BEGIN {
+            return Err(wrong("a recording begins once".to_owned()));
+        }
+        last = line.ts;
+        count += 1;
+    }
+    if count == 0 {
+        return Err(Refusal::invalid("line 1", "there is none"));
+    }
+    Ok(count)
+}
+
+fn begins_well(line: &Line) -> Result<(), String> {
+    let said: Value = serde_json::from_str(line.data.get()).map_err(|error| error.to_string())?;
+    if line.kind != BEGIN {
+        return Err(format!("a recording begins with {BEGIN}"));
+    }
+    if said["format"] != FORMAT { Err(format!("its format is {}, not {FORMAT}", said["format"])) } else { Ok(()) }
+}
+
+/// The lines of a file that was checked.
+pub fn lines(bytes: &[u8]) -> impl Iterator<Item = Line> {
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    text.lines().filter_map(|line| serde_json::from_str(line).ok())
+}
+
+/// The folder of the recordings.
+#[derive(Clone, Debug)]
+pub struct Shelf(PathBuf);
+
+impl Shelf {
+    /// A folder, which is made when something is kept in it.
+    #[must_use]
+    pub fn new(folder: &Path) -> Self {
+        Self(folder.to_owned())
+    }
+
+    fn path(&self, name: &Name) -> PathBuf {
+        self.0.join(format!("{name}.ndjson"))
+    }
+
+    /// Keeps a file; its hash.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep(&self, name: &Name, bytes: &[u8]) -> anyhow::Result<String> {
+        std::fs::create_dir_all(&self.0).with_context(|| format!("cannot make the folder {}", self.0.display()))?;
+        let (path, beside) = (self.path(name), self.0.join(format!("{name}.ndjson.part")));
+        let mut file = std::fs::File::create(&beside).with_context(|| format!("cannot write {}", beside.display()))?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&beside, &path).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(sha256_hex(bytes))
+    }
+
+    /// Reads a file, which has to be the one that was kept.
+    ///
+    /// # Errors
+    /// When it cannot be read, or was changed since.
+    pub fn read(&self, name: &Name, sha256: &str) -> anyhow::Result<Vec<u8>> {
+        let path = self.path(name);
+        let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        anyhow::ensure!(sha256_hex(&bytes) == sha256, "{} is not the file that was kept", path.display());
+        Ok(bytes)
+    }
+
+    /// Removes a file, if it is there.
+    pub fn remove(&self, name: &Name) {
+        if let Err(error) = std::fs::remove_file(self.path(name))
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, cassette = %name, "a recording's file could not be removed");
+        }
+    }
+}
