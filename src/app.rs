@@ -203,6 +203,12 @@ impl App {
         self.state.load_full()
     }
 
+    /// Where the committed state is to be found, for those who look often.
+    #[must_use]
+    pub fn states(&self) -> Arc<ArcSwap<State>> {
+        Arc::clone(&self.state)
+    }
+
     /// The committed state, with the marks of a category in it.
     ///
     /// # Errors

@@ -122,6 +122,9 @@ pub struct Config {
     /// Sockets of the public, in all.
     #[arg(long, global = true, env = "LIVE_SOCKETS_MAX", default_value_t = 10_000)]
     pub live_sockets_max: usize,
+    /// The folder of the recordings.
+    #[arg(long, global = true, env = "CASSETTES", default_value = "data/cassettes")]
+    pub cassettes: std::path::PathBuf,
     /// Lets others than this machine itself read `/metrics`, by `Authorization: Bearer`.
     #[arg(long, global = true, env = "METRICS_TOKEN", default_value = "", hide_env_values = true)]
     pub metrics_token: String,

@@ -44,6 +44,7 @@ pub async fn prepare(config: Config, folder: &Path) -> anyhow::Result<Config> {
         database_url: format!("sqlite://{}?mode=rwc", database.display()),
         jwt_secret: secret(&folder.join(SECRET_FILE))?,
         simulate: true,
+        cassettes: folder.join("cassettes"),
         ..config
     };
     let seeding = Config { rate_limit_scores_per_minute: SEEDING_MARKS_PER_MINUTE, ..config.clone() };

@@ -93,7 +93,7 @@ pub fn check(bytes: &[u8]) -> Result<i64, Refusal> {
         return Err(Refusal::TooLarge { what: "bytes in a cassette", max: BYTES_MAX });
     }
     let text = std::str::from_utf8(bytes).map_err(|wrong| {
-        let line = bytes[..wrong.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = bytes[..wrong.valid_up_to()].split(|byte| *byte == b'\n').count();
         Refusal::invalid(format!("line {line}"), "is not UTF-8")
     })?;
     let (mut count, mut last) = (0, 0);
@@ -128,7 +128,7 @@ fn begins_well(line: &Line) -> Result<(), String> {
     if line.kind != BEGIN {
         return Err(format!("a recording begins with {BEGIN}"));
     }
-    if said["format"] != FORMAT { Err(format!("its format is {}, not {FORMAT}", said["format"])) } else { Ok(()) }
+    if said["format"] == FORMAT { Ok(()) } else { Err(format!("its format is {}, not {FORMAT}", said["format"])) }
 }
 
 /// The lines of a file that was checked.

@@ -23,12 +23,8 @@ const PAGE: u64 = 500;
 pub fn head(state: &State, source: &Source) -> i64 {
     match source {
         Source::Lane(lane) => state.lane_seq(lane),
-        Source::Event(event) => event_head(state, event),
+        Source::Event(_) => state.head.seq,
     }
-}
-
-fn event_head(state: &State, _: &crate::ids::EventId) -> i64 {
-    state.head.seq
 }
 
 /// The lanes of a source, for its audience.
@@ -99,13 +95,10 @@ pub async fn range(
             Source::Event(_) => last.seq,
         };
         for entry in &entries {
-            let start = match began {
-                Some(start) => start,
-                None => {
-                    begin(&mut tape, source, audience, state, entry.at)?;
-                    *began.insert(entry.at)
-                }
-            };
+            if began.is_none() {
+                begin(&mut tape, source, audience, state, entry.at)?;
+            }
+            let start = *began.get_or_insert(entry.at);
             fact(&mut tape, state, audience, ears, entry, (entry.at.0 - start.0) / 1_000)?;
         }
     }

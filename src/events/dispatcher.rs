@@ -9,7 +9,7 @@ pub mod presence;
 
 use super::audience::{Delivery, Office, variant_for};
 use super::departure::Departure;
-use super::event::Moves;
+use super::event::{CassetteChanged, Event, Moves};
 use super::live::{Bounds, Live};
 use super::log::{LogEntry, read_entries};
 use super::public;
@@ -36,7 +36,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Facts waiting for the dispatcher in memory; what does not fit is read back from the log.
@@ -47,6 +47,8 @@ const REREAD_MAX: u64 = 1_000;
 const STINT: usize = 64;
 /// How long a socket may take from being admitted to being greeted, before it is taken for lost.
 const GREETING_MAX: Duration = Duration::from_secs(10);
+/// News of recordings that may wait for a listener; who is further behind is told the whole list.
+const CASSETTE_NEWS_MAX: usize = 100;
 /// How often sockets are looked after between the facts.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -127,6 +129,8 @@ pub struct Outlet {
     traps: Traps,
     /// Those who watch over plain connections.
     pub live: Live,
+    /// What becomes of recordings.
+    pub cassettes: broadcast::Sender<(Arc<CassetteChanged>, Micros)>,
     /// Categories whose tally has changed; each waits once, whatever happens in it.
     changed: Arc<(Mutex<BTreeSet<CategoryId>>, Notify)>,
 }
@@ -186,6 +190,7 @@ impl Outlet {
         bounds: Bounds,
     ) -> Self {
         let live = Live::new(Arc::clone(&state), clock.clone(), Arc::clone(&metrics), bounds);
+        let cassettes = broadcast::Sender::new(CASSETTE_NEWS_MAX);
         let now = state.load();
         let lanes = now.lanes.iter().map(|(lane, head)| (lane.clone(), head.seq)).collect();
         let turn = Turn {
@@ -197,7 +202,17 @@ impl Outlet {
             presence: Presence::default(),
         };
         drop(now);
-        Self { io, turn: Arc::new(Mutex::new(turn)), state, clock, metrics, traps, live, changed: Arc::default() }
+        Self {
+            io,
+            turn: Arc::new(Mutex::new(turn)),
+            state,
+            clock,
+            metrics,
+            traps,
+            live,
+            cassettes,
+            changed: Arc::default(),
+        }
     }
 
     /// Waits until tallies have changed, and says which.
@@ -561,6 +576,10 @@ impl Outlet {
         self.emit_fact(&turn, &state, entry);
         self.live.publish(&state, entry);
         self.emit_live(&state, entry);
+        if let Event::CassetteChanged(fact) = &entry.event {
+            // Nobody may be listening.
+            let _unheard = self.cassettes.send((Arc::new(fact.clone()), entry.at));
+        }
         drop(turn);
         let changed = entry.event.tallies(&state);
         if !changed.is_empty() {

@@ -932,7 +932,7 @@ impl Event {
             Self::UserChanged(fact) => Lane::User(fact.user_id.clone()),
             Self::SessionChanged(fact) => Lane::User(fact.user_id.clone()),
             Self::SetupChanged(fact) => Lane::Event(fact.event_id.clone()),
-            Self::ContestantsChanged(_) => Lane::System,
+            Self::ContestantsChanged(_) | Self::CassetteChanged(_) => Lane::System,
             Self::CertificationUpdated(fact) => Lane::Category(fact.category_id.clone()),
             Self::ScoreDeleted(fact) => Lane::Category(fact.category_id.clone()),
             Self::DecisionChanged(fact) => Lane::Category(fact.category_id.clone()),
@@ -958,7 +958,6 @@ impl Event {
             Self::IndoorImported(fact) => Lane::Public(fact.event_id.clone()),
             Self::IndoorUpdated(fact) => Lane::Public(fact.event_id.clone()),
             Self::IndoorCompleted(fact) => Lane::Public(fact.event_id.clone()),
-            Self::CassetteChanged(_) => Lane::System,
         }
     }
 

@@ -83,6 +83,8 @@ impl Queue {
 struct Watched {
     /// Places taken, by those too who are still on their way in.
     taken: usize,
+    /// Those who listen on the server's own behalf.
+    listening: usize,
     viewers: HashMap<u64, Arc<Queue>>,
     /// When everybody has to go, and what they are told.
     closing: Option<(Micros, u16, &'static str)>,
@@ -116,6 +118,7 @@ pub struct Place {
     live: Live,
     topic: Topic,
     number: u64,
+    listens: bool,
 }
 
 /// A viewer: what waits for it comes out of here.
@@ -263,19 +266,35 @@ impl Live {
         }
         watched.taken += 1;
         self.0.metrics.connections_active.with_label_values(&["live"]).inc();
-        Some(Place { live: self.clone(), topic, number })
+        Some(Place { live: self.clone(), topic, number, listens: false })
+    }
+
+    /// A place beside those of the viewers, for whoever listens on the server's own behalf.
+    #[must_use]
+    pub fn listen(&self, event: &EventId) -> Place {
+        let mut book = self.book();
+        book.number += 1;
+        let (number, topic) = (book.number, Topic::Event(event.clone()));
+        book.topics.entry(topic.clone()).or_default().listening += 1;
+        Place { live: self.clone(), topic, number, listens: true }
     }
 
     fn leave(&self, place: &Place) {
         let mut book = self.book();
         if let Some(watched) = book.topics.get_mut(&place.topic) {
             watched.viewers.remove(&place.number);
-            watched.taken -= 1;
-            if watched.taken == 0 {
+            if place.listens {
+                watched.listening -= 1;
+            } else {
+                watched.taken -= 1;
+            }
+            if watched.taken + watched.listening == 0 {
                 book.topics.remove(&place.topic);
             }
         }
-        self.0.metrics.connections_active.with_label_values(&["live"]).dec();
+        if !place.listens {
+            self.0.metrics.connections_active.with_label_values(&["live"]).dec();
+        }
     }
 
     /// Sends what a public fact means to those who watch its event or its race.

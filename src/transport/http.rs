@@ -1,15 +1,17 @@
 //! Every route on one page, and what every request passes on its way in and out.
 
+use super::cassette_socket;
 use super::connection::{Connection, Connections};
 use super::live;
 use super::problem::problems;
 use super::request::parameter;
 use super::rest::operation::Started;
 use super::rest::{
-    auth, certification, decisions, feeds, ingest, keys, notices, operation, public, publications, scoring, sessions,
-    setup, timing,
+    auth, cassettes, certification, decisions, feeds, ingest, keys, notices, operation, public, publications, scoring,
+    sessions, setup, timing,
 };
 use crate::app::App;
+use crate::cassettes::tapes::Tapes;
 use crate::error::Refusal;
 use crate::events::dispatcher::Outlet;
 use axum::body::Body;
@@ -183,6 +185,14 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(keys::key, keys::put_key, keys::revoke_key))
         // Timing
         .routes(routes!(timing::race_status))
+        // Recordings
+        .routes(routes!(cassettes::list, cassettes::create))
+        .routes(routes!(cassettes::import).layer(DefaultBodyLimit::max(crate::cassettes::file::BYTES_MAX)))
+        .routes(routes!(cassettes::one, cassettes::describe, cassettes::delete))
+        .routes(routes!(cassettes::start))
+        .routes(routes!(cassettes::stop))
+        .routes(routes!(cassettes::download))
+        .routes(routes!(cassette_socket::listen))
         // Operation
         .routes(routes!(operation::healthz))
         .routes(routes!(operation::readyz))
@@ -199,7 +209,7 @@ pub fn openapi() -> anyhow::Result<String> {
 }
 
 /// Everything that answers HTTP, but for Socket.IO.
-pub fn router(app: &App, outlet: Outlet) -> Router {
+pub fn router(app: &App, outlet: Outlet, tapes: Tapes) -> Router {
     let (router, description) = routes().split_for_parts();
     let id = HeaderName::from_static(REQUEST_ID);
     router
@@ -207,6 +217,7 @@ pub fn router(app: &App, outlet: Outlet) -> Router {
         .layer(CompressionLayer::new())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(Extension(outlet))
+        .layer(Extension(tapes))
         .layer(Extension(Started(Instant::now())))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT))
         .layer(CatchPanicLayer::custom(panicked))

@@ -38,7 +38,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-type Socket = WebSocketStream<TokioIo<Upgraded>>;
+pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
 type WireError = tokio_tungstenite::tungstenite::Error;
 
 /// Largest message of a viewer, in bytes: they have next to nothing to say.
@@ -86,6 +86,8 @@ pub struct Upgrade {
     pending: OnUpgrade,
     accept: String,
     connection: Option<Connection>,
+    /// The protocol that is agreed upon.
+    pub protocol: Option<&'static str>,
 }
 
 impl FromRequestParts<App> for Upgrade {
@@ -102,9 +104,12 @@ impl FromRequestParts<App> for Upgrade {
             && says(header::SEC_WEBSOCKET_VERSION, "13");
         let accept = parts.headers.get(header::SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
         match (asks, accept, parts.extensions.remove::<OnUpgrade>()) {
-            (true, Some(accept), Some(upgrade)) => {
-                Ok(Self { pending: upgrade, accept, connection: parts.extensions.get::<Connection>().cloned() })
-            }
+            (true, Some(accept), Some(upgrade)) => Ok(Self {
+                pending: upgrade,
+                accept,
+                connection: parts.extensions.get::<Connection>().cloned(),
+                protocol: None,
+            }),
             _ => Err(Refusal::invalid("", "this is a WebSocket").into()),
         }
     }
@@ -123,7 +128,7 @@ impl Upgrade {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let Self { pending, accept, connection } = self;
+        let Self { pending, accept, connection, protocol } = self;
         if let Some(connection) = &connection {
             connection.becomes_websocket();
         }
@@ -132,6 +137,9 @@ impl Upgrade {
         let headers: &mut HeaderMap = response.headers_mut();
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        if let Some(protocol) = protocol {
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
+        }
         let accept = HeaderValue::from_str(&accept).map_err(anyhow::Error::from).map_err(AppError::from)?;
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
         app.tasks.spawn(async move {
@@ -300,7 +308,7 @@ pub async fn race(
     })
 }
 
-fn close(code: u16, why: &'static str) -> Message {
+pub(super) fn close(code: u16, why: &'static str) -> Message {
     Message::Close(Some(CloseFrame { code: code.into(), reason: why.into() }))
 }
 

@@ -1,6 +1,7 @@
 //! The doors: HTTP, Socket.IO, and the listening socket. Nothing is decided here, nothing is written, nothing emitted.
 
 pub mod accept;
+pub mod cassette_socket;
 pub mod catalog;
 pub mod connection;
 pub mod guarded;

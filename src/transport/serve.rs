@@ -4,6 +4,7 @@ use super::accept::accept;
 use super::connection::{Connections, Cut};
 use super::{http, live_socket, socket};
 use crate::app::{App, Emitters, Running};
+use crate::cassettes::tapes::Tapes;
 use anyhow::Context;
 use axum::Router;
 use axum::body::Body;
@@ -23,6 +24,8 @@ const PAUSE_MAX: Duration = Duration::from_millis(5);
 /// the ten seconds after which whoever runs servers kills them.
 const CLOSING_MAX: Duration = Duration::from_secs(1);
 const DRAIN_MAX: Duration = Duration::from_secs(2);
+/// Shortest time between two counts of a recording.
+const COUNTS_EVERY: Duration = Duration::from_millis(500);
 
 /// A server that is listening.
 #[derive(Debug)]
@@ -47,12 +50,25 @@ pub async fn start(app: App, running: Running) -> anyhow::Result<Server> {
     let (connections, to_close) = Connections::new(app.config.clone(), app.metrics.clone());
     let (layer, io) = socket::layer(&app.config);
     let (outlet, emitters) = app.start_tasks(io.clone());
+    let tapes = Tapes::new(app.states(), outlet.live.clone());
+    app.tasks.spawn(tell_counts(app.clone(), tapes.clone()));
     socket::open(&app, &io, outlet.clone(), connections.clone());
     live_socket::open(&app, &io, outlet.clone(), connections.clone());
-    let router = http::guard(&app, &connections, http::router(&app, outlet).layer(layer));
+    let router = http::guard(&app, &connections, http::router(&app, outlet, tapes).layer(layer));
     app.tasks.spawn(close_polling(app.clone(), to_close, router.clone()));
     app.tasks.spawn(accept(app.clone(), listener, connections.clone(), router));
     Ok(Server { address, app, running, io, connections, emitters })
+}
+
+/// Tells how far recordings have come, at most twice a second.
+async fn tell_counts(app: App, tapes: Tapes) {
+    let mut often = tokio::time::interval(COUNTS_EVERY);
+    loop {
+        tokio::select! {
+            () = app.stopping.cancelled() => return,
+            _ = often.tick() => tapes.tell_counts(app.clock.now()),
+        }
+    }
 }
 
 /// Closes sessions that poll. The library closes one only when its client says so: so it is said in the client's place.

@@ -3,6 +3,7 @@
 #![allow(clippy::missing_errors_doc, reason = "the interface description of each handler lists its errors")]
 
 pub mod auth;
+pub mod cassettes;
 pub mod certification;
 pub mod decisions;
 pub mod feeds;

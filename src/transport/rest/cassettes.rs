@@ -1,0 +1,331 @@
+//! Recordings over HTTP: made, begun, ended, read, described, removed, taken in.
+
+use super::{Answer, Caller, Created, created};
+use crate::app::App;
+use crate::cassettes::file::{self, Shelf};
+use crate::cassettes::record;
+use crate::cassettes::tapes::Tapes;
+use crate::cassettes::{
+    self, CreateCassette, DeleteCassette, DescribeCassette, FinishCassette, Name, Recorded, Source, StartCassette,
+};
+use crate::command::{parse, to_value};
+use crate::db::entity::cassette::{Audience, Phase};
+use crate::error::{AppError, Refusal};
+use crate::events::room::Lane;
+use crate::ids::EventId;
+use crate::transport::problem::{ApiError, Problem};
+use crate::transport::request::Json as Body;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, Query};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// What is to be recorded.
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourceRequest {
+    /// A lane.
+    #[serde(default)]
+    lane: Option<String>,
+    /// Or an event.
+    #[serde(default)]
+    event_id: Option<EventId>,
+}
+
+impl SourceRequest {
+    fn source(&self) -> Result<Option<Source>, Refusal> {
+        match (&self.lane, &self.event_id) {
+            (None, None) => Ok(None),
+            (Some(lane), None) => {
+                let lane: Lane = lane.parse().map_err(|_no_lane| Refusal::invalid("lane", "is not a lane"))?;
+                // The public lane of an event is what its feed shows.
+                Ok(Some(if let Lane::Public(event) = lane { Source::Event(event) } else { Source::Lane(lane) }))
+            }
+            (None, Some(event)) => Ok(Some(Source::Event(event.clone()))),
+            (Some(_), Some(_)) => Err(Refusal::invalid("lane", "a lane or an event, not both")),
+        }
+    }
+}
+
+/// How it is recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Until it is stopped.
+    #[default]
+    Record,
+    /// The same; the founding document's word.
+    Auto,
+}
+
+/// A cassette to be made.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewCassette {
+    #[schema(value_type = String)]
+    name: Name,
+    #[serde(default)]
+    description: Option<String>,
+    /// `record` or `auto`; both end when they are stopped.
+    #[serde(default, rename = "mode")]
+    _mode: Mode,
+    /// A lane.
+    #[serde(default)]
+    lane: Option<String>,
+    /// Or an event.
+    #[serde(default)]
+    event_id: Option<EventId>,
+    /// `public` unless said.
+    #[serde(default)]
+    audience: Option<Audience>,
+    /// The last fact that is not in it.
+    #[serde(default)]
+    from_seq: Option<i64>,
+    /// The last that is; now, unless said.
+    #[serde(default)]
+    to_seq: Option<i64>,
+}
+
+/// Recordings the caller may read.
+#[utoipa::path(get, path = "/api/cassettes", tag = "cassettes",
+    responses((status = 200, body = Vec<cassettes::CassetteView>)))]
+pub async fn list(caller: Caller, Extension(tapes): Extension<Tapes>) -> Answer {
+    caller.app.limit_reading(&caller.actor, "cassettes")?;
+    let mut views = cassettes::list(&caller.app.state(), &caller.user);
+    for view in &mut views {
+        tapes.count_in(view);
+    }
+    Ok(Json(json!({ "items": views })))
+}
+
+/// A recording.
+#[utoipa::path(get, path = "/api/cassettes/{name}", tag = "cassettes", params(("name" = String, Path)),
+    responses((status = 200, body = cassettes::CassetteView), (status = 404, body = Problem)))]
+pub async fn one(caller: Caller, Extension(tapes): Extension<Tapes>, Path(name): Path<String>) -> Answer {
+    caller.app.limit_reading(&caller.actor, "cassettes")?;
+    let state = caller.app.state();
+    let mut view = cassettes::CassetteView::of(cassettes::find(&state, &caller.user, &name.parse()?)?);
+    tapes.count_in(&mut view);
+    Ok(Json(to_value(view)?))
+}
+
+/// Makes a recording: of the past where it says from where, from now on where it names a source, else empty.
+#[utoipa::path(post, path = "/api/cassettes", tag = "cassettes", request_body = NewCassette,
+    responses((status = 201, body = cassettes::CassetteView), (status = 400, body = Problem), (status = 409, body = Problem)))]
+pub async fn create(caller: Caller, Extension(tapes): Extension<Tapes>, Body(body): Body) -> Created {
+    let new: NewCassette = parse(body.clone())?;
+    let source = SourceRequest { lane: new.lane, event_id: new.event_id }.source()?;
+    let audience = new.audience.unwrap_or(Audience::Public);
+    let past = new.from_seq.is_some() || new.to_seq.is_some();
+    let app = caller.app.clone();
+    let recorded = match &source {
+        Some(source) if past => {
+            let state = app.state();
+            if state.cassettes.contains_key(new.name.as_str()) {
+                return Err(Refusal::Duplicate { what: "cassette", id: new.name.to_string() }.into());
+            }
+            let ears = cassettes::must_hear(&state, &caller.user, source, audience)?;
+            let head = record::head(&state, source);
+            let (from, to) = (new.from_seq.unwrap_or(0), new.to_seq.unwrap_or(head));
+            if !(0 <= from && from <= to && to <= head) {
+                return Err(Refusal::invalid("from_seq", format!("0 <= from_seq <= to_seq <= {head}")).into());
+            }
+            let tape = record::range(&app.db, &state, source, audience, &ears, (from, to)).await?;
+            Some(keep(&app, &new.name, tape, Some((from, to))).await?)
+        }
+        None if past => return Err(Refusal::invalid("from_seq", "of what is not said").into()),
+        Some(_) | None => None,
+    };
+    let begins = recorded.is_none();
+    let command = CreateCassette {
+        name: new.name.clone(),
+        description: new.description,
+        audience,
+        source: source.clone(),
+        recorded,
+    };
+    let made = caller.carry_out(command, &body).await?;
+    if let (true, Some(Source::Event(event)), Audience::Public) = (begins, &source, audience) {
+        begin(&app, &tapes, &new.name, event);
+    }
+    created(Ok(made))
+}
+
+/// Hears a feed from now on.
+fn begin(app: &App, tapes: &Tapes, name: &Name, event: &EventId) {
+    if let Some(work) = tapes.begin(name, event, app.clock.clone()) {
+        let stopping = app.stopping.clone();
+        app.tasks.spawn(async move {
+            tokio::select! {
+                () = stopping.cancelled() => {}
+                () = work => {}
+            }
+        });
+    }
+}
+
+/// Keeps the file of a recording.
+async fn keep(app: &App, name: &Name, tape: file::Tape, range: Option<(i64, i64)>) -> Result<Recorded, AppError> {
+    let (bytes, interactions) = tape.finish();
+    keep_bytes(app, name, bytes, interactions, range).await
+}
+
+async fn keep_bytes(
+    app: &App,
+    name: &Name,
+    bytes: Vec<u8>,
+    interactions: i64,
+    range: Option<(i64, i64)>,
+) -> Result<Recorded, AppError> {
+    let (shelf, name) = (shelf(app), name.clone());
+    let length = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+    let sha256 = app.computing(move || shelf.keep(&name, &bytes)).await??;
+    Ok(Recorded { range, interactions, bytes: length, sha256 })
+}
+
+fn shelf(app: &App) -> Shelf {
+    Shelf::new(&app.config.cassettes)
+}
+
+/// Begins to record into an empty cassette.
+#[utoipa::path(post, path = "/api/cassettes/{name}/start", tag = "cassettes", params(("name" = String, Path)),
+    request_body = SourceRequest,
+    responses((status = 200, body = cassettes::CassetteView), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub async fn start(
+    caller: Caller,
+    Extension(tapes): Extension<Tapes>,
+    Path(name): Path<String>,
+    Body(body): Body,
+) -> Answer {
+    let name: Name = name.parse()?;
+    let asked: SourceRequest = parse(body.clone())?;
+    let source = asked.source()?.ok_or_else(|| Refusal::invalid("lane", "neither a lane nor an event is named"))?;
+    let app = caller.app.clone();
+    let begun = caller.carry_out(StartCassette { name: name.clone(), source: source.clone() }, &body).await?;
+    let public = app.state().cassettes.get(name.as_str()).is_some_and(|row| row.audience == Audience::Public);
+    if let (true, Source::Event(event)) = (public, &source) {
+        begin(&app, &tapes, &name, event);
+    }
+    Ok(begun)
+}
+
+/// Ends a recording.
+#[utoipa::path(post, path = "/api/cassettes/{name}/stop", tag = "cassettes", params(("name" = String, Path)),
+    responses((status = 200, body = cassettes::CassetteView), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub async fn stop(caller: Caller, Extension(tapes): Extension<Tapes>, Path(name): Path<String>) -> Answer {
+    let name: Name = name.parse()?;
+    let (app, state) = (caller.app.clone(), caller.app.state());
+    let row = cassettes::find(&state, &caller.user, &name)?.clone();
+    if row.phase != Phase::Recording {
+        return Err(Refusal::State(format!("cassette {name} is not being recorded")).into());
+    }
+    let source: Source = row.source.as_deref().unwrap_or_default().parse()?;
+    let owner = row.owner.parse().map_err(|_no_id| Refusal::Internal)?;
+    let ears = cassettes::must_hear(&state, &owner, &source, row.audience)?;
+    let (from, to) = (row.from_seq.unwrap_or(0), record::head(&state, &source));
+    // What was heard as it happened has who was on the course in it; the log has not.
+    let heard = tapes.end(&name).await;
+    let tape = match heard {
+        Some(tape) => tape,
+        None => record::range(&app.db, &state, &source, row.audience, &ears, (from, to)).await?,
+    };
+    let recorded = keep(&app, &name, tape, Some((from, to))).await?;
+    caller.carry_out(FinishCassette { name, recorded }, &Value::Null).await
+}
+
+/// What is said of a recording.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Description {
+    description: Option<String>,
+}
+
+/// Says something else of a recording.
+#[utoipa::path(put, path = "/api/cassettes/{name}", tag = "cassettes", params(("name" = String, Path)),
+    request_body = Description,
+    responses((status = 200, body = cassettes::CassetteView), (status = 404, body = Problem)))]
+pub async fn describe(caller: Caller, Path(name): Path<String>, Body(body): Body) -> Answer {
+    let Description { description } = parse(body.clone())?;
+    caller.carry_out(DescribeCassette { name: name.parse()?, description }, &body).await
+}
+
+/// Removes a recording.
+#[utoipa::path(delete, path = "/api/cassettes/{name}", tag = "cassettes", params(("name" = String, Path)),
+    responses((status = 204), (status = 404, body = Problem)))]
+pub async fn delete(
+    caller: Caller,
+    Extension(tapes): Extension<Tapes>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let name: Name = name.parse()?;
+    let app = caller.app.clone();
+    let Json(_gone) = caller.carry_out(DeleteCassette { name: name.clone() }, &Value::Null).await?;
+    let _unheard = tapes.end(&name).await;
+    let shelf = shelf(&app);
+    app.computing(move || shelf.remove(&name)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The file of a recording.
+#[utoipa::path(get, path = "/api/cassettes/{name}/download", tag = "cassettes", params(("name" = String, Path)),
+    responses((status = 200, content_type = "application/x-ndjson", body = String), (status = 404, body = Problem),
+        (status = 409, description = "nothing is in it yet", body = Problem)))]
+pub async fn download(caller: Caller, Path(name): Path<String>) -> Result<Response, ApiError> {
+    caller.app.limit_reading(&caller.actor, "cassettes")?;
+    let name: Name = name.parse()?;
+    let state = caller.app.state();
+    let row = cassettes::find(&state, &caller.user, &name)?;
+    let sha256 = row.sha256.clone().filter(|_| row.phase == Phase::Done);
+    let sha256 = sha256.ok_or_else(|| Refusal::State(format!("nothing is in cassette {name} yet")))?;
+    let (shelf, file, known) = (shelf(&caller.app), name.clone(), sha256.clone());
+    let bytes = caller.app.computing(move || shelf.read(&file, &known)).await??;
+    let value = |text: String| HeaderValue::from_str(&text).map_err(anyhow::Error::from).map_err(AppError::from);
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson")),
+        (header::CONTENT_DISPOSITION, value(format!("attachment; filename=\"{name}.ndjson\""))?),
+        (header::ETAG, value(format!("\"{sha256}\""))?),
+    ];
+    Ok((headers, bytes).into_response())
+}
+
+/// How a file that is taken in is called.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ImportQuery {
+    /// Its name here.
+    name: String,
+    /// What it is.
+    description: Option<String>,
+}
+
+/// Takes the file of a recording in. It is for those who run the installation.
+#[utoipa::path(post, path = "/api/cassettes/import", tag = "cassettes", params(ImportQuery),
+    request_body(content = String, content_type = "application/x-ndjson"),
+    responses((status = 201, body = cassettes::CassetteView), (status = 400, body = Problem), (status = 409, body = Problem),
+        (status = 413, body = Problem)))]
+pub async fn import(caller: Caller, Query(query): Query<ImportQuery>, body: Result<Bytes, BytesRejection>) -> Created {
+    caller.must_run_installation()?;
+    let name: Name = query.name.parse()?;
+    if caller.app.state().cassettes.contains_key(name.as_str()) {
+        return Err(Refusal::Duplicate { what: "cassette", id: name.to_string() }.into());
+    }
+    let bytes =
+        body.map_err(|_too_large_or_cut| Refusal::TooLarge { what: "bytes in a cassette", max: file::BYTES_MAX })?;
+    let checked = bytes.clone();
+    let interactions = caller.app.computing(move || file::check(&checked)).await??;
+    let recorded = keep_bytes(&caller.app, &name, bytes.to_vec(), interactions, None).await?;
+    let digest = json!({ "name": name, "description": query.description, "sha256": recorded.sha256 });
+    let command = CreateCassette {
+        name,
+        description: query.description,
+        audience: Audience::Office,
+        source: None,
+        recorded: Some(recorded),
+    };
+    created(caller.carry_out(command, &digest).await)
+}
