@@ -12,6 +12,9 @@ use scorecast::auth::secret::DerivedKey;
 use scorecast::auth::sessions::{
     EndSession, OpenSession, RefreshKey, RevokeSession, RevokeSessions, RotateSession, SessionGrant,
 };
+use scorecast::cassettes::{
+    CreateCassette, DeleteCassette, DescribeCassette, FinishCassette, Recorded, Source, StartCassette,
+};
 use scorecast::certification::decisions::{
     ApproveDecision, CloseDecision, RaiseFlag, RequestDeduction, RequestRemoval, RequestUncertification,
 };
@@ -22,6 +25,7 @@ use scorecast::clock::Chance;
 use scorecast::command::{Draft, parse};
 use scorecast::commands::Command;
 use scorecast::db::entity::assignment::AssignmentStatus;
+use scorecast::db::entity::cassette::Audience;
 use scorecast::db::entity::category::JudgeVisibility;
 use scorecast::db::entity::certification::Stage;
 use scorecast::db::entity::decision::{DecisionKind, DecisionStatus};
@@ -948,6 +952,27 @@ fn timing() -> Vec<(&'static str, Command)> {
     let race = |id: &str| read(json!({"id": id, "raceType": "slalom", "name": "A race"}));
     let on = |race: &str| Command::from(read::<SetRaceStatus>(json!({"raceId": race, "status": "in_progress"})));
     vec![
+        ("record the vault for its office", {
+            let source = Some(Source::Lane(Lane::Category(id("vault"))));
+            let (name, audience) = ("tape".parse().expect("a name"), Audience::Office);
+            CreateCassette { name, description: None, audience, source, recorded: None }.into()
+        }),
+        ("record the vault for oneself", {
+            let source = Some(Source::Lane(Lane::Category(id("vault"))));
+            let (name, audience) = ("tape".parse().expect("a name"), Audience::Own);
+            CreateCassette { name, description: None, audience, source, recorded: None }.into()
+        }),
+        ("begin to record", {
+            StartCassette { name: "none".parse().expect("a name"), source: Source::Event(id("cup")) }.into()
+        }),
+        ("end a recording", {
+            let recorded = Recorded { range: None, interactions: 0, bytes: 0, sha256: "00".into() };
+            FinishCassette { name: "none".parse().expect("a name"), recorded }.into()
+        }),
+        ("describe a recording", {
+            DescribeCassette { name: "none".parse().expect("a name"), description: None }.into()
+        }),
+        ("remove a recording", DeleteCassette { name: "none".parse().expect("a name") }.into()),
         ("post the cup's results", IngestResults { event: id("cup"), post: read(json!({"results": []})) }.into()),
         ("post the odds of the heat", {
             IngestOdds { event: id("cup"), post: read(json!({"race_id": "heat", "odds": []})) }.into()
@@ -1111,6 +1136,7 @@ fn a_key_reports_the_times_of_its_event_and_does_nothing_else() {
         "the heat is under way",
     ];
     assert_eq!(allowed(&of("cup")), times);
-    assert_eq!(allowed(&of("other")), ["a race of a draft is under way"]);
+    // The heat it means is not the cup's: it is one of its own event, made by that.
+    assert_eq!(allowed(&of("other")), ["import ergometers of the heat", "a race of a draft is under way"]);
     assert!(allowed(&Actor::Key { id: id("ghost"), event: id("cup") }).is_empty());
 }

@@ -5,6 +5,7 @@
 mod auth;
 mod bad_input;
 mod canoe;
+mod cassettes;
 mod certification;
 #[path = "../chaos/mod.rs"]
 mod chaos;

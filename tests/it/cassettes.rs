@@ -1,0 +1,347 @@
+//! Recordings: who may make and read which, what is in them, and who is told.
+
+use crate::support::TestApp;
+use crate::support::people::{self, email, mark};
+use crate::support::watch::Viewer;
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn start() -> TestApp {
+    let folder = tempfile::tempdir().expect("a temporary folder").keep();
+    let app = TestApp::start_with(|config| {
+        config.cassettes = folder;
+        config.rate_limit_commands_per_minute = 100_000;
+        config.rate_limit_lists_per_minute = 100_000;
+        config.rate_limit_ingest_per_minute = 100_000;
+    })
+    .await;
+    app.import(people::document()).await;
+    app
+}
+
+async fn lines(app: &TestApp, name: &str, who: &str) -> Vec<Value> {
+    let bytes = app.bytes(&format!("/api/cassettes/{name}/download"), &email(who)).await;
+    let text = String::from_utf8(bytes).expect("UTF-8");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+async fn names(app: &TestApp, who: &str) -> Vec<String> {
+    let listed = app.get("/api/cassettes", &email(who)).await;
+    let items = listed.body["items"].as_array().expect("a list").clone();
+    items.iter().map(|item| item["name"].as_str().expect("a name").to_owned()).collect()
+}
+
+/// Ada, Ben and Cleo mark everybody; Ada says something in confidence.
+async fn judge(app: &TestApp) {
+    for (judge, score) in [("ada", 9.5), ("ben", 8.25), ("cleo", 7.75)] {
+        for contestant in ["x", "y", "z"] {
+            let mut given = mark(contestant, "form", score);
+            given["comment"] = json!(format!("{judge} says so"));
+            let answer = app.post("/api/v1/categories/vault/scores", &email(judge), given).await;
+            assert!(answer.status.is_success(), "{answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cassette_is_made_read_described_and_removed() {
+    let app = start().await;
+    for (name, good) in [
+        ("tape-1", true),
+        ("A.b_c-9", true),
+        (&"x".repeat(100) as &str, true),
+        ("", false),
+        (".hidden", false),
+        ("../up", false),
+        ("a/b", false),
+        ("a\\b", false),
+        ("a b", false),
+        ("-a", false),
+        ("ä", false),
+        ("nul\u{0}", false),
+        (&"x".repeat(101) as &str, false),
+    ] {
+        let made = app.post("/api/cassettes", &email("admin"), json!({ "name": name, "mode": "auto" })).await;
+        let expected = if good { StatusCode::CREATED } else { StatusCode::BAD_REQUEST };
+        assert_eq!(made.status, expected, "{name:?}: {made:?}");
+    }
+    let again = app.post("/api/cassettes", &email("admin"), json!({ "name": "tape-1" })).await;
+    assert_eq!((again.status, again.body["code"].as_str()), (StatusCode::CONFLICT, Some("DUPLICATE")));
+    let shown = app.get("/api/cassettes/tape-1", &email("ada")).await;
+    assert_eq!(shown.body["interactions_count"], 0);
+    assert_eq!(shown.body["recorded_at"], "2023-11-14T22:13:20Z");
+    let described = json!({ "description": "the finals" });
+    let put = app.send(Method::PUT, "/api/cassettes/tape-1", &email("admin"), described.clone()).await;
+    assert_eq!((put.status, &put.body["description"]), (StatusCode::OK, &json!("the finals")));
+    let foreign = app.send(Method::PUT, "/api/cassettes/tape-1", &email("ada"), described).await;
+    assert_eq!(foreign.status, StatusCode::FORBIDDEN, "who did not make it does not describe it");
+    let empty = app.get("/api/cassettes/tape-1/download", &email("admin")).await;
+    assert_eq!((empty.status, empty.body["code"].as_str()), (StatusCode::CONFLICT, Some("STATE")));
+    let foreign = app.send(Method::DELETE, "/api/cassettes/tape-1", &email("ada"), json!({})).await;
+    assert_eq!(foreign.status, StatusCode::FORBIDDEN);
+    let gone = app.send(Method::DELETE, "/api/cassettes/tape-1", &email("admin"), json!({})).await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+    for path in ["/api/cassettes/tape-1", "/api/cassettes/none", "/api/cassettes/none/download"] {
+        assert_eq!(app.get(path, &email("admin")).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    assert_eq!(app.public("/api/cassettes").await.status, StatusCode::UNAUTHORIZED);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_recording_holds_what_its_audience_was_shown() {
+    let app = start().await;
+    judge(&app).await;
+    let past =
+        |name: &str, audience: &str| json!({ "name": name, "lane": "cat:vault", "audience": audience, "from_seq": 0 });
+    for (who, name, audience, expected) in [
+        ("tally", "office", "office", StatusCode::CREATED),
+        ("ada", "ada", "own", StatusCode::CREATED),
+        ("ada", "stolen", "office", StatusCode::FORBIDDEN),
+        ("both", "stolen", "office", StatusCode::FORBIDDEN),
+        ("emcee", "stolen", "office", StatusCode::FORBIDDEN),
+        ("gymnast", "stolen", "own", StatusCode::FORBIDDEN),
+        ("admin", "stolen", "public", StatusCode::BAD_REQUEST),
+    ] {
+        let made = app.post("/api/cassettes", &email(who), past(name, audience)).await;
+        assert_eq!(made.status, expected, "{who} {audience}: {made:?}");
+    }
+    let scores = |lines: &[Value]| -> Vec<(String, Value)> {
+        let marks = lines.iter().filter(|line| line["type"] == "scores:updated");
+        marks.map(|line| (line["data"]["judgeId"].to_string(), line["data"]["score"].clone())).collect()
+    };
+    let office = lines(&app, "office", "tally").await;
+    assert_eq!(office[0]["type"], "cassette:begin");
+    assert_eq!(scores(&office).len(), 9);
+    assert!(scores(&office).iter().all(|(_, score)| score.is_number()));
+    let ada = lines(&app, "ada", "ada").await;
+    let me = json!(app.user_id(&email("ada"))).to_string();
+    for (judge, score) in scores(&ada) {
+        assert_eq!(score.is_null(), judge != me, "a judge's cassette contains no foreign mark");
+    }
+    let text = serde_json::to_string(&ada).expect("text");
+    assert!(text.contains("ada says so") && !text.contains("ben says so"), "nor what was said of one");
+    let seqs: Vec<i64> = ada[1..].iter().map(|line| line["seq"].as_i64().expect("a place")).collect();
+    assert_eq!(seqs, (1..=i64::try_from(seqs.len()).expect("a count")).collect::<Vec<_>>(), "every fact is there once");
+
+    assert_eq!(
+        (names(&app, "tally").await, names(&app, "ada").await),
+        (vec!["office".to_owned()], vec!["ada".to_owned()])
+    );
+    assert_eq!(names(&app, "ben").await, Vec::<String>::new());
+    assert_eq!(names(&app, "admin").await, ["office"], "what a judge recorded is the judge's own");
+    let hat = json!({ "judgeId": app.user_id(&email("tally")), "hat": "JUDGE", "categoryId": "vault" });
+    assert!(app.post("/api/v1/admin/assignments", &email("admin"), hat).await.status.is_success());
+    assert_eq!(names(&app, "tally").await, Vec::<String>::new(), "whoever judges it now reads no foreign mark of it");
+    let path = "/api/cassettes/office/download";
+    assert_eq!(app.get(path, &email("tally")).await.status, StatusCode::NOT_FOUND);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_lane_is_recorded_from_now_on_until_it_is_stopped() {
+    let app = start().await;
+    judge(&app).await;
+    let made = app.post("/api/cassettes", &email("tally"), json!({ "name": "later", "audience": "office" })).await;
+    assert_eq!((made.status, &made.body["phase"]), (StatusCode::CREATED, &json!("empty")));
+    let source = json!({ "lane": "cat:vault" });
+    let begun = app.post("/api/cassettes/later/start", &email("admin"), source.clone()).await;
+    assert_eq!(begun.body["phase"], "recording", "{begun:?}");
+    let twice = app.post("/api/cassettes/later/start", &email("admin"), source).await;
+    assert_eq!(twice.status, StatusCode::CONFLICT);
+    let given = app.post("/api/v1/categories/vault/scores", &email("ada"), mark("x", "form", 4.25)).await;
+    assert!(given.status.is_success());
+    assert_eq!(app.get("/api/cassettes/later", &email("admin")).await.body["interactions_count"], 1);
+    let done = app.post("/api/cassettes/later/stop", &email("admin"), json!({})).await;
+    assert_eq!((done.status, &done.body["phase"]), (StatusCode::OK, &json!("done")), "{done:?}");
+    let held = lines(&app, "later", "admin").await;
+    let marks: Vec<&Value> = held.iter().filter(|line| line["type"] == "scores:updated").collect();
+    assert_eq!(marks.len(), 1);
+    assert_eq!(marks[0]["data"]["score"], 4.25);
+    let again = app.post("/api/cassettes/later/stop", &email("admin"), json!({})).await;
+    assert_eq!(again.status, StatusCode::CONFLICT);
+    let bytes = app.bytes("/api/cassettes/later/download", &email("admin")).await;
+    assert_eq!(done.body["sha256"], json!(scorecast::events::log::sha256_hex(&bytes)));
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feed_is_recorded_with_who_is_on_the_course() {
+    let app = start().await;
+    let starters = json!([{ "id": "a", "bib": 1, "name": "A" }, { "id": "b", "bib": 2, "name": "B" }]);
+    app.import(json!({
+        "event": { "id": "regatta", "mainTitle": "Regatta", "status": "startlist" },
+        "races": [{ "id": "final", "raceType": "final", "participants": starters }],
+    }))
+    .await;
+    app.set_status("regatta", "running").await;
+    let key = app.key("regatta").await;
+    let new = json!({ "name": "regatta", "event_id": "regatta" });
+    assert_eq!(app.post("/api/cassettes", &email("admin"), new).await.status, StatusCode::CREATED);
+    let mut viewer = Viewer::watch(&app, "regatta").await;
+    for (bib, time) in [(1, 9_100), (2, 9_050)] {
+        let course = json!({ "oncourse": [{ "raceId": "final", "bib": bib, "gates": [], "pen": 0 }] });
+        app.keyed(&key, "/api/v1/ingest/oncourse", &course).await;
+        let result = json!({ "results": [{ "raceId": "final", "bib": bib, "time": time }] });
+        let answer = app.keyed(&key, "/api/v1/ingest/results", &result).await;
+        viewer.read_to(answer.body["receipt"]["seq"].as_i64().expect("a place")).await;
+    }
+    let done = app.post("/api/cassettes/regatta/stop", &email("admin"), json!({})).await;
+    assert_eq!(done.status, StatusCode::OK, "{done:?}");
+    let held = lines(&app, "regatta", "ada").await;
+    assert_eq!(held[1]["type"], "full");
+    let course = held.iter().filter(|line| line["data"]["oncourse"].as_array().is_some_and(|list| !list.is_empty()));
+    assert_eq!(course.count(), 2, "{held:#?}");
+    let results: Vec<&Value> =
+        held.iter().filter(|line| line["data"]["results"].is_array() && line["type"] == "diff").collect();
+    assert_eq!(results.len(), 2);
+    let places =
+        results[1]["data"]["results"].as_array().expect("lines").iter().map(|line| (&line["bib"], &line["rnk"]));
+    assert_eq!(places.collect::<Vec<_>>(), [(&json!(1), &json!(2)), (&json!(2), &json!(1))]);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_broken_file_is_refused_with_the_line_that_is_wrong() {
+    let app = start().await;
+    let token = app.token(&email("admin")).await;
+    let authorization = format!("Bearer {token}");
+    let begin = r#"{"ts":0,"src":"cassette","type":"cassette:begin","data":{"format":1}}"#;
+    let good = format!("{begin}\n{}\n", r#"{"ts":5,"src":"pub:e","type":"diff","data":{},"seq":1}"#);
+    let import = async |name: &str, body: Vec<u8>| {
+        let headers = [("authorization", &*authorization), ("content-type", "application/x-ndjson")];
+        app.raw_request(Method::POST, &format!("/api/cassettes/import?name={name}"), &headers, body).await
+    };
+    let end = app.log_end();
+    for (wrong, place) in [
+        (String::new(), "line 1"),
+        ("nonsense".to_owned(), "line 1"),
+        (r#"{"ts":0,"src":"pub:e","type":"diff","data":{}}"#.to_owned(), "line 1"),
+        (begin.replace(":1}", ":2}"), "line 1"),
+        (format!("{good}{{\"ts\":4,\"src\":\"pub:e\",\"type\":\"diff\",\"data\":{{}}}}"), "line 3"),
+        (format!("{good}{begin}"), "line 3"),
+        (format!("{good}[]"), "line 3"),
+        (format!("{good}{{\"ts\":9,\"src\":\"\",\"type\":\"diff\",\"data\":1}}"), "line 3"),
+        (format!("{good}{{\"ts\":9,\"src\":\"a\",\"type\":\"b\",\"data\":1,\"more\":1}}"), "line 3"),
+        (format!("{good}{{\"ts\":9,\"src\":\"a\",\"type\":\"b\",\"data\":{}1", "[".repeat(10_000)), "line 3"),
+        (format!("{good}{{\"ts\":9,\"src\":\"a\",\"type\":\"b\",\"data\":\"{}\"}}", "x".repeat(1_100_000)), "line 3"),
+    ] {
+        let refused = import("bad", wrong.into_bytes()).await;
+        assert_eq!(refused.body["errors"][0]["field"], place, "{refused:?}");
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    }
+    let mut torn = good.clone().into_bytes();
+    torn.extend([0xff, 0xfe]);
+    assert_eq!(import("bad", torn).await.body["errors"][0]["field"], "line 3");
+    for name in ["..", "a/b", "%2e%2e%2fup"] {
+        assert_eq!(import(name, good.clone().into_bytes()).await.status, StatusCode::BAD_REQUEST, "{name}");
+    }
+    assert_eq!(app.log_end(), end, "nothing was changed by any of it");
+    let taken = import("good", good.clone().into_bytes()).await;
+    assert_eq!((taken.status, &taken.body["interactions_count"]), (StatusCode::CREATED, &json!(2)), "{taken:?}");
+    assert_eq!(app.bytes("/api/cassettes/good/download", &email("organizer")).await, good.as_bytes());
+    assert_eq!(names(&app, "tally").await, Vec::<String>::new(), "those who run the installation answer for it");
+    let headers = [("content-type", "application/x-ndjson")];
+    let anonymous = app.raw_request(Method::POST, "/api/cassettes/import?name=n", &headers, good.clone()).await;
+    assert_eq!(anonymous.status, StatusCode::UNAUTHORIZED);
+    app.stop().await;
+}
+
+type Line = WebSocketStream<TcpStream>;
+
+async fn listen_with(app: &TestApp, name: &'static str, value: &str) -> Result<(Line, Option<HeaderValue>), u16> {
+    let stream = TcpStream::connect(app.address).await.expect("the server listens");
+    let mut request = format!("ws://{}/ws", app.address).into_client_request().expect("a request");
+    request.headers_mut().insert(name, HeaderValue::from_str(value).expect("a header"));
+    match client_async(request, stream).await {
+        Ok((line, response)) => Ok((line, response.headers().get("sec-websocket-protocol").cloned())),
+        Err(Error::Http(response)) => Err(response.status().as_u16()),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+async fn listen(app: &TestApp, who: &str) -> Line {
+    let offer = format!("scorecast, bearer.{}", app.token(&email(who)).await);
+    let (line, protocol) = listen_with(app, "sec-websocket-protocol", &offer).await.expect("is let in");
+    assert_eq!(protocol, Some(HeaderValue::from_static("scorecast")));
+    line
+}
+
+async fn next(line: &mut Line) -> Message {
+    tokio::time::timeout(PATIENCE, line.next()).await.expect("in time").expect("a message").expect("a good one")
+}
+
+async fn news(line: &mut Line) -> Value {
+    loop {
+        if let Message::Text(text) = next(line).await {
+            return serde_json::from_str(&text).expect("JSON");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_listens_is_told_of_what_they_may_read() {
+    let app = start().await;
+    for (name, value) in
+        [("x-nothing", "at all"), ("authorization", "Bearer nonsense"), ("sec-websocket-protocol", "scorecast")]
+    {
+        assert_eq!(listen_with(&app, name, value).await.err(), Some(401), "{name}: {value}");
+    }
+    let token = format!("Bearer {}", app.token(&email("admin")).await);
+    let (mut admin, protocol) = listen_with(&app, "authorization", &token).await.expect("is let in");
+    assert_eq!(protocol, None);
+    assert!(matches!(next(&mut admin).await, Message::Ping(_)), "a ping comes at once");
+    let mut ada = listen(&app, "ada").await;
+    let office = json!({ "name": "office", "audience": "office", "lane": "cat:vault", "from_seq": 0 });
+    app.post("/api/cassettes", &email("tally"), office).await;
+    app.post("/api/cassettes", &email("admin"), json!({ "name": "open", "description": "for all" })).await;
+    let told = news(&mut admin).await;
+    assert_eq!((&told["type"], &told["cassette"]["name"]), (&json!("CassetteCreated"), &json!("office")));
+    let told = [news(&mut admin).await, news(&mut ada).await];
+    let expected = json!({
+        "type": "CassetteCreated", "timestamp": "2023-11-14T22:13:20Z",
+        "cassette": { "name": "open", "description": "for all", "recorded_at": "2023-11-14T22:13:20Z", "interactions_count": 0 },
+    });
+    assert_eq!(told, [expected.clone(), expected], "a judge is told of nothing of the office");
+    app.send(Method::PUT, "/api/cassettes/open", &email("admin"), json!({ "description": "closed" })).await;
+    for line in [&mut admin, &mut ada] {
+        let told = news(line).await;
+        assert_eq!((&told["type"], &told["cassette"]["description"]), (&json!("CassetteUpdated"), &json!("closed")));
+    }
+    for name in ["office", "open"] {
+        app.send(Method::DELETE, &format!("/api/cassettes/{name}"), &email("admin"), json!({})).await;
+    }
+    let told = news(&mut admin).await;
+    assert_eq!((&told["type"], &told["name"]), (&json!("CassetteDeleted"), &json!("office")));
+    let gone = json!({ "type": "CassetteDeleted", "name": "open", "timestamp": "2023-11-14T22:13:20Z" });
+    assert_eq!([news(&mut admin).await, news(&mut ada).await], [gone.clone(), gone]);
+    let path = format!("/api/v1/admin/users/{}/revoke-sessions", app.user_id(&email("ada")));
+    app.post(&path, &email("admin"), json!({})).await;
+    let closed = loop {
+        if let Message::Close(frame) = next(&mut ada).await {
+            break frame;
+        }
+    };
+    assert_eq!(closed.map(|frame| u16::from(frame.code)), Some(1008), "who is signed out hears no more");
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_a_hundred_listen_at_once() {
+    let app = start().await;
+    let mut lines = join_all((0..120).map(|_| listen(&app, "emcee"))).await;
+    app.post("/api/cassettes", &email("admin"), json!({ "name": "heard" })).await;
+    let told = join_all(lines.iter_mut().map(news)).await;
+    assert!(told.iter().all(|told| told["cassette"]["name"] == "heard"));
+    app.stop().await;
+}
