@@ -246,6 +246,14 @@ impl App {
         outcome
     }
 
+    /// Carries out what a rehearsal plays: as everything is, but for the limits, which are those of people.
+    ///
+    /// # Errors
+    /// Why it was refused.
+    pub async fn rehearse(&self, actor: Actor, command: impl Into<Command>) -> Result<Value, Refusal> {
+        self.writer.carry_out(actor, command.into(), None, String::new()).await
+    }
+
     /// Takes from a user's rate limit.
     ///
     /// # Errors

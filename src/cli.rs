@@ -5,6 +5,7 @@ use crate::auth::actor::Actor;
 use crate::auth::role::Role;
 use crate::auth::sessions::{OpenSession, SessionGrant};
 use crate::auth::{password, token};
+use crate::cassettes::file::Shelf;
 use crate::clock::{Chance, Clock, Micros};
 use crate::command::parse;
 use crate::config::{Config, LogFormat};
@@ -15,6 +16,7 @@ use crate::evidence::key::{KeySet, PublicKey};
 use crate::evidence::verify;
 use crate::ids::EventId;
 use crate::publications::key;
+use crate::rehearsal::{self, Playing};
 use crate::setup::import;
 use crate::setup::keys::ApiKeySpec;
 use crate::setup::spec::UserSpec;
@@ -59,6 +61,23 @@ enum Action {
     /// Add, list and disable users; works beside a running server.
     #[command(subcommand)]
     User(UserAction),
+    /// Play a recording into an event of its own, which is a rehearsal; prints the event's id.
+    Replay {
+        /// The recording.
+        name: String,
+        /// Times the speed it was recorded at; 0 is as fast as it goes.
+        #[arg(long)]
+        speed: Option<f64>,
+        /// From this millisecond of the recording on.
+        #[arg(long)]
+        from: Option<i64>,
+        /// Up to this millisecond.
+        #[arg(long)]
+        to: Option<i64>,
+        /// The email of whoever plays it; an ADMIN unless said.
+        #[arg(long = "as")]
+        sign_in: Option<String>,
+    },
     /// Print an access token for a user; works beside a running server.
     Token {
         /// The user's email.
@@ -238,6 +257,12 @@ async fn run(config: Config, action: Action) -> anyhow::Result<()> {
                 Ok(())
             })
             .await
+        }
+        Action::Replay { name, speed, from, to, sign_in } => {
+            let config = with_kept_secret(config)?;
+            let _lock = lock_unless_served(&config).await?;
+            let playing = Playing { speed, again: false, from, to };
+            with_app(config, async |app| replay(app, &name, playing, sign_in.as_deref()).await).await
         }
         Action::Verify { file, key, receipts } => check_evidence(&config, &file, &key, receipts.as_deref()).await,
         Action::Openapi => {
@@ -444,6 +469,20 @@ fn first_line() -> anyhow::Result<String> {
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line).context("cannot read the password from standard input")?;
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// Plays a recording to its end, into an event of its own; it can be watched on a server of the same database.
+async fn replay(app: &App, name: &str, playing: Playing, email: Option<&str>) -> anyhow::Result<()> {
+    let state = app.state();
+    let row = state.cassettes.get(name).with_context(|| format!("there is no cassette {name}"))?;
+    let sha256 = row.sha256.clone().with_context(|| format!("nothing is in cassette {name} yet"))?;
+    let bytes = Shelf::new(&app.config.cassettes).read(&name.parse()?, &sha256)?;
+    let admin = || state.users.values().find(|user| user.active && user.role == Role::Admin).map(|user| &*user.email);
+    let email = email.or_else(admin).context("nobody runs this installation; --as names who plays it")?;
+    let actor = app.admit(&access_token(app, email).await?).await?;
+    let rehearsal = rehearsal::prepare(app, None, actor, &bytes, playing).await?;
+    println!("{}", rehearsal.event());
+    rehearsal.play().await
 }
 
 /// An access token for a user, by a session of its own.

@@ -24,6 +24,7 @@ pub mod preview;
 pub mod publications;
 pub mod races;
 pub mod ranking;
+pub mod rehearsal;
 pub mod scores;
 pub mod setup;
 pub mod state;

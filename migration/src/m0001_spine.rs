@@ -88,6 +88,7 @@ fn tables() -> Vec<TableCreateStatement> {
                 big_integer_null("frozen_at"),
                 boolean("allow_override"),
                 string("results_from"),
+                boolean("rehearsal"),
                 big_integer("created_at"),
                 big_integer("updated_at"),
             ],

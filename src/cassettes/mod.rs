@@ -5,6 +5,7 @@
 
 pub mod file;
 pub mod record;
+pub mod setup;
 pub mod tapes;
 
 use crate::command::{Decide, Draft};

@@ -1,7 +1,7 @@
 //! What a recording of the log holds: each fact of the range, in the variant of its audience.
 
 use super::file::{BEGIN, FORMAT, Frame, Tape};
-use super::{Ears, Source};
+use super::{Ears, Source, setup};
 use crate::clock::Micros;
 use crate::db::entity::cassette::Audience;
 use crate::db::entity::log_entry;
@@ -61,15 +61,21 @@ async fn page(
     Ok(read_entries(db, rows).await?)
 }
 
-/// The first line of a recording.
+/// The first lines of a recording: what it is, and for an office the set-up it was made in.
 ///
 /// # Errors
-/// `TOO_LARGE`; there is room for one line.
+/// `TOO_LARGE`.
 pub fn begin(tape: &mut Tape, source: &Source, audience: Audience, state: &State, at: Micros) -> Result<(), Refusal> {
     let data = json!({
         "format": FORMAT, "source": source.to_string(), "audience": audience, "epoch": state.head.epoch, "at": at,
     });
-    tape.push(&Frame { ts: 0, src: "cassette", kind: BEGIN, data, seq: None })
+    tape.push(&Frame { ts: 0, src: "cassette", kind: BEGIN, data, seq: None })?;
+    if audience == Audience::Office
+        && let Some(data) = setup::document(state, source)?
+    {
+        tape.push(&Frame { ts: 0, src: "cassette", kind: setup::SETUP, data, seq: None })?;
+    }
+    Ok(())
 }
 
 /// Records a range of the log as an audience is shown it now; where its last fact stands.

@@ -40,6 +40,9 @@ pub struct PublicEvent {
     pub status: EventStatus,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_url: Option<String>,
+    /// Nothing of it is real: a recording is being played.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub rehearsal: bool,
 }
 
 /// An age or weight category of a class.
@@ -201,6 +204,7 @@ pub fn event(state: &State, id: &EventId) -> Option<PublicEvent> {
         discipline: event.discipline.clone(),
         status: event.status,
         image_url: event.image_url.clone(),
+        rehearsal: event.rehearsal,
     })
 }
 

@@ -46,6 +46,9 @@ pub struct Statement {
     pub category: Named<CategoryId>,
     /// Whether one person was allowed to sign several stages.
     pub single_officer: bool,
+    /// Nothing of it is real: a recording was played.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rehearsal: bool,
     /// SHA-256 of `tally.json`: rules, marks, deductions and ranking; what the officers signed.
     pub tally_hash: String,
     /// The result, in the order of the ranking.

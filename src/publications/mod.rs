@@ -135,6 +135,7 @@ pub fn statement(
         contest: Named { id: contest.id.clone(), name: contest.name.clone() },
         category: Named { id: category.row.id.clone(), name: category.row.name.clone() },
         single_officer: event.single_officer,
+        rehearsal: event.rehearsal,
         tally_hash: record.hash(),
         ranking: ranked.collect(),
         judges: record

@@ -29,6 +29,7 @@ pub(super) fn item(row: &publication::Model, publication: &Publication) -> Value
         "publicationId": row.id, "categoryId": row.category_id, "contestId": statement.contest.id,
         "eventId": row.event_id, "revision": row.revision, "state": row.state, "publishedAt": row.published_at,
         "publishedBy": statement.published_by, "singleOfficer": statement.single_officer,
+        "rehearsal": statement.rehearsal,
         "tallyHash": row.tally_hash, "signature": publication.signature, "keyId": publication.key_id,
         "hidden": row.hidden, "url": format!("/api/v1/publications/{}", row.id),
         "evidence": format!("/api/v1/categories/{}/evidence.zip?revision={}", row.category_id, row.revision),

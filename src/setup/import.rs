@@ -6,6 +6,7 @@ use super::{
     At, Mode, Shown, put_category, put_contest, put_contestant, put_event, put_user, setup_changed, user_by_email,
 };
 use crate::command::{Decide, Draft};
+use crate::db::entity::event;
 use crate::error::Refusal;
 use crate::events::event::{ContestantsChanged, Event};
 use crate::ids::{CategoryId, EventId};
@@ -20,6 +21,8 @@ pub struct ImportDocument {
     pub document: Document,
     /// The hashes of the passwords in it, by the position of the user.
     pub hashes: BTreeMap<usize, String>,
+    /// A new event is a rehearsal: it is marked as one everywhere, for good.
+    pub rehearsal: bool,
 }
 
 /// Reads a document from JSON or YAML.
@@ -97,8 +100,15 @@ impl Decide for ImportDocument {
         draft.actor.must_run_installation(&draft.state)?;
         let root = At::default();
         let event = &self.document.event.id;
+        if self.rehearsal && draft.state.events.contains_key(event) {
+            return Err(Refusal::Duplicate { what: "event", id: event.to_string() });
+        }
         let shown = Shown::before(draft, event);
         let mut changed = put_event(draft, &root.field("event"), Mode::Upsert, &self.document.event)?;
+        if self.rehearsal {
+            let row = draft.state.events.get(event).ok_or(Refusal::Internal)?.as_ref().clone();
+            draft.put(event::Model { rehearsal: true, ..row });
+        }
         let mut whole_changed = changed;
         self.put_people(draft, &root)?;
         changed |= self.put_contests(draft, &root, event)?;

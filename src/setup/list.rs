@@ -39,6 +39,8 @@ pub struct PageQuery {
     pub category_id: Option<CategoryId>,
     /// Only what belongs to this user.
     pub user_id: Option<UserId>,
+    /// Of the public's events: rehearsals instead of real ones.
+    pub rehearsal: Option<bool>,
 }
 
 /// A page of a map, in the order of its keys.
@@ -224,7 +226,7 @@ pub fn event_view(state: &State, id: &EventId) -> Result<Value, Refusal> {
     let event = state.events.get(id).ok_or_else(|| Refusal::not_found("event", id))?;
     Ok(json!({
         "id": event.id, "mainTitle": event.main_title, "subTitle": event.sub_title, "location": event.location,
-        "facility": event.facility, "imageUrl": event.image_url, "merge": Merge::with_results(event.results_from),
+        "rehearsal": event.rehearsal, "facility": event.facility, "imageUrl": event.image_url, "merge": Merge::with_results(event.results_from),
         "startDate": event.start_date, "endDate": event.end_date, "discipline": event.discipline,
         "status": event.status, "singleOfficer": event.single_officer, "allowOverride": event.allow_override,
         "frozenAt": event.frozen_at,

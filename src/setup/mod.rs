@@ -343,6 +343,7 @@ fn put_event(draft: &mut Draft, at: &At, mode: Mode, spec: &EventSpec) -> Result
             .map(|merge| merge.results)
             .or_else(|| before.as_ref().map(|event| event.results_from))
             .unwrap_or_default(),
+        rehearsal: before.as_ref().is_some_and(|event| event.rehearsal),
         created_at: before.as_ref().map_or(draft.now, |event| event.created_at),
         updated_at: draft.now,
     };

@@ -192,6 +192,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(cassettes::start))
         .routes(routes!(cassettes::stop))
         .routes(routes!(cassettes::download))
+        .routes(routes!(cassettes::replay))
         .routes(routes!(cassette_socket::listen))
         // Operation
         .routes(routes!(operation::healthz))

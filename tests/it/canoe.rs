@@ -2,13 +2,14 @@
 //! is what REST says at every step, and in the end the standings are those of the timing computer.
 
 use crate::support::TestApp;
-use crate::support::people;
+use crate::support::people::{self, email};
 use crate::support::watch::{Folded, Viewer};
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::time::Duration;
 
 const RECORDING: &str = include_str!("../data/canoe/recording-2025-12-28.ndjson");
 /// Of how many messages one is followed by a viewer who comes only then.
@@ -71,6 +72,7 @@ fn columns(text: &str, gates: usize) -> Vec<Option<i64>> {
 
 /// A message.
 struct Message {
+    ts: u64,
     kind: String,
     xml: String,
 }
@@ -79,7 +81,7 @@ fn messages() -> Vec<Message> {
     let message = |line: &str| {
         let line: Value = serde_json::from_str(line).expect("a line of the recording");
         let text = |field: &str| line[field].as_str().expect("a text").to_owned();
-        Message { kind: text("type"), xml: text("xml") }
+        Message { ts: line["ts"].as_u64().expect("a moment"), kind: text("type"), xml: text("xml") }
     };
     RECORDING.lines().map(message).collect()
 }
@@ -227,12 +229,41 @@ fn must_agree(folded: &Folded, races: &BTreeSet<String>, said: &(BTreeMap<String
     assert_eq!(folded.oncourse, said.1, "the course after message {at}");
 }
 
+/// What was recorded of it, played at two speeds, shows the same results in the end.
+async fn played_again_it_ends_the_same(app: &TestApp, folded: &Folded, races: &BTreeSet<String>) {
+    let done = app.post("/api/cassettes/afternoon/stop", &email("admin"), json!({})).await;
+    assert_eq!(done.status, 200, "{done:?}");
+    for speed in [0, 60] {
+        let playing = app.post("/api/cassettes/afternoon/replay", &email("admin"), json!({ "speed": speed })).await;
+        assert_eq!(playing.status, 202, "{playing:?}");
+        let event = playing.body["event_id"].as_str().expect("an event").to_owned();
+        let mut viewer = Viewer::watch(app, &event).await;
+        assert_eq!(viewer.folded.full["event"]["rehearsal"], true);
+        for race in races {
+            let id = format!("{event}.{race}");
+            let expected: Vec<Value> = folded.of_race(race);
+            let plain = |mut line: Value| {
+                line["raceId"] = json!(race);
+                line
+            };
+            let shows = |viewer: &Viewer| viewer.folded.of_race(&id).into_iter().map(plain).collect::<Vec<_>>();
+            while shows(&viewer) != expected {
+                let frame = viewer.read().await;
+                assert!(frame.get("cut").is_none(), "{frame}: {race} does not come to what it was");
+            }
+        }
+        assert_eq!((viewer.gaps, viewer.refreshes), (0, 0));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_afternoon_of_slalom_ends_with_the_standings_of_its_timing_computer() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let app = TestApp::start_with(|config| {
         config.rate_limit_ingest_per_minute = 100_000;
         config.rate_limit_public_reads_per_minute = 100_000;
         config.rate_limit_commands_per_minute = 100_000;
+        config.cassettes = folder.path().to_owned();
     })
     .await;
     app.import(people::document()).await;
@@ -242,9 +273,15 @@ async fn an_afternoon_of_slalom_ends_with_the_standings_of_its_timing_computer()
     assert_eq!((imported.status.as_u16(), &imported.body["skipped"]), (200, &json!([])), "{imported:?}");
     app.set_status("slalom", "running").await;
 
+    let tape = json!({ "name": "afternoon", "event_id": "slalom" });
+    assert_eq!(app.post("/api/cassettes", &email("admin"), tape).await.status, 201);
+
     let mut viewers = vec![Viewer::watch(&app, "slalom").await];
     let (mut course, mut last, mut touched) = (Course::default(), BTreeMap::new(), BTreeSet::new());
+    let mut then = 0;
     for (at, message) in messages.iter().enumerate() {
+        app.clock.advance(Duration::from_millis(message.ts - then));
+        then = message.ts;
         let mut said = None;
         if message.kind == "OnCourse" {
             let answer =
@@ -297,5 +334,6 @@ async fn an_afternoon_of_slalom_ends_with_the_standings_of_its_timing_computer()
             assert_eq!(line["total"].as_i64(), hundredths(&result["Total"]), "the total of {bib:?} in {race}: {line}");
         }
     }
+    played_again_it_ends_the_same(&app, &viewers[0].folded, &touched).await;
     app.stop().await;
 }

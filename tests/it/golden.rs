@@ -310,7 +310,7 @@ impl World {
 
 fn import_of(document: &Value) -> Command {
     let document = import::read(&document.to_string()).expect("a well-formed document");
-    ImportDocument { document, hashes: BTreeMap::new() }.into()
+    ImportDocument { document, hashes: BTreeMap::new(), rehearsal: false }.into()
 }
 
 /// A table: a label, a second column, and a cell for everybody.

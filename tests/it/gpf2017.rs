@@ -154,9 +154,57 @@ fn every_flipped_bit_is_found(bundle: &[u8], key: &PublicKey) {
     });
 }
 
+/// A recording of the whole competition, taken into a server that knows nothing of it, and played there.
+async fn a_rehearsal_elsewhere_ends_with_the_same_places(app: &TestApp) {
+    let (organizer, admin) = ("organizer@gpf2017.example", "admin@it.example");
+    let new = json!({ "name": "final", "event_id": "gpf2017", "audience": "office", "from_seq": 0 });
+    let made = app.post("/api/cassettes", organizer, new).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let file = app.bytes("/api/cassettes/final/download", organizer).await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let other = TestApp::start_with(|config| config.cassettes = folder.path().to_owned()).await;
+    other.import(crate::support::people::document()).await;
+    let authorization = format!("Bearer {}", other.token(admin).await);
+    let headers = [("authorization", &*authorization), ("content-type", "application/x-ndjson")];
+    let taken = other.raw_request(Method::POST, "/api/cassettes/import?name=final", &headers, file).await;
+    assert_eq!(taken.status, 201, "{taken:?}");
+    let playing = other.post("/api/cassettes/final/replay", admin, json!({ "speed": 0 })).await;
+    assert_eq!(playing.status, 202, "{playing:?}");
+    let event = playing.body["event_id"].as_str().expect("an event").to_owned();
+    let path = format!("/api/v1/events/{event}/judged");
+    let published = async || {
+        let items = other.public(&path).await.body["items"].as_array().cloned().unwrap_or_default();
+        (items.len() == 16).then_some(items)
+    };
+    let begun = std::time::Instant::now();
+    let items = loop {
+        if let Some(items) = published().await {
+            break items;
+        }
+        assert!(begun.elapsed() < std::time::Duration::from_mins(2), "the rehearsal comes to its end");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    };
+    let public = app.public("/api/v1/events/gpf2017/judged").await.body;
+    let places = |items: &[Value], prefix: &str| -> BTreeMap<String, Vec<(String, Value, Value)>> {
+        let plain = |id: &Value| id.as_str().expect("an id").trim_start_matches(prefix).to_owned();
+        let lines = |item: &Value| {
+            let lines = item["ranking"].as_array().expect("a ranking").iter();
+            lines.map(|line| (plain(&line["contestantId"]), line["rank"].clone(), line["total"].clone())).collect()
+        };
+        items.iter().map(|item| (plain(&item["category"]["id"]), lines(item))).collect()
+    };
+    let real = places(public["items"].as_array().expect("items"), "");
+    assert_eq!(places(&items, &format!("{event}.")), real);
+    let shown = other.public(&format!("/api/v1/events/{event}")).await.body;
+    assert_eq!(shown["rehearsal"], true, "{shown}");
+    assert!(items.iter().all(|item| item["rehearsal"] == true), "{items:?}");
+    other.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn all_official_totals_come_out_of_the_marks_and_no_judge_sees_a_foreign_one() {
-    let app = TestApp::start().await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let app = TestApp::start_with(|config| config.cassettes = folder.path().to_owned()).await;
     app.import(serde_json::from_str(EVENT).expect("a well-formed document")).await;
     let mut by_judge: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for line in MARKS.lines() {
@@ -241,5 +289,6 @@ async fn all_official_totals_come_out_of_the_marks_and_no_judge_sees_a_foreign_o
         }
         assert_eq!(own, mine.len(), "{email} sees each own mark once");
     }
+    a_rehearsal_elsewhere_ends_with_the_same_places(&app).await;
     app.stop().await;
 }

@@ -598,7 +598,7 @@ async fn a_judge_whose_hat_goes_in_the_same_breath_is_never_shown_their_own_mark
         .collect();
     let large = json!({"event": {"id": "other", "mainTitle": "Another Cup"}, "users": newcomers});
     let document = import::read(&large.to_string()).expect("a well-formed document");
-    let large = ImportDocument { document, hashes: BTreeMap::new() };
+    let large = ImportDocument { document, hashes: BTreeMap::new(), rehearsal: false };
     let none = Value::Null;
     let (imported, submitted, removed) = tokio::join!(
         app.app.carry_out(Actor::Operator, large.into(), None, &none),

@@ -231,6 +231,7 @@ impl People {
             facility: None,
             image_url: None,
             results_from: ResultsFrom::Feed,
+            rehearsal: false,
             start_date: None,
             end_date: None,
             discipline: None,

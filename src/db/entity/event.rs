@@ -22,6 +22,7 @@ pub struct Model {
     pub frozen_at: Option<Micros>,
     pub allow_override: bool,
     pub results_from: ResultsFrom,
+    pub rehearsal: bool,
     pub created_at: Micros,
     pub updated_at: Micros,
 }

@@ -1,6 +1,6 @@
 //! Recordings over HTTP: made, begun, ended, read, described, removed, taken in.
 
-use super::{Answer, Caller, Created, created};
+use super::{Answer, Caller, Created, created, or_empty};
 use crate::app::App;
 use crate::cassettes::file::{self, Shelf};
 use crate::cassettes::record;
@@ -8,11 +8,13 @@ use crate::cassettes::tapes::Tapes;
 use crate::cassettes::{
     self, CreateCassette, DeleteCassette, DescribeCassette, FinishCassette, Name, Recorded, Source, StartCassette,
 };
-use crate::command::{parse, to_value};
+use crate::command::{Limit, parse, to_value};
 use crate::db::entity::cassette::{Audience, Phase};
 use crate::error::{AppError, Refusal};
+use crate::events::dispatcher::Outlet;
 use crate::events::room::Lane;
 use crate::ids::EventId;
+use crate::rehearsal::{self, Playing};
 use crate::transport::problem::{ApiError, Problem};
 use crate::transport::request::Json as Body;
 use axum::body::Bytes;
@@ -277,12 +279,7 @@ pub async fn delete(
 pub async fn download(caller: Caller, Path(name): Path<String>) -> Result<Response, ApiError> {
     caller.app.limit_reading(&caller.actor, "cassettes")?;
     let name: Name = name.parse()?;
-    let state = caller.app.state();
-    let row = cassettes::find(&state, &caller.user, &name)?;
-    let sha256 = row.sha256.clone().filter(|_| row.phase == Phase::Done);
-    let sha256 = sha256.ok_or_else(|| Refusal::State(format!("nothing is in cassette {name} yet")))?;
-    let (shelf, file, known) = (shelf(&caller.app), name.clone(), sha256.clone());
-    let bytes = caller.app.computing(move || shelf.read(&file, &known)).await??;
+    let (sha256, bytes) = kept(&caller, &name).await?;
     let value = |text: String| HeaderValue::from_str(&text).map_err(anyhow::Error::from).map_err(AppError::from);
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson")),
@@ -290,6 +287,45 @@ pub async fn download(caller: Caller, Path(name): Path<String>) -> Result<Respon
         (header::ETAG, value(format!("\"{sha256}\""))?),
     ];
     Ok((headers, bytes).into_response())
+}
+
+/// Plays a recording into an event of its own, which is a rehearsal and says so.
+#[utoipa::path(post, path = "/api/cassettes/{name}/replay", tag = "cassettes", params(("name" = String, Path)),
+    request_body = Playing,
+    responses((status = 202, description = "{event_id}", body = Object), (status = 404, body = Problem),
+        (status = 409, description = "it cannot be played", body = Problem)))]
+pub async fn replay(
+    caller: Caller,
+    Extension(outlet): Extension<Outlet>,
+    Path(name): Path<String>,
+    Body(body): Body,
+) -> Created {
+    caller.must_run_installation()?;
+    caller.app.limit(&caller.actor, Limit::Commands, 10, "cassette:replay")?;
+    let playing: Playing = parse(or_empty(body))?;
+    let (_, bytes) = kept(&caller, &name.parse()?).await?;
+    let app = caller.app.clone();
+    let rehearsal = rehearsal::prepare(&app, Some(&outlet.live), caller.actor, &bytes, playing).await?;
+    let event = rehearsal.event().clone();
+    let stopping = app.stopping.clone();
+    app.tasks.spawn(async move {
+        tokio::select! {
+            () = stopping.cancelled() => {}
+            () = rehearsal.play_aside() => {}
+        }
+    });
+    Ok((StatusCode::ACCEPTED, Json(json!({ "event_id": event }))))
+}
+
+/// The file of a recording the caller may read, with its hash.
+async fn kept(caller: &Caller, name: &Name) -> Result<(String, Vec<u8>), ApiError> {
+    let state = caller.app.state();
+    let row = cassettes::find(&state, &caller.user, name)?;
+    let sha256 = row.sha256.clone().filter(|_| row.phase == Phase::Done);
+    let sha256 = sha256.ok_or_else(|| Refusal::State(format!("nothing is in cassette {name} yet")))?;
+    let (shelf, file, known) = (shelf(&caller.app), name.clone(), sha256.clone());
+    let bytes = caller.app.computing(move || shelf.read(&file, &known)).await??;
+    Ok((sha256, bytes))
 }
 
 /// How a file that is taken in is called.

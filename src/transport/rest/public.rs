@@ -90,7 +90,8 @@ pub async fn events(
     let shown = page(
         &query,
         &state.events,
-        |event| state.is_public(&event.id),
+        // What is rehearsed is shown where it is asked for, and never among what is real.
+        |event| state.is_public(&event.id) && event.rehearsal == query.rehearsal.unwrap_or(false),
         |event| Ok(json!(public::event(&state, &event.id))),
     )?;
     Ok(Json(shown))

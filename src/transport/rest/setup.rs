@@ -88,7 +88,7 @@ pub async fn hashed(app: &App, document: Document) -> Result<ImportDocument, App
         });
     }
     let hashes: Vec<_> = try_join_all(hashing).await?;
-    Ok(ImportDocument { document, hashes: hashes.into_iter().flatten().collect() })
+    Ok(ImportDocument { document, hashes: hashes.into_iter().flatten().collect(), rehearsal: false })
 }
 
 /// Whether a password is long enough, and not endless.

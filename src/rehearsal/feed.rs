@@ -1,0 +1,143 @@
+//! Playing what the public was shown of races: results and the course go in as a timing computer would post them.
+
+use super::Rehearsal;
+use crate::cassettes::file::Line;
+use crate::command::parse;
+use crate::db::entity::event::EventStatus;
+use crate::error::Refusal;
+use crate::ids::EventId;
+use crate::races::oncourse;
+use crate::races::reports::{IngestResults, ResultsPost};
+use crate::setup::SetEventStatus;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// The races and lines a recording ever speaks of.
+#[derive(Default)]
+struct Structure {
+    title: String,
+    races: BTreeMap<String, Value>,
+    /// By race and bib.
+    starters: BTreeMap<(String, i64), Value>,
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+impl Structure {
+    fn learn(&mut self, data: &Value) {
+        if let Some(title) = data["event"]["mainTitle"].as_str() {
+            title.clone_into(&mut self.title);
+        }
+        for race in list(&data["races"]) {
+            if let Some(id) = race["raceId"].as_str() {
+                self.races.insert(id.to_owned(), race.clone());
+            }
+        }
+        for line in list(&data["results"]).chain(list(&data["oncourse"])) {
+            let (Some(race), Some(bib)) = (line["raceId"].as_str(), line["bib"].as_i64()) else { continue };
+            let known = self.starters.entry((race.to_owned(), bib)).or_insert_with(|| json!({}));
+            for field in ["name", "club", "noc", "catId"] {
+                if let Some(said) = line.get(field).filter(|said| !said.is_null()) {
+                    known[field] = said.clone();
+                }
+            }
+        }
+    }
+}
+
+fn data(line: &Line) -> Value {
+    serde_json::from_str(line.data.get()).unwrap_or(Value::Null)
+}
+
+/// The import document of the rehearsal.
+///
+/// # Errors
+/// `STATE` for a recording that shows no race.
+pub(super) fn document(event: &EventId, lines: &[Line]) -> Result<Value, Refusal> {
+    let mut structure = Structure::default();
+    for line in lines {
+        structure.learn(&data(line));
+    }
+    if structure.races.is_empty() {
+        return Err(Refusal::State("the recording shows no race; one of a feed begins with everything".into()));
+    }
+    let races: Vec<Value> = structure
+        .races
+        .iter()
+        .map(|(id, race)| {
+            let starters = structure.starters.iter().filter(|((of, _), _)| of == id);
+            let participants: Vec<Value> = starters
+                .map(|((_, bib), one)| {
+                    let category = one.get("catId").map(|id| json!({ "id": id }));
+                    let club = one["club"].as_str().filter(|name| !name.is_empty()).map(|name| json!({ "name": name }));
+                    json!({
+                        "id": format!("bib-{bib}"), "bib": bib, "name": one["name"], "noc": one["noc"], "club": club,
+                        "category": category,
+                    })
+                })
+                .collect();
+            json!({
+                "id": format!("{event}.{id}"), "raceType": race["raceType"], "name": race["name"],
+                "classId": race["classId"], "raceOrder": race["raceOrder"], "participants": participants,
+            })
+        })
+        .collect();
+    Ok(json!({
+        "event": { "id": event, "mainTitle": format!("Rehearsal: {}", structure.title), "status": "running" },
+        "races": races,
+    }))
+}
+
+/// A line as a timing computer would post it.
+fn post(line: &Value) -> Value {
+    let mut post = json!({ "raceId": line["raceId"], "participantId": format!("bib-{}", line["bib"]) });
+    for field in ["time", "pen", "total", "status", "gates"] {
+        if let Some(said) = line.get(field).filter(|said| !said.is_null()) {
+            post[field] = said.clone();
+        }
+    }
+    post
+}
+
+pub(super) async fn play(rehearsal: &Rehearsal) -> anyhow::Result<()> {
+    let mut before = 0;
+    for line in rehearsal.lines.iter().filter(|line| rehearsal.playing.reaches(line.ts)) {
+        rehearsal.wait(before, line.ts).await;
+        before = line.ts;
+        let said = data(line);
+        let gone = list(&said["removed"]).map(|gone| json!({ "raceId": gone["raceId"], "bib": gone["bib"] }));
+        let changed = list(&said["results"]).filter(|line| line["bib"].is_i64()).map(post);
+        let results: Vec<Value> = gone.chain(changed).collect();
+        if !results.is_empty() {
+            let command = IngestResults { event: rehearsal.event.clone(), post: ResultsPost { results } };
+            let answer = rehearsal.app.rehearse(rehearsal.actor.clone(), command).await?;
+            if answer["skipped"].as_array().is_some_and(|skipped| !skipped.is_empty()) {
+                tracing::warn!(skipped = %answer["skipped"], event = %rehearsal.event, "not all of a frame could be played");
+            }
+        }
+        if said["oncourse"].is_array() {
+            show_course(rehearsal, &said["oncourse"])?;
+        }
+        if let Ok(status) = serde_json::from_value::<EventStatus>(said["status"].clone()) {
+            let command = SetEventStatus { event: rehearsal.event.clone(), status };
+            // It may stand there already, or not be one step away: a rehearsal begins as running.
+            let _refused = rehearsal.app.rehearse(rehearsal.actor.clone(), command).await;
+        }
+    }
+    Ok(())
+}
+
+fn show_course(rehearsal: &Rehearsal, said: &Value) -> Result<(), Refusal> {
+    let mut post = said.clone();
+    for boat in post.as_array_mut().into_iter().flatten() {
+        boat["participantId"] = json!(format!("bib-{}", boat["bib"]));
+    }
+    let state = rehearsal.app.state();
+    let (shown, _) = oncourse::read(&state, &rehearsal.event, parse(json!({ "oncourse": post }))?)?;
+    if let Some(live) = &rehearsal.live {
+        live.set_oncourse(&rehearsal.event, shown);
+    }
+    Ok(())
+}
