@@ -263,7 +263,7 @@ async fn an_afternoon_of_slalom_ends_with_the_standings_of_its_timing_computer()
         config.rate_limit_ingest_per_minute = 100_000;
         config.rate_limit_public_reads_per_minute = 100_000;
         config.rate_limit_commands_per_minute = 100_000;
-        config.cassettes = folder.path().to_owned();
+        folder.path().clone_into(&mut config.cassettes);
     })
     .await;
     app.import(people::document()).await;

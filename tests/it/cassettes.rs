@@ -2,6 +2,7 @@
 
 use crate::support::TestApp;
 use crate::support::people::{self, email, mark};
+use crate::support::process::ServerProcess;
 use crate::support::watch::Viewer;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
@@ -344,4 +345,121 @@ async fn more_than_a_hundred_listen_at_once() {
     let told = join_all(lines.iter_mut().map(news)).await;
     assert!(told.iter().all(|told| told["cassette"]["name"] == "heard"));
     app.stop().await;
+}
+
+/// A recording of a race of two, written by hand.
+fn race_of_two() -> String {
+    let line = |ts: i64, kind: &str, data: Value| {
+        json!({ "ts": ts, "src": "pub:regatta", "type": kind, "data": data }).to_string()
+    };
+    let result = |bib: i64, name: &str, time: i64| json!({ "raceId": "final", "bib": bib, "name": name, "time": time });
+    let lines = [
+        json!({ "ts": 0, "src": "cassette", "type": "cassette:begin", "data": { "format": 1, "audience": "public" } })
+            .to_string(),
+        line(
+            0,
+            "full",
+            json!({
+                "event": { "eventId": "regatta", "mainTitle": "Regatta", "status": "running" }, "classes": [], "categories": [],
+                "races": [{ "raceId": "final", "number": 1, "raceType": "final", "raceStatus": 7 }],
+            }),
+        ),
+        line(40, "diff", json!({ "raceId": "final", "results": [result(7, "Ada", 9_100)] })),
+        line(80, "diff", json!({ "raceId": "final", "results": [result(8, "Ben", 9_050), result(7, "Ada", 9_100)] })),
+        line(120, "diff", json!({ "removed": [{ "raceId": "final", "bib": 7 }] })),
+        line(160, "diff", json!({ "status": "finished" })),
+    ];
+    lines.join("\n") + "\n"
+}
+
+async fn take_in(app: &TestApp, name: &str, file: String) {
+    let authorization = format!("Bearer {}", app.token(&email("admin")).await);
+    let headers = [("authorization", &*authorization), ("content-type", "application/x-ndjson")];
+    let taken = app.raw_request(Method::POST, &format!("/api/cassettes/import?name={name}"), &headers, file).await;
+    assert_eq!(taken.status, StatusCode::CREATED, "{taken:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_is_played_into_a_rehearsal_that_is_never_among_what_is_real() {
+    let app = start().await;
+    take_in(&app, "two", race_of_two()).await;
+    for (who, body, status) in [
+        ("admin", json!({ "speed": -1 }), StatusCode::BAD_REQUEST),
+        ("admin", json!({ "speed": 1e9 }), StatusCode::BAD_REQUEST),
+        ("admin", json!({ "from": 5, "to": 4 }), StatusCode::BAD_REQUEST),
+        ("admin", json!({ "speed": "fast" }), StatusCode::BAD_REQUEST),
+        ("tally", json!({}), StatusCode::FORBIDDEN),
+        ("ada", json!({}), StatusCode::FORBIDDEN),
+    ] {
+        let refused = app.post("/api/cassettes/two/replay", &email(who), body).await;
+        assert_eq!(refused.status, status, "{who}: {refused:?}");
+    }
+    assert_eq!(
+        app.public("/api/v1/events?rehearsal=true").await.body["items"],
+        json!([]),
+        "nothing was made by any of it"
+    );
+    // Up to the third of a second everything, then in part.
+    for (playing, bibs, status) in [
+        (json!({ "speed": 0 }), vec![8], "finished"),
+        (json!({ "speed": 60 }), vec![8], "finished"),
+        (json!({ "speed": 1, "from": 80 }), vec![8], "finished"),
+        (json!({ "speed": 0, "to": 80 }), vec![8, 7], "running"),
+    ] {
+        let begun = app.post("/api/cassettes/two/replay", &email("admin"), playing.clone()).await;
+        assert_eq!(begun.status, StatusCode::ACCEPTED, "{begun:?}");
+        let event = begun.body["event_id"].as_str().expect("an event").to_owned();
+        let mut viewer = Viewer::watch(&app, &event).await;
+        let race = format!("{event}.final");
+        let shows = |viewer: &Viewer| {
+            let lines = viewer.folded.of_race(&race);
+            let bibs: Vec<i64> = lines.iter().filter_map(|line| line["bib"].as_i64()).collect();
+            (bibs, viewer.folded.full["event"]["status"].as_str().unwrap_or_default().to_owned())
+        };
+        while shows(&viewer) != (bibs.clone(), status.to_owned()) {
+            let frame = viewer.read().await;
+            assert!(frame.get("cut").is_none(), "{playing}: {frame}");
+        }
+        assert_eq!(viewer.folded.full["event"]["rehearsal"], true);
+    }
+    let listed = |body: &Value| body["items"].as_array().expect("a list").len();
+    assert_eq!(listed(&app.public("/api/v1/events?rehearsal=true").await.body), 4);
+    assert_eq!(listed(&app.public("/api/v1/events").await.body), 1, "the cup alone is real");
+    let own = json!({ "name": "mine", "lane": "cat:vault", "audience": "own", "from_seq": 0 });
+    assert_eq!(app.post("/api/cassettes", &email("admin"), own).await.status, StatusCode::CREATED);
+    let refused = app.post("/api/cassettes/mine/replay", &email("admin"), json!({})).await;
+    assert_eq!((refused.status, refused.body["code"].as_str()), (StatusCode::CONFLICT, Some("STATE")));
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_plays_a_recording_beside_a_server() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let settings = ServerProcess::settings(folder.path());
+    settings.import(&people::document());
+    let mut serve = settings.command();
+    let shelf = folder.path().join("cassettes");
+    let server = settings.start_as(serve.env("CASSETTES", &shelf));
+    let token = settings.token(&email("admin"));
+    let client = reqwest::Client::new();
+    let url = format!("http://{}", server.address);
+    let taken = client.post(format!("{url}/api/cassettes/import?name=two")).bearer_auth(token).body(race_of_two());
+    assert_eq!(taken.send().await.expect("an answer").status(), StatusCode::CREATED);
+    let played = settings.command().env("CASSETTES", &shelf).args(["replay", "two", "--speed", "0"]).output();
+    let played = played.expect("the program runs");
+    assert!(played.status.success(), "{}", String::from_utf8_lossy(&played.stderr));
+    let event = String::from_utf8(played.stdout).expect("an id is text");
+    let results = format!("{url}/api/v1/events/{0}/results/{0}.final", event.trim());
+    let begun = std::time::Instant::now();
+    let shown = loop {
+        let shown: Value = client.get(&results).send().await.expect("an answer").json().await.expect("JSON");
+        if shown["items"].as_array().is_some_and(|lines| !lines.is_empty()) || begun.elapsed() > PATIENCE {
+            break shown;
+        }
+    };
+    assert_eq!((&shown["items"][0]["name"], &shown["items"][0]["rnk"]), (&json!("Ben"), &json!(1)), "{shown}");
+    let unknown =
+        settings.command().env("CASSETTES", &shelf).args(["replay", "none"]).output().expect("the program runs");
+    assert!(!unknown.status.success() && String::from_utf8_lossy(&unknown.stderr).contains("no cassette none"));
+    server.stop();
 }

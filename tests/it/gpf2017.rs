@@ -162,7 +162,7 @@ async fn a_rehearsal_elsewhere_ends_with_the_same_places(app: &TestApp) {
     assert_eq!(made.status, 201, "{made:?}");
     let file = app.bytes("/api/cassettes/final/download", organizer).await;
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let other = TestApp::start_with(|config| config.cassettes = folder.path().to_owned()).await;
+    let other = TestApp::start_with(|config| folder.path().clone_into(&mut config.cassettes)).await;
     other.import(crate::support::people::document()).await;
     let authorization = format!("Bearer {}", other.token(admin).await);
     let headers = [("authorization", &*authorization), ("content-type", "application/x-ndjson")];
@@ -198,13 +198,15 @@ async fn a_rehearsal_elsewhere_ends_with_the_same_places(app: &TestApp) {
     let shown = other.public(&format!("/api/v1/events/{event}")).await.body;
     assert_eq!(shown["rehearsal"], true, "{shown}");
     assert!(items.iter().all(|item| item["rehearsal"] == true), "{items:?}");
+    let real = other.public("/api/v1/events").await.body;
+    assert_eq!(real["items"].as_array().map(Vec::len), Some(1), "only what is real: {real}");
     other.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_official_totals_come_out_of_the_marks_and_no_judge_sees_a_foreign_one() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let app = TestApp::start_with(|config| config.cassettes = folder.path().to_owned()).await;
+    let app = TestApp::start_with(|config| folder.path().clone_into(&mut config.cassettes)).await;
     app.import(serde_json::from_str(EVENT).expect("a well-formed document")).await;
     let mut by_judge: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for line in MARKS.lines() {

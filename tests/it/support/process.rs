@@ -70,7 +70,11 @@ impl ServerProcess {
 
     /// Starts to serve, and waits until it listens.
     pub fn start(&self) -> RunningProcess {
-        let mut command = self.command();
+        self.start_as(&mut self.command())
+    }
+
+    /// The same with other settings.
+    pub fn start_as(&self, command: &mut Command) -> RunningProcess {
         command.envs(self.trap.map(|trap| ("SCORECAST_TRAP", trap)));
         let mut child = command.arg("serve").stdout(Stdio::piped()).spawn().expect("the program runs");
         let output = child.stdout.take().expect("a pipe was asked for");
