@@ -20,6 +20,7 @@ use crate::events::dispatcher::{self, Handover, Outlet};
 use crate::events::event::Event;
 use crate::events::live::Bounds;
 use crate::events::log::GENESIS;
+use crate::events::replay;
 use crate::events::room::Lane;
 use crate::evidence::bundle::Bundle;
 use crate::evidence::key::Signer;
@@ -29,7 +30,7 @@ use crate::metrics::Metrics;
 use crate::preview::{self, Preview};
 use crate::publications::key::{self, KeepKey};
 use crate::publications::read::Wanted;
-use crate::state::{State, load};
+use crate::state::{State, load, past};
 use crate::tally::{self, TallyView};
 use crate::traps::Traps;
 use crate::writer::{Parts, Writer, WriterHandle};
@@ -220,6 +221,26 @@ impl App {
         }
         self.writer.load(category.clone()).await?;
         Ok(self.state())
+    }
+
+    /// The state in which a category's board stands as it did at a place of its lane.
+    ///
+    /// # Errors
+    /// `INVALID_DATA` for a place that is not there, `NOT_FOUND`, or when the log cannot be read.
+    pub async fn state_at(&self, id: &CategoryId, seq: i64) -> Result<Arc<State>, AppError> {
+        let state = self.state();
+        let (category, lane) = (past::category(&state, id)?, Lane::Category(id.clone()));
+        let head = state.lane_seq(&lane);
+        if !(0..=head).contains(&seq) {
+            return Err(Refusal::invalid("at", format!("is 0 to {head}")).into());
+        }
+        let (mut entries, mut missed) = (Vec::new(), 0..seq);
+        while !missed.is_empty() {
+            let page = replay::page(&self.db, &lane, &missed).await?;
+            missed.start = page.last().map_or(seq, |entry| entry.lane_seq);
+            entries.extend(page);
+        }
+        Ok(Arc::new(self.computing(move || past::after(&state, &category, &entries)).await??))
     }
 
     /// Carries a command out: counts it, limits it, has it decided and written, and answers when it is on the disk.

@@ -6,6 +6,7 @@
 pub mod board;
 pub mod detail;
 pub mod load;
+pub mod past;
 pub mod racing;
 pub mod rights;
 

@@ -558,7 +558,7 @@ impl Door {
             Wish::Scores(request) => {
                 self.app.limit_reading(&actor, "scores:request")?;
                 let ScoresRequest { category_id, contestant_id, since_seq } = request;
-                let query = ScoresQuery { contestant_id, since_seq };
+                let query = ScoresQuery { contestant_id, since_seq, at: None };
                 read_marks(&self.app, &actor, &category_id, query).await.map_err(AppError::into_refusal)
             }
             Wish::Preview(command) => {

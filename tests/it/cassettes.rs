@@ -258,6 +258,56 @@ async fn a_broken_file_is_refused_with_the_line_that_is_wrong() {
     app.stop().await;
 }
 
+#[tokio::test]
+async fn the_board_can_be_seen_as_it_stood() {
+    let app = start().await;
+    judge(&app).await;
+    let seq = async || {
+        app.get("/api/v1/categories/vault/scores", &email("tally")).await.body["seq"].as_i64().expect("a place")
+    };
+    let tally = async |at: &str, who: &str| app.get(&format!("/api/v1/categories/vault/tally{at}"), &email(who)).await;
+    let (early, before) = (seq().await, tally("", "tally").await.body);
+    assert!(
+        app.post("/api/v1/categories/vault/scores", &email("ada"), mark("x", "form", 1.0)).await.status.is_success()
+    );
+    let deduction = json!({ "contestantId": "y", "amount": 0.5, "reason": "fall" });
+    let asked = app.post("/api/v1/categories/vault/deductions", &email("tally"), deduction).await;
+    let id = asked.body["deduction"]["id"].as_str().expect("an id").to_owned();
+    for who in ["head", "tally", "auditor", "board"] {
+        let approval = json!({ "signatureName": who });
+        let approved = app.post(&format!("/api/v1/deductions/{id}/approve"), &email(who), approval).await;
+        assert!(approved.status.is_success(), "{approved:?}");
+    }
+    let withdrawal = json!({ "reason": "injured" });
+    let path = "/api/v1/categories/vault/entries/z/withdraw";
+    let withdrawn = app.post(path, &email("admin"), withdrawal).await;
+    assert!(withdrawn.status.is_success(), "{withdrawn:?}");
+    let (late, after) = (seq().await, tally("", "tally").await.body);
+    assert_ne!(before["ranking"], after["ranking"]);
+    for (at, expected) in [(early, &before), (late, &after)] {
+        let then = tally(&format!("?at={at}"), "tally").await.body;
+        assert_eq!(then["ranking"], expected["ranking"], "at {at}");
+    }
+    let given = app.get("/api/v1/categories/vault/scores?contestantId=x&at=1", &email("admin")).await.body;
+    assert_eq!(given["scores"].as_array().map(Vec::len), Some(1), "{given}");
+    assert_eq!((&given["scores"][0]["score"], &given["seq"]), (&json!(9.5), &json!(1)));
+    let ben = app.get(&format!("/api/v1/categories/vault/scores?at={early}"), &email("ben")).await.body;
+    let me = app.user_id(&email("ben"));
+    for score in ben["scores"].as_array().expect("scores") {
+        assert_eq!(score["score"].is_null(), score["judgeId"] != me.as_str(), "the past shows a judge no foreign mark");
+    }
+    for (at, who, status) in [
+        ("?at=-1", "tally", StatusCode::BAD_REQUEST),
+        ("?at=99999", "tally", StatusCode::BAD_REQUEST),
+        ("?at=1", "ben", StatusCode::FORBIDDEN),
+        ("?at=1", "both", StatusCode::FORBIDDEN),
+        ("?at=1", "emcee", StatusCode::FORBIDDEN),
+    ] {
+        assert_eq!(tally(at, who).await.status, status, "{at} {who}");
+    }
+    app.stop().await;
+}
+
 type Line = WebSocketStream<TcpStream>;
 
 async fn listen_with(app: &TestApp, name: &'static str, value: &str) -> Result<(Line, Option<HeaderValue>), u16> {
@@ -334,6 +384,70 @@ async fn who_listens_is_told_of_what_they_may_read() {
         }
     };
     assert_eq!(closed.map(|frame| u16::from(frame.code)), Some(1008), "who is signed out hears no more");
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_falls_behind_is_told_the_whole_list() {
+    let app = start().await;
+    let mut slow = listen(&app, "admin").await;
+    assert!(matches!(next(&mut slow).await, Message::Ping(_)));
+    // Nothing is read while there is more news than may wait, each too long for the buffers on the way to hold it all.
+    let description = "x".repeat(900);
+    let mut number = 0;
+    let list = loop {
+        for _ in 0..200 {
+            let body = json!({ "name": format!("tape-{number:04}"), "description": description });
+            let made = app.post("/api/cassettes", &email("admin"), body).await;
+            assert!(made.status.is_success() || made.body["code"] == "TOO_LARGE", "{made:?}");
+            number += 1;
+            let name = format!("/api/cassettes/tape-{:04}", number - 1);
+            for _ in 0..20 {
+                let text = json!({ "description": format!("{description}{}", rand::random::<u32>()) });
+                app.send(Method::PUT, &name, &email("admin"), text).await;
+            }
+        }
+        if let Some(list) = first_reset(&mut slow).await {
+            break list;
+        }
+        assert!(number < 900, "a listener that does not read falls behind at some time");
+    };
+    let told: Vec<&Value> = list["cassettes"].as_array().expect("a list").iter().map(|one| &one["name"]).collect();
+    let known = names(&app, "admin").await;
+    assert_eq!(told.len(), known.len());
+    assert!(known.iter().all(|name| told.contains(&&json!(name))));
+    app.stop().await;
+}
+
+/// Reads what waits; the list, if it was told.
+async fn first_reset(line: &mut Line) -> Option<Value> {
+    while let Ok(Some(Ok(message))) = tokio::time::timeout(Duration::from_secs(1), line.next()).await {
+        if let Message::Text(text) = message {
+            let said: Value = serde_json::from_str(&text).expect("JSON");
+            if said["type"] == "CassetteListReset" {
+                return Some(said);
+            }
+        }
+    }
+    None
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_come_at_most_twice_a_second_and_in_the_end_the_last() {
+    let app = start().await;
+    let new = json!({ "name": "vault", "lane": "cat:vault", "audience": "office" });
+    assert_eq!(app.post("/api/cassettes", &email("admin"), new).await.status, StatusCode::CREATED);
+    let mut line = listen(&app, "admin").await;
+    // The first look notes where it stands.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    judge(&app).await;
+    let mut counts = Vec::new();
+    while counts.last() != Some(&json!(9)) {
+        let told = news(&mut line).await;
+        assert_eq!((&told["type"], &told["cassette"]["name"]), (&json!("CassetteUpdated"), &json!("vault")));
+        counts.push(told["cassette"]["interactions_count"].clone());
+    }
+    assert!(counts.len() < 9, "nine marks are fewer updates: {counts:?}");
     app.stop().await;
 }
 
