@@ -528,3 +528,80 @@ impl Viewer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    //! What waits for a viewer who does not read.
+
+    use super::*;
+    use crate::events::log::LogHead;
+
+    fn topic() -> Topic {
+        Topic::Event("e".parse().expect("an id"))
+    }
+
+    fn watched(queue_max: usize) -> (Live, Viewer) {
+        let head = LogHead { seq: 0, hash: "".into(), epoch: "now".into() };
+        let state = Arc::new(ArcSwap::from_pointee(State::empty(head)));
+        let bounds = Bounds { viewers_max: 1, queue_max, official_grace_ms: 0 };
+        let live = Live::new(state, Clock::manual(Micros(0)), Arc::new(Metrics::new()), bounds);
+        let place = live.enter(topic()).expect("a place");
+        let (viewer, _) = place.watch(&"e".parse().expect("an id"), Include::default());
+        (live, viewer)
+    }
+
+    fn told(seq: Option<i64>) -> Sent {
+        diff(&DiffData::default(), seq, "now")
+    }
+
+    fn leave(live: &Live) {
+        live.book().topics.get_mut(&topic()).expect("it is watched").closing = Some((Micros(0), 1000, "over"));
+        live.look();
+    }
+
+    async fn texts(viewer: &Viewer) -> Vec<String> {
+        let text = |sent| match sent {
+            Sent::Frame { kind, seq, .. } => format!("{kind} {seq:?}"),
+            Sent::Close(code, _) => format!("close {code}"),
+        };
+        viewer.next().await.into_iter().map(text).collect()
+    }
+
+    #[tokio::test]
+    async fn too_much_makes_way_for_a_refresh_that_names_the_last_place() {
+        let (live, viewer) = watched(2);
+        for seq in [Some(1), Some(2), Some(3), None, Some(4)] {
+            live.tell(&topic(), &told(seq));
+        }
+        assert_eq!(texts(&viewer).await, ["refresh Some(4)"], "the second time, too");
+        live.tell(&topic(), &told(Some(5)));
+        assert_eq!(texts(&viewer).await, ["diff Some(5)"]);
+        // What has no place fills it up as well; the refresh does not go back behind what was read.
+        for _ in 0..3 {
+            live.tell(&topic(), &told(None));
+        }
+        assert_eq!(texts(&viewer).await, ["refresh Some(5)"]);
+    }
+
+    #[tokio::test]
+    async fn a_leave_stays_the_last_that_comes() {
+        let (live, viewer) = watched(2);
+        live.tell(&topic(), &told(Some(1)));
+        leave(&live);
+        leave(&live);
+        for seq in 2..9 {
+            live.tell(&topic(), &told(Some(seq)));
+        }
+        assert_eq!(texts(&viewer).await, ["diff Some(1)", "close 1000"]);
+    }
+
+    #[test]
+    fn a_place_is_given_back_once_and_a_topic_nobody_watches_is_forgotten() {
+        let (live, viewer) = watched(2);
+        assert!(live.enter(topic()).is_none());
+        drop(viewer);
+        assert!(live.book().topics.is_empty());
+        drop(live.enter(topic()).expect("it is free again"));
+        assert_eq!(live.viewers(), 0);
+    }
+}
