@@ -1,7 +1,7 @@
 //! The live plane: whoever watches an event or a race over a plain connection, and the frames that wait for them.
 //!
 //! Invariants: a frame is written once and shared by all; a viewer gets every frame after the place it was told at first,
-//! or, where too many wait, a `refresh` in their stead; a queue never grows beyond its bound.
+//! or, where too many wait, in their stead that it is to be read anew; a queue never grows beyond its bound.
 
 use super::event::Event;
 use super::log::LogEntry;
@@ -204,6 +204,17 @@ pub fn oncourse(list: &[PublicOnCourse], epoch: &str) -> Sent {
     diff(&DiffData { oncourse: Some(list.to_vec()), ..DiffData::default() }, None, epoch)
 }
 
+/// What goes in the stead of all that waits for a viewer who fell behind: in the room of a race, the race anew.
+fn anew(topic: &Topic, state: &State, last: i64) -> Sent {
+    let epoch = &*state.head.epoch;
+    if let Topic::Race(race) = topic
+        && let Some(race) = state.races.get(race)
+    {
+        return room(&public::room_state(state, race), Some((last, epoch)));
+    }
+    refresh(last, epoch)
+}
+
 /// A public fact as the feed of its event shows it; none where all has to be shown anew.
 #[must_use]
 pub fn feed(state: &State, entry: &LogEntry) -> Option<Sent> {
@@ -289,7 +300,7 @@ impl Live {
         let topic = Topic::Event(event.clone());
         if let Some(watched) = book.topics.get(&topic) {
             let oncourse = book.oncourse.get(event).map(|(_, list)| Arc::clone(list)).unwrap_or_default();
-            self.publish_event(watched, state, event, entry, &oncourse);
+            self.publish_event(watched, &topic, state, entry, &oncourse);
         }
         self.publish_race(&book, state, event, entry);
         if let Event::PublicChanged(fact) = &entry.event {
@@ -330,15 +341,15 @@ impl Live {
     fn publish_event(
         &self,
         watched: &Watched,
+        topic: &Topic,
         state: &State,
-        event: &EventId,
         entry: &LogEntry,
         oncourse: &[PublicOnCourse],
     ) {
-        let epoch = &*state.head.epoch;
+        let (Topic::Event(event), epoch) = (topic, &*state.head.epoch) else { return };
         if let Some(frame) = feed(state, entry) {
             for queue in watched.viewers.values() {
-                self.push(queue, &frame, epoch);
+                self.push(queue, topic, &frame, state);
             }
             return;
         }
@@ -361,7 +372,7 @@ impl Live {
                     missing.insert(full(&data, head, epoch))
                 }
             };
-            self.push(queue, frame, epoch);
+            self.push(queue, topic, frame, state);
             let mut waiting = queue.waiting();
             waiting.floor = waiting.floor.max(head);
         }
@@ -384,12 +395,12 @@ impl Live {
             );
         }
         for (topic, frame) in messages {
-            self.push_all(book, &topic, &frame, epoch);
+            self.push_all(book, &topic, &frame, state);
         }
     }
 
-    /// Lets a frame wait for a viewer. Where too many wait already, all of them make way for a `refresh`.
-    fn push(&self, queue: &Queue, sent: &Sent, epoch: &str) {
+    /// Lets a frame wait for a viewer. Where too many wait already, all of them make way.
+    fn push(&self, queue: &Queue, topic: &Topic, sent: &Sent, state: &State) {
         let mut waiting = queue.waiting();
         if let Sent::Frame { seq: Some(seq), .. } = sent {
             if *seq <= waiting.floor {
@@ -404,7 +415,7 @@ impl Live {
         if waiting.frames.len() >= self.0.bounds.queue_max.max(1) {
             let last = waiting.last;
             waiting.frames.clear();
-            waiting.frames.push_back(refresh(last, epoch));
+            waiting.frames.push_back(anew(topic, state, last));
             self.0.metrics.slow_consumers.with_label_values(&["live", "refresh"]).inc();
         } else {
             waiting.frames.push_back(sent.clone());
@@ -413,16 +424,15 @@ impl Live {
         queue.wake.notify_one();
     }
 
-    fn push_all(&self, book: &Book, topic: &Topic, sent: &Sent, epoch: &str) {
+    fn push_all(&self, book: &Book, topic: &Topic, sent: &Sent, state: &State) {
         for queue in book.topics.get(topic).into_iter().flat_map(|watched| watched.viewers.values()) {
-            self.push(queue, sent, epoch);
+            self.push(queue, topic, sent, state);
         }
     }
 
     /// Sends everybody who watches a topic what is in no log.
     pub fn tell(&self, topic: &Topic, sent: &Sent) {
-        let epoch = Arc::clone(&self.0.state.load().head.epoch);
-        self.push_all(&self.book(), topic, sent, &epoch);
+        self.push_all(&self.book(), topic, sent, &self.0.state.load_full());
     }
 
     /// Takes over who is on the course of an event, and tells its viewers.
@@ -446,8 +456,8 @@ impl Live {
     fn tell_oncourse(&self, book: &Book, event: &EventId, list: &[PublicOnCourse]) {
         let topic = Topic::Event(event.clone());
         if book.topics.contains_key(&topic) {
-            let epoch = Arc::clone(&self.0.state.load().head.epoch);
-            self.push_all(book, &topic, &oncourse(list, &epoch), &epoch);
+            let state = self.0.state.load_full();
+            self.push_all(book, &topic, &oncourse(list, &state.head.epoch), &state);
         }
     }
 
@@ -534,6 +544,8 @@ mod tests {
     //! What waits for a viewer who does not read.
 
     use super::*;
+    use crate::db::entity::race;
+    use crate::db::row::Change;
     use crate::events::log::LogHead;
 
     fn topic() -> Topic {
@@ -581,6 +593,27 @@ mod tests {
             live.tell(&topic(), &told(None));
         }
         assert_eq!(texts(&viewer).await, ["refresh Some(5)"]);
+    }
+
+    #[test]
+    fn in_the_room_of_a_race_the_race_is_shown_anew() {
+        let row = race::Model {
+            id: "r".parse().expect("an id"),
+            number: 7,
+            event_id: "e".parse().expect("an id"),
+            race_type: "heat".into(),
+            name: None,
+            class_id: None,
+            start_time: None,
+            position: None,
+            status: race::RaceStatus::Running,
+            meta: "{}".into(),
+        };
+        let topic = Topic::Race(row.id.clone());
+        let mut state = State::empty(LogHead { seq: 0, hash: "".into(), epoch: "now".into() });
+        assert!(matches!(anew(&topic, &state, 3), Sent::Frame { kind: "refresh", .. }), "it is gone");
+        state.apply(&Change::Put(row.into()));
+        assert!(matches!(anew(&topic, &state, 3), Sent::Frame { kind: "initial_state", seq: Some(3), .. }));
     }
 
     #[tokio::test]

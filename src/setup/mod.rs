@@ -354,7 +354,7 @@ fn put_event(draft: &mut Draft, at: &At, mode: Mode, spec: &EventSpec) -> Result
     }
     let other_source = before.is_some_and(|before| before.results_from != row.results_from);
     if other_source && status == EventStatus::Official {
-        return Err(at.wrong("merge", "the event is official, and its results stay"));
+        return Err(Refusal::State(format!("event {} is official, and its results stay", spec.id)));
     }
     draft.put(row);
     if other_source {

@@ -219,7 +219,7 @@ async fn which_source_counts_is_the_organisers_choice_and_may_be_changed_later()
         app.set_status("regatta", status).await;
     }
     let late = app.change_regatta(json!({ "status": "official", "merge": { "results": "xml" } })).await;
-    assert_eq!(refusal(&late).1, "INVALID_DATA", "what is official stays");
+    assert_eq!(refusal(&late).1, "STATE", "what is official stays");
     app.stop().await;
 }
 
