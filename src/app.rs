@@ -59,6 +59,8 @@ const TIDY_EVERY: Duration = Duration::from_mins(1);
 const LOST_EVERY: Duration = Duration::from_secs(5);
 /// Feeds open at a time.
 const FEEDS_MAX: usize = 1_000;
+/// Exports of timing computers that are read at a time: ten megabytes of XML become many more.
+const EXPORTS_MAX: usize = 4;
 /// Bundles checked at a time for those who are not signed in.
 const VERIFICATIONS_MAX: usize = 4;
 /// Shortest time between two tallies of one category.
@@ -93,6 +95,8 @@ pub struct App {
     pub feeds: Arc<Semaphore>,
     /// The same for those anyone may read: who is signed in does not wait for them.
     pub public_feeds: Arc<Semaphore>,
+    /// Exports of timing computers that may be read at a time.
+    pub exports: Arc<Semaphore>,
     /// Bundles that may be checked at a time for those who are not signed in.
     pub verifications: Arc<Semaphore>,
     /// The faults that are tried; none but in tests.
@@ -176,6 +180,7 @@ impl App {
             key_maker: Arc::new(KeyMaker::new(&config.jwt_secret)),
             feeds: Arc::new(Semaphore::new(FEEDS_MAX)),
             public_feeds: Arc::new(Semaphore::new(FEEDS_MAX)),
+            exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
             verifications: Arc::new(Semaphore::new(VERIFICATIONS_MAX)),
             traps,
             fingerprint_key: DerivedKey::new(&config.jwt_secret, "command fingerprints"),

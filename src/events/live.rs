@@ -1,7 +1,7 @@
 //! The live plane: whoever watches an event or a race over a plain connection, and the frames that wait for them.
 //!
 //! Invariants: a frame is written once and shared by all; a viewer gets every frame after the place it was told at first,
-//! or, where too many wait, a `refresh` in their stead; a queue never grows beyond its bound.
+//! or, where too many wait, in their stead that it is to be read anew; a queue never grows beyond its bound.
 
 use super::event::Event;
 use super::log::LogEntry;
@@ -48,8 +48,10 @@ pub struct Bounds {
 /// What a viewer is sent.
 #[derive(Clone, Debug)]
 pub enum Sent {
-    /// A frame: its text, and its place if it has one.
+    /// A frame: what it is, its text, and its place if it has one.
     Frame {
+        /// The `type` it says.
+        kind: &'static str,
         /// The JSON.
         text: Utf8Bytes,
         /// The place in the public lane of its event.
@@ -64,6 +66,8 @@ struct Waiting {
     frames: VecDeque<Sent>,
     /// What comes up to here, the viewer has already.
     floor: i64,
+    /// The last place it was given, be it in a frame that still waits.
+    last: i64,
     include: Include,
 }
 
@@ -175,26 +179,43 @@ fn text(frame: &impl Serialize) -> Utf8Bytes {
 #[must_use]
 pub fn diff(data: &DiffData, seq: Option<i64>, epoch: &str) -> Sent {
     let prev = seq.map(|seq| seq - 1);
-    Sent::Frame { text: text(&DiffFrame { kind: "diff", data, seq, prev, epoch }), seq }
+    Sent::Frame { kind: "diff", text: text(&DiffFrame { kind: "diff", data, seq, prev, epoch }), seq }
 }
 
 /// Everything there is to see of an event.
 #[must_use]
 pub fn full(data: &FullData, seq: i64, epoch: &str) -> Sent {
-    Sent::Frame { text: text(&FullFrame { kind: "full", data, seq, epoch }), seq: Some(seq) }
+    Sent::Frame { kind: "full", text: text(&FullFrame { kind: "full", data, seq, epoch }), seq: Some(seq) }
 }
 
 /// That it has to be read anew.
 #[must_use]
 pub fn refresh(seq: i64, epoch: &str) -> Sent {
-    Sent::Frame { text: text(&RefreshFrame { kind: "refresh", seq, epoch }), seq: Some(seq) }
+    Sent::Frame { kind: "refresh", text: text(&RefreshFrame { kind: "refresh", seq, epoch }), seq: Some(seq) }
 }
 
 /// A message to the room of a race; one that is not in the log has no place.
 #[must_use]
 pub fn room(message: &RoomMessage, place: Option<(i64, &str)>) -> Sent {
     let (seq, epoch) = place.unzip();
-    Sent::Frame { text: text(&RoomFrame { message, seq, epoch }), seq }
+    Sent::Frame { kind: message.kind(), text: text(&RoomFrame { message, seq, epoch }), seq }
+}
+
+/// Who is on the course. It has no place: the next one repairs a lost one.
+#[must_use]
+pub fn oncourse(list: &[PublicOnCourse], epoch: &str) -> Sent {
+    diff(&DiffData { oncourse: Some(list.to_vec()), ..DiffData::default() }, None, epoch)
+}
+
+/// What goes in the stead of all that waits for a viewer who fell behind: in the room of a race, the race anew.
+fn anew(topic: &Topic, state: &State, last: i64) -> Sent {
+    let epoch = &*state.head.epoch;
+    if let Topic::Race(race) = topic
+        && let Some(race) = state.races.get(race)
+    {
+        return room(&public::room_state(state, race), Some((last, epoch)));
+    }
+    refresh(last, epoch)
 }
 
 /// A public fact as the feed of its event shows it; none where all has to be shown anew.
@@ -228,12 +249,6 @@ impl Live {
     #[must_use]
     pub fn viewers(&self) -> usize {
         self.book().topics.values().map(|watched| watched.taken).sum()
-    }
-
-    /// Whether anybody watches a topic.
-    #[must_use]
-    pub fn is_watched(&self, topic: &Topic) -> bool {
-        self.book().topics.contains_key(topic)
     }
 
     /// Notes that a topic is simulated from now on; none if it is already, or nobody watches it.
@@ -302,33 +317,33 @@ impl Live {
         let Lane::Public(event) = &entry.lane else { return };
         let mut book = self.book();
         let topic = Topic::Event(event.clone());
-        if book.topics.contains_key(&topic) {
+        if let Some(watched) = book.topics.get(&topic) {
             let oncourse = book.oncourse.get(event).map(|(_, list)| Arc::clone(list)).unwrap_or_default();
-            self.publish_event(book.topics.entry(topic.clone()).or_default(), state, event, entry, &oncourse);
+            self.publish_event(watched, &topic, state, entry, &oncourse);
         }
-        self.publish_race(&mut book, state, event, entry);
+        self.publish_race(&book, state, event, entry);
         if let Event::PublicChanged(fact) = &entry.event {
             let now = self.0.clock.now();
-            let closing = if !state.is_public(event) {
+            let is_public = state.is_public(event);
+            let closing = if !is_public {
                 Some((now, 4004, "Event not found"))
             } else if fact.status == Some(EventStatus::Official) {
-                let grace = i64::try_from(self.0.bounds.official_grace_ms).unwrap_or(i64::MAX);
-                Some((Micros(now.0.saturating_add(grace.saturating_mul(1_000))), 1000, "The event is official"))
+                Some(self.farewell(now))
             } else {
                 None
             };
             if let (Some(closing), Some(watched)) = (closing, book.topics.get_mut(&topic)) {
                 watched.closing = Some(closing);
             }
-            if !state.is_public(event) {
+            if !is_public {
                 book.oncourse.remove(event);
-                let of_event = |race: &RaceId| state.races.get(race).is_none_or(|race| race.event_id == *event);
-                for (topic, watched) in &mut book.topics {
-                    if let Topic::Race(race) = topic
-                        && of_event(race)
-                    {
-                        watched.closing = Some((now, 4004, "Race not found"));
-                    }
+            }
+            // The race may be gone, or the event.
+            for (topic, watched) in &mut book.topics {
+                if let Topic::Race(race) = topic
+                    && state.races.get(race).is_none_or(|race| !state.is_public(&race.event_id))
+                {
+                    watched.closing = Some((now, 4004, "Race not found"));
                 }
             }
         }
@@ -336,18 +351,24 @@ impl Live {
         self.look();
     }
 
+    /// When those who watch an event that became official have to go.
+    fn farewell(&self, now: Micros) -> (Micros, u16, &'static str) {
+        let grace = i64::try_from(self.0.bounds.official_grace_ms).unwrap_or(i64::MAX);
+        (Micros(now.0.saturating_add(grace.saturating_mul(1_000))), 1000, "The event is official")
+    }
+
     fn publish_event(
         &self,
-        watched: &mut Watched,
+        watched: &Watched,
+        topic: &Topic,
         state: &State,
-        event: &EventId,
         entry: &LogEntry,
         oncourse: &[PublicOnCourse],
     ) {
-        let epoch = &*state.head.epoch;
+        let (Topic::Event(event), epoch) = (topic, &*state.head.epoch) else { return };
         if let Some(frame) = feed(state, entry) {
             for queue in watched.viewers.values() {
-                self.push(queue, &frame, epoch);
+                self.push(queue, topic, &frame, state);
             }
             return;
         }
@@ -355,7 +376,14 @@ impl Live {
         let head = state.lane_seq(&entry.lane);
         let mut frames: BTreeMap<Include, Sent> = BTreeMap::new();
         for queue in watched.viewers.values() {
-            let include = queue.waiting().include;
+            let (include, floor) = {
+                let waiting = queue.waiting();
+                (waiting.include, waiting.floor)
+            };
+            // Who came after the fact has seen what it did.
+            if entry.lane_seq <= floor {
+                continue;
+            }
             let frame = match frames.entry(include) {
                 Entry::Occupied(written) => written.into_mut(),
                 Entry::Vacant(missing) => {
@@ -363,49 +391,50 @@ impl Live {
                     missing.insert(full(&data, head, epoch))
                 }
             };
-            self.push(queue, frame, epoch);
+            self.push(queue, topic, frame, state);
             let mut waiting = queue.waiting();
             waiting.floor = waiting.floor.max(head);
         }
     }
 
-    fn publish_race(&self, book: &mut Book, state: &State, event: &EventId, entry: &LogEntry) {
+    fn publish_race(&self, book: &Book, state: &State, event: &EventId, entry: &LogEntry) {
         let epoch = &*state.head.epoch;
         let place = Some((entry.lane_seq, epoch));
+        let watched = |race: &RaceId| book.topics.contains_key(&Topic::Race(race.clone()));
         let mut messages: Vec<(Topic, Sent)> = Vec::new();
-        if let Some((race, message)) = public::told_room(state, entry) {
-            messages.push((Topic::Race(race), room(&message, place)));
+        if let Some(race) = public::race_of(&entry.event).filter(|race| watched(race))
+            && let Some(message) = public::told_room(state, entry)
+        {
+            messages.push((Topic::Race(race.clone()), room(&message, place)));
         }
-        if matches!(&entry.event, Event::PublicChanged(fact) if fact.whole) {
-            let races = state.races_of(event).into_iter();
-            let watched = races.filter(|race| book.topics.contains_key(&Topic::Race(race.id.clone())));
+        if matches!(&entry.event, Event::PublicChanged(fact) if fact.whole) && state.is_public(event) {
+            let races = state.races_of(event).into_iter().filter(|race| watched(&race.id));
             messages.extend(
-                watched.map(|race| (Topic::Race(race.id.clone()), room(&public::room_state(state, race), place))),
+                races.map(|race| (Topic::Race(race.id.clone()), room(&public::room_state(state, race), place))),
             );
         }
         for (topic, frame) in messages {
-            for queue in book.topics.get(&topic).into_iter().flat_map(|watched| watched.viewers.values()) {
-                self.push(queue, &frame, epoch);
-            }
+            self.push_all(book, &topic, &frame, state);
         }
     }
 
-    /// Lets a frame wait for a viewer. Where too many wait already, all of them make way for a `refresh`.
-    fn push(&self, queue: &Queue, sent: &Sent, epoch: &str) {
+    /// Lets a frame wait for a viewer. Where too many wait already, all of them make way.
+    fn push(&self, queue: &Queue, topic: &Topic, sent: &Sent, state: &State) {
         let mut waiting = queue.waiting();
-        if let Sent::Frame { seq: Some(seq), .. } = sent
-            && *seq <= waiting.floor
-        {
+        if let Sent::Frame { seq: Some(seq), .. } = sent {
+            if *seq <= waiting.floor {
+                return;
+            }
+            waiting.last = waiting.last.max(*seq);
+        }
+        // Nothing comes after the leave, and nothing takes its place.
+        if matches!(waiting.frames.back(), Some(Sent::Close(..))) {
             return;
         }
         if waiting.frames.len() >= self.0.bounds.queue_max.max(1) {
-            let seqs = waiting.frames.iter().chain([sent]).filter_map(|sent| match sent {
-                Sent::Frame { seq, .. } => *seq,
-                Sent::Close(..) => None,
-            });
-            let last = seqs.max().unwrap_or(waiting.floor);
+            let last = waiting.last;
             waiting.frames.clear();
-            waiting.frames.push_back(refresh(last, epoch));
+            waiting.frames.push_back(anew(topic, state, last));
             self.0.metrics.slow_consumers.with_label_values(&["live", "refresh"]).inc();
         } else {
             waiting.frames.push_back(sent.clone());
@@ -414,20 +443,24 @@ impl Live {
         queue.wake.notify_one();
     }
 
+    fn push_all(&self, book: &Book, topic: &Topic, sent: &Sent, state: &State) {
+        for queue in book.topics.get(topic).into_iter().flat_map(|watched| watched.viewers.values()) {
+            self.push(queue, topic, sent, state);
+        }
+    }
+
     /// Sends everybody who watches a topic what is in no log.
     pub fn tell(&self, topic: &Topic, sent: &Sent) {
-        let state = self.0.state.load();
-        let book = self.book();
-        for queue in book.topics.get(topic).into_iter().flat_map(|watched| watched.viewers.values()) {
-            self.push(queue, sent, &state.head.epoch);
-        }
+        self.push_all(&self.book(), topic, sent, &self.0.state.load_full());
     }
 
     /// Takes over who is on the course of an event, and tells its viewers.
     pub fn set_oncourse(&self, event: &EventId, list: Vec<PublicOnCourse>) {
         let list = Arc::new(list);
-        self.book().oncourse.insert(event.clone(), (self.0.clock.now(), Arc::clone(&list)));
-        self.tell_oncourse(event, &list);
+        let mut book = self.book();
+        book.oncourse.insert(event.clone(), (self.0.clock.now(), Arc::clone(&list)));
+        // Under the same lock: of two posts at once, the viewers are told last of the one that stands.
+        self.tell_oncourse(&book, event, &list);
     }
 
     /// Who is on the course of an event.
@@ -439,12 +472,11 @@ impl Live {
         fresh.map(|(_, list)| list.as_ref().clone()).unwrap_or_default()
     }
 
-    fn tell_oncourse(&self, event: &EventId, list: &[PublicOnCourse]) {
+    fn tell_oncourse(&self, book: &Book, event: &EventId, list: &[PublicOnCourse]) {
         let topic = Topic::Event(event.clone());
-        if self.is_watched(&topic) {
-            let data = DiffData { oncourse: Some(list.to_vec()), ..DiffData::default() };
-            let epoch = Arc::clone(&self.0.state.load().head.epoch);
-            self.tell(&topic, &diff(&data, None, &epoch));
+        if book.topics.contains_key(&topic) {
+            let state = self.0.state.load_full();
+            self.push_all(book, &topic, &oncourse(list, &state.head.epoch), &state);
         }
     }
 
@@ -457,20 +489,21 @@ impl Live {
             book.oncourse.iter().filter(|(_, (at, _))| stale(at)).map(|(event, _)| event.clone()).collect();
         for event in &left {
             book.oncourse.remove(event);
+            self.tell_oncourse(&book, event, &[]);
         }
         for watched in book.topics.values_mut() {
             if let Some((_, code, why)) = watched.closing.filter(|(at, _, _)| *at <= now) {
                 for queue in watched.viewers.values() {
                     // The last that comes; no bound keeps it out.
-                    queue.waiting().frames.push_back(Sent::Close(code, why));
+                    let mut waiting = queue.waiting();
+                    if !matches!(waiting.frames.back(), Some(Sent::Close(..))) {
+                        waiting.frames.push_back(Sent::Close(code, why));
+                    }
+                    drop(waiting);
                     queue.wake.notify_one();
                 }
                 watched.closing = None;
             }
-        }
-        drop(book);
-        for event in left {
-            self.tell_oncourse(&event, &[]);
         }
     }
 }
@@ -490,8 +523,14 @@ impl Place {
         // Read while nothing can be published: what is not in it is still to come.
         let state = self.live.0.state.load_full();
         let floor = state.lane_seq(&Lane::Public(event.clone()));
-        *queue.waiting() = Waiting { frames: VecDeque::new(), floor, include };
-        book.topics.entry(self.topic.clone()).or_default().viewers.insert(self.number, Arc::clone(&queue));
+        *queue.waiting() = Waiting { frames: VecDeque::new(), floor, last: floor, include };
+        let watched = book.topics.entry(self.topic.clone()).or_default();
+        watched.viewers.insert(self.number, Arc::clone(&queue));
+        // It became official on this viewer's way in: no later fact will say so.
+        let official = state.events.get(event).is_some_and(|event| event.status == EventStatus::Official);
+        if official && matches!(self.topic, Topic::Event(_)) && watched.closing.is_none() {
+            watched.closing = Some(self.live.farewell(self.live.0.clock.now()));
+        }
         drop(book);
         (Viewer { queue, _place: self }, state)
     }
@@ -516,5 +555,105 @@ impl Viewer {
             }
             woken.await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! What waits for a viewer who does not read.
+
+    use super::*;
+    use crate::db::entity::race;
+    use crate::db::row::Change;
+    use crate::events::log::LogHead;
+
+    fn topic() -> Topic {
+        Topic::Event("e".parse().expect("an id"))
+    }
+
+    fn watched(queue_max: usize) -> (Live, Viewer) {
+        let head = LogHead { seq: 0, hash: "".into(), epoch: "now".into() };
+        let state = Arc::new(ArcSwap::from_pointee(State::empty(head)));
+        let bounds = Bounds { viewers_max: 1, queue_max, official_grace_ms: 0 };
+        let live = Live::new(state, Clock::manual(Micros(0)), Arc::new(Metrics::new()), bounds);
+        let place = live.enter(topic()).expect("a place");
+        let (viewer, _) = place.watch(&"e".parse().expect("an id"), Include::default());
+        (live, viewer)
+    }
+
+    fn told(seq: Option<i64>) -> Sent {
+        diff(&DiffData::default(), seq, "now")
+    }
+
+    fn leave(live: &Live) {
+        live.book().topics.get_mut(&topic()).expect("it is watched").closing = Some((Micros(0), 1000, "over"));
+        live.look();
+    }
+
+    async fn texts(viewer: &Viewer) -> Vec<String> {
+        let text = |sent| match sent {
+            Sent::Frame { kind, seq, .. } => format!("{kind} {seq:?}"),
+            Sent::Close(code, _) => format!("close {code}"),
+        };
+        viewer.next().await.into_iter().map(text).collect()
+    }
+
+    #[tokio::test]
+    async fn too_much_makes_way_for_a_refresh_that_names_the_last_place() {
+        let (live, viewer) = watched(2);
+        for seq in [Some(1), Some(2), Some(3), None, Some(4)] {
+            live.tell(&topic(), &told(seq));
+        }
+        assert_eq!(texts(&viewer).await, ["refresh Some(4)"], "the second time, too");
+        live.tell(&topic(), &told(Some(5)));
+        assert_eq!(texts(&viewer).await, ["diff Some(5)"]);
+        // What has no place fills it up as well; the refresh does not go back behind what was read.
+        for _ in 0..3 {
+            live.tell(&topic(), &told(None));
+        }
+        assert_eq!(texts(&viewer).await, ["refresh Some(5)"]);
+    }
+
+    #[test]
+    fn in_the_room_of_a_race_the_race_is_shown_anew() {
+        let row = race::Model {
+            id: "r".parse().expect("an id"),
+            number: 7,
+            event_id: "e".parse().expect("an id"),
+            race_type: "heat".into(),
+            name: None,
+            class_id: None,
+            start_time: None,
+            position: None,
+            status: race::RaceStatus::Running,
+            meta: "{}".into(),
+        };
+        let topic = Topic::Race(row.id.clone());
+        let mut state = State::empty(LogHead { seq: 0, hash: "".into(), epoch: "now".into() });
+        assert!(matches!(anew(&topic, &state, 3), Sent::Frame { kind: "refresh", .. }), "it is gone");
+        state.apply(&Change::Put(row.into()));
+        assert!(matches!(anew(&topic, &state, 3), Sent::Frame { kind: "initial_state", seq: Some(3), .. }));
+    }
+
+    #[tokio::test]
+    async fn a_leave_stays_the_last_that_comes() {
+        let (live, viewer) = watched(2);
+        live.tell(&topic(), &told(Some(1)));
+        leave(&live);
+        leave(&live);
+        for seq in 2..9 {
+            live.tell(&topic(), &told(Some(seq)));
+        }
+        assert_eq!(texts(&viewer).await, ["diff Some(1)", "close 1000"]);
+    }
+
+    #[test]
+    fn a_place_is_given_back_once_and_a_topic_nobody_watches_is_forgotten() {
+        let (live, viewer) = watched(2);
+        assert!(live.enter(topic()).is_none());
+        drop(viewer);
+        assert!(live.book().topics.is_empty());
+        drop(live.enter(topic()).expect("it is free again"));
+        assert_eq!(live.viewers(), 0);
     }
 }

@@ -416,7 +416,8 @@ pub fn told(state: &State, fact: &Event) -> Told {
         if fact.whole {
             return Told::Full;
         }
-        diff.status = fact.status;
+        // That there is a draft is nobody's business: its viewers are sent away.
+        diff.status = fact.status.filter(|status| *status != EventStatus::Draft);
     } else if let Event::RaceStatusChanged(_) = fact {
         return Told::Refresh;
     } else if let Event::ResultsChanged(fact) = fact {
@@ -508,6 +509,18 @@ pub enum RoomMessage {
     },
 }
 
+impl RoomMessage {
+    /// The `type` it says.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::InitialState { .. } => "initial_state",
+            Self::OddsUpdate { .. } => "odds_update",
+            Self::ResultUpdate { .. } => "result_update",
+        }
+    }
+}
+
 /// A race with those who start in it.
 #[derive(Clone, Debug, Serialize)]
 #[allow(missing_docs, reason = "the contract explains each field")]
@@ -575,21 +588,27 @@ pub fn room_state(state: &State, race: &race::Model) -> RoomMessage {
     RoomMessage::InitialState { race_id: race.number, data: Box::new(data) }
 }
 
-/// What a public fact looks like in the room of a race, if it is one of that race.
+/// The race in whose room a fact is told.
 #[must_use]
-pub fn told_room(state: &State, entry: &LogEntry) -> Option<(RaceId, RoomMessage)> {
-    let number = |race: &RaceId| state.races.get(race).map(|race| race.number);
+pub fn race_of(fact: &Event) -> Option<&RaceId> {
+    if let Event::OddsChanged(fact) = fact {
+        return Some(&fact.race_id);
+    }
+    if let Event::ResultsChanged(fact) = fact { Some(&fact.race_id) } else { None }
+}
+
+/// What a public fact looks like in the room of a race, if it is one of that race. Results are always all there are:
+/// nothing in the message could say who lost theirs.
+#[must_use]
+pub fn told_room(state: &State, entry: &LogEntry) -> Option<RoomMessage> {
+    let race = race_of(&entry.event)?;
+    let (race_id, timestamp) = (state.races.get(race)?.number, entry.at);
     if let Event::OddsChanged(fact) = &entry.event {
         let odds = fact.odds.iter().map(|line| RoomOdds { horse_id: line.horse_id, odds: line.odds }).collect();
-        let race_id = number(&fact.race_id)?;
-        return Some((
-            fact.race_id.clone(),
-            RoomMessage::OddsUpdate { race_id, timestamp: entry.at, odds, simulated: false },
-        ));
+        return Some(RoomMessage::OddsUpdate { race_id, timestamp, odds, simulated: false });
     }
-    let Event::ResultsChanged(fact) = &entry.event else { return None };
-    let result = |line: &ResultLine| {
-        let starter = state.starter(&fact.race_id, &line.participant_id)?;
+    let result = |line: &race_result::Model| {
+        let starter = state.starter(race, &line.participant_id)?;
         // On the course still, or not started: neither placed nor out.
         (line.rank.is_some() || line.status.is_some()).then_some(RoomResult {
             horse_id: starter.horse_id(),
@@ -597,10 +616,9 @@ pub fn told_room(state: &State, entry: &LogEntry) -> Option<(RaceId, RoomMessage
             finished: line.status.is_none(),
         })
     };
-    let mut results: Vec<_> = fact.lines.iter().filter_map(result).collect();
-    results.sort_by_key(|result| result.placing.unwrap_or(i64::MAX));
-    let race_id = number(&fact.race_id)?;
-    Some((fact.race_id.clone(), RoomMessage::ResultUpdate { race_id, timestamp: entry.at, results, simulated: false }))
+    let mut results: Vec<_> = state.racing.results(race).filter_map(|line| result(line)).collect();
+    results.sort_by_key(|result| (result.placing.unwrap_or(i64::MAX), result.horse_id));
+    Some(RoomMessage::ResultUpdate { race_id, timestamp, results, simulated: false })
 }
 
 /// Somebody on an ergometer, over REST and in events.

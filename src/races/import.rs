@@ -14,6 +14,7 @@ use crate::error::Refusal;
 use crate::events::event::{Event, PublicChanged, RaceFinal, RaceMoved, SetupChanged};
 use crate::events::public::PublicCategory;
 use crate::ids::{EventId, RaceId};
+use crate::state::StarterNumbers;
 use crate::state::detail::{Club, Label, ParticipantSpec};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -173,11 +174,17 @@ impl<'a> Import<'a> {
         }
     }
 
-    fn put_starter(&mut self, draft: &mut Draft, race: &RaceId, spec: &ParticipantSpec) -> Result<(), Refusal> {
+    fn put_starter(
+        &mut self,
+        draft: &mut Draft,
+        race: &RaceId,
+        numbers: &mut StarterNumbers,
+        spec: &ParticipantSpec,
+    ) -> Result<(), Refusal> {
         let row = race_participant::Model {
             race_id: race.clone(),
             id: spec.id.clone(),
-            number: draft.state.starter_number(race, &spec.id),
+            number: numbers.of(&spec.id),
             bib: spec.bib,
             detail: crate::command::to_value(spec)?.to_string(),
         };
@@ -225,8 +232,12 @@ impl<'a> Import<'a> {
     }
 
     fn put_results(&mut self, draft: &mut Draft, races: &BTreeMap<&str, RaceId>) -> Result<(), Refusal> {
+        // An id is one of its class: a race is of one, and its racers are looked for there first.
+        let of_class: HashMap<(&str, &str), &ParticipantPart> =
+            self.export.participants.iter().map(|part| ((&*part.class_id, &*part.id), part)).collect();
         let participants: HashMap<&str, &ParticipantPart> =
             self.export.participants.iter().map(|part| (&*part.id, part)).collect();
+        let mut numbers: HashMap<RaceId, StarterNumbers> = HashMap::new();
         let mut listed: BTreeMap<RaceId, BTreeSet<&str>> =
             races.values().map(|race| (race.clone(), BTreeSet::new())).collect();
         for (index, part) in self.export.results.iter().enumerate() {
@@ -236,7 +247,9 @@ impl<'a> Import<'a> {
                 self.skipped.push(Skipped::new(place, format!("race {} is not in the schedule", part.race_id)));
                 continue;
             };
-            let Some(participant) = participants.get(&*part.participant_id) else {
+            let class = race.class_id.as_deref().unwrap_or_default();
+            let participant = of_class.get(&(class, &*part.participant_id));
+            let Some(participant) = participant.or_else(|| participants.get(&*part.participant_id)) else {
                 let reason = format!("participant {} is not in the file", part.participant_id);
                 self.skipped.push(Skipped::new(place, reason));
                 continue;
@@ -248,7 +261,8 @@ impl<'a> Import<'a> {
             }
             here.insert(&part.participant_id);
             let spec = self.starter(draft, &race.id, participant, part);
-            self.put_starter(draft, &race.id, &spec)?;
+            let numbers = numbers.entry(race.id.clone()).or_insert_with(|| draft.state.starter_numbers(&race.id));
+            self.put_starter(draft, &race.id, numbers, &spec)?;
             self.put_report(draft, &race, part)?;
             self.accepted += 1;
         }
@@ -262,11 +276,14 @@ impl<'a> Import<'a> {
     fn take_out_the_unlisted(&mut self, draft: &mut Draft, race: &RaceId, here: &BTreeSet<&str>) {
         let unlisted: Vec<_> =
             draft.state.starters_of(race).filter(|starter| !here.contains(&*starter.row.id)).cloned().collect();
+        let split: BTreeSet<String> =
+            draft.state.racing.splits(race).map(|split| split.participant_id.clone()).collect();
         for starter in unlisted {
             if let Some(report) = draft.state.racing.report(race, &starter.row.id, Source::Xml).cloned() {
                 self.take_report_out(draft, &report);
             }
-            if draft.state.racing.report(race, &starter.row.id, Source::Feed).is_none() {
+            let seen = draft.state.racing.report(race, &starter.row.id, Source::Feed).is_some();
+            if !seen && !split.contains(&starter.row.id) {
                 draft.remove(starter.row.clone());
                 self.changed = true;
             }

@@ -12,7 +12,7 @@ use crate::ids::{EventId, RaceId};
 use crate::state::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Most items of a post.
@@ -21,8 +21,10 @@ pub const ITEMS_MAX: usize = 2_000;
 const GATES_MAX: usize = 100;
 /// Longest time, in hundredths of a second: a day.
 const HUNDREDTHS_MAX: i64 = 8_640_000;
-/// Most timing points of a race, in one item.
+/// Most timing points of a race; and most in one item.
 const SPLITS_MAX: usize = 100;
+/// Farthest from zero that a timing point may stand in the order of its race.
+const ORDER_MAX: i64 = 1_000_000;
 
 /// Results from the live feed.
 #[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
@@ -188,6 +190,9 @@ impl ResultItem {
             if !(0..=HUNDREDTHS_MAX * 10).contains(&split.time_ms) || !(0..=1_000_000).contains(&split.distance_m) {
                 return Err(format!("timeMs is 0 to {}, distanceM 0 to 1000000", HUNDREDTHS_MAX * 10));
             }
+            if !(-ORDER_MAX..=ORDER_MAX).contains(&split.order_index) {
+                return Err(format!("orderIndex is -{ORDER_MAX} to {ORDER_MAX}"));
+            }
             Ok(race_split::Model {
                 race_id: racer.race.id.clone(),
                 participant_id: racer.id.clone(),
@@ -202,11 +207,47 @@ impl ResultItem {
     }
 }
 
+/// Who passed each timing point of a race, the fastest first. Read once a post: asked for every split, the table itself
+/// would be walked as often as there are splits.
+struct Clocks(HashMap<String, BTreeSet<(i64, String)>>);
+
+impl Clocks {
+    fn of(state: &State, race: &RaceId) -> Self {
+        let mut clocks: HashMap<String, BTreeSet<(i64, String)>> = HashMap::new();
+        for split in state.racing.splits(race) {
+            let passed = (split.time_ms, split.participant_id.clone());
+            clocks.entry(split.timing_point_id.clone()).or_default().insert(passed);
+        }
+        Self(clocks)
+    }
+
+    fn must_have_room_for(&self, splits: &[race_split::Model]) -> Result<(), String> {
+        let new: BTreeSet<&str> = splits.iter().map(|split| &*split.timing_point_id).collect();
+        let new = new.iter().filter(|point| !self.0.contains_key(**point)).count();
+        if new > 0 && self.0.len() + new > SPLITS_MAX {
+            return Err(format!("a race has at most {SPLITS_MAX} timing points"));
+        }
+        Ok(())
+    }
+
+    /// Notes that somebody passed; how fast the fastest of the others was there.
+    fn pass(&mut self, split: &race_split::Model, before: Option<i64>) -> Option<i64> {
+        let passed = self.0.entry(split.timing_point_id.clone()).or_default();
+        if let Some(before) = before {
+            passed.remove(&(before, split.participant_id.clone()));
+        }
+        let fastest = passed.first().map(|(time_ms, _)| *time_ms);
+        passed.insert((split.time_ms, split.participant_id.clone()));
+        fastest
+    }
+}
+
 /// What a post changes, race by race.
 #[derive(Default)]
 struct News {
     finished: BTreeMap<RaceId, BTreeSet<String>>,
     splits: BTreeMap<RaceId, Vec<SplitLine>>,
+    clocks: HashMap<RaceId, Clocks>,
 }
 
 impl News {
@@ -215,7 +256,7 @@ impl News {
         let racer = racer_in(&draft.state, event, &item.race_id, item.participant_id.as_deref(), item.bib)?;
         // Both are read before anything is put: an item is taken whole or not at all.
         let (report, splits) = (item.report(draft, &racer)?, item.splits(&racer)?);
-        self.put_splits(draft, splits);
+        self.put_splits(draft, &racer.race.id, splits)?;
         let before = draft.state.racing.report(&racer.race.id, &racer.id, Source::Feed).cloned();
         match (before, report) {
             // A timing point alone takes no result back.
@@ -231,17 +272,19 @@ impl News {
         Ok(())
     }
 
-    fn put_splits(&mut self, draft: &mut Draft, splits: Vec<race_split::Model>) {
+    fn put_splits(&mut self, draft: &mut Draft, race: &RaceId, splits: Vec<race_split::Model>) -> Result<(), String> {
+        if splits.is_empty() {
+            return Ok(());
+        }
+        let clocks = self.clocks.entry(race.clone()).or_insert_with(|| Clocks::of(&draft.state, race));
+        clocks.must_have_room_for(&splits)?;
         for split in splits {
-            let others = draft.state.racing.splits(&split.race_id).filter(|other| {
-                other.timing_point_id == split.timing_point_id && other.participant_id != split.participant_id
-            });
-            let fastest = others.map(|other| other.time_ms).min();
-            let known = draft.state.racing.splits(&split.race_id).any(|known| **known == split);
-            if known {
+            let known = draft.state.racing.split(race, &split.participant_id, &split.timing_point_id);
+            if known.is_some_and(|known| **known == split) {
                 continue;
             }
-            self.splits.entry(split.race_id.clone()).or_default().push(SplitLine {
+            let fastest = clocks.pass(&split, known.map(|known| known.time_ms));
+            self.splits.entry(race.clone()).or_default().push(SplitLine {
                 participant_id: split.participant_id.clone(),
                 timing_point_id: split.timing_point_id.clone(),
                 label: split.label.clone(),
@@ -252,6 +295,7 @@ impl News {
             });
             draft.put(split);
         }
+        Ok(())
     }
 
     fn append(self, draft: &mut Draft, event: &EventId) -> Option<Receipt> {
@@ -260,18 +304,13 @@ impl News {
             receipt =
                 Some(draft.append(Event::SplitsPassed(SplitsPassed { event_id: event.clone(), race_id, splits })));
         }
-        let races: Vec<(RaceId, RaceId)> = self
-            .finished
-            .keys()
-            .flat_map(|race| dependent(&draft.state, race).into_iter().map(|other| (other, race.clone())))
-            .collect();
-        let races: BTreeMap<RaceId, RaceId> = races.into_iter().collect();
-        for (race_id, _) in races {
+        let races: BTreeSet<RaceId> = self.finished.keys().flat_map(|race| dependent(&draft.state, race)).collect();
+        for race_id in races {
             let settled = settle(draft, &race_id);
-            let finished: Vec<String> = self.finished.get(&race_id).into_iter().flatten().cloned().collect();
-            if settled.lines.is_empty() && settled.removed.is_empty() {
+            if settled.is_empty() {
                 continue;
             }
+            let finished: Vec<String> = self.finished.get(&race_id).into_iter().flatten().cloned().collect();
             let fact = ResultsChanged {
                 event_id: event.clone(),
                 race_id,

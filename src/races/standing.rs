@@ -7,8 +7,8 @@ use crate::db::entity::event::ResultsFrom;
 use crate::db::entity::race;
 use crate::db::entity::race_report::{self, Irm, Source};
 use crate::db::entity::race_result;
-use crate::events::event::ResultLine;
-use crate::ids::RaceId;
+use crate::events::event::{Event, ResultLine, ResultsChanged};
+use crate::ids::{EventId, RaceId};
 use crate::ranking::{CriterionIn, Decimal, EntryIn, Id, Input, Mark, MarkIn, Method, Panelist, Rules, Status, rank};
 use crate::state::State;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -90,20 +90,26 @@ fn counting<'a>(
     }
 }
 
+/// The race of an event that is named like another but for the run. What an id was given for being taken elsewhere, the
+/// event before it, is no part of the name.
+fn other_run<'a>(state: &'a State, race: &race::Model, run: &str, other: &str) -> Option<&'a Arc<race::Model>> {
+    let id = race.id.as_str();
+    let own = id.strip_prefix(race.event_id.as_str()).and_then(|rest| rest.strip_prefix('.')).unwrap_or(id);
+    state.race_in(&race.event_id, &own.replace(run, other)).filter(|found| found.id != race.id)
+}
+
 /// The first run of a second one: the race of the same name but for the run.
 fn first_run<'a>(state: &'a State, race: &race::Model) -> Option<&'a RaceId> {
     if race.race_type != SECOND_RUN {
         return None;
     }
-    let named = race.id.as_str().replace("BR2", "BR1");
-    let first = state.races.get(&named.parse::<RaceId>().ok()?)?;
-    (first.event_id == race.event_id && first.race_type == FIRST_RUN).then_some(&first.id)
+    let first = other_run(state, race, "BR2", "BR1")?;
+    (first.race_type == FIRST_RUN).then_some(&first.id)
 }
 
 /// The second run of a first one.
 fn second_run(state: &State, race: &race::Model) -> Option<RaceId> {
-    let named = race.id.as_str().replace("BR1", "BR2");
-    let second = state.races.get(&named.parse::<RaceId>().ok()?)?;
+    let second = other_run(state, race, "BR1", "BR2")?;
     (first_run(state, second) == Some(&race.id)).then(|| second.id.clone())
 }
 
@@ -213,6 +219,21 @@ pub struct Settled {
     pub lines: Vec<ResultLine>,
     /// Bibs of lines that are gone.
     pub removed: Vec<Option<i64>>,
+    /// Whose own result is another, be there one or not.
+    pub own: Vec<String>,
+}
+
+impl Settled {
+    /// Whether nothing anyone could see has changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty() && self.removed.is_empty()
+    }
+}
+
+/// What somebody did, whatever the others did.
+fn own(line: &race_result::Model) -> (Option<i64>, Option<i64>, Option<i64>, Option<Irm>) {
+    (line.time_ms, line.pen_ms, line.total_ms, line.status)
 }
 
 /// Brings the lines of a race up to its reports, and says what became another.
@@ -224,11 +245,15 @@ pub fn settle(draft: &mut Draft, race: &RaceId) -> Settled {
     for line in before {
         let Some(after) = now.remove(&line.participant_id) else {
             settled.removed.push(line.bib);
+            settled.own.push(line.participant_id.clone());
             draft.remove(line.as_ref().clone());
             continue;
         };
         if *line == after {
             continue;
+        }
+        if own(&line) != own(&after) {
+            settled.own.push(line.participant_id.clone());
         }
         if line.bib != after.bib {
             settled.removed.push(line.bib);
@@ -241,8 +266,16 @@ pub fn settle(draft: &mut Draft, race: &RaceId) -> Settled {
     }
     for line in now.into_values() {
         settled.lines.push(ResultLine::of(&line));
+        settled.own.push(line.participant_id.clone());
         draft.put(line);
     }
+    // Who folds knows a line by its bib alone: one that is still worn by somebody else is theirs, and told again.
+    let removed: BTreeSet<Option<i64>> = settled.removed.iter().copied().collect();
+    let told: BTreeSet<&str> = settled.lines.iter().map(|line| line.participant_id.as_str()).collect();
+    let worn = draft.state.racing.results(race).filter(|line| removed.contains(&line.bib));
+    let again: Vec<_> =
+        worn.filter(|line| !told.contains(&*line.participant_id)).map(|line| ResultLine::of(line)).collect();
+    settled.lines.extend(again);
     // A bib that is somebody else's now is not gone.
     let given: BTreeSet<Option<i64>> = settled.lines.iter().map(|line| line.bib).collect();
     settled.removed.retain(|bib| !given.contains(bib));
@@ -254,4 +287,17 @@ pub fn settle(draft: &mut Draft, race: &RaceId) -> Settled {
 pub fn dependent(state: &State, race: &RaceId) -> Vec<RaceId> {
     let second = state.races.get(race).and_then(|row| second_run(state, row));
     std::iter::once(race.clone()).chain(second).collect()
+}
+
+/// Brings every race of an event up to its reports, after the rule which of them count has changed.
+pub fn settle_all(draft: &mut Draft, event: &EventId) {
+    let races: Vec<RaceId> = draft.state.races_of(event).into_iter().map(|race| race.id.clone()).collect();
+    for race_id in races {
+        let settled = settle(draft, &race_id);
+        if !settled.is_empty() && draft.state.is_public(event) {
+            let Settled { lines, removed, own: finished } = settled;
+            let event_id = event.clone();
+            draft.append(Event::ResultsChanged(ResultsChanged { event_id, race_id, lines, removed, finished }));
+        }
+    }
 }

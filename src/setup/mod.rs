@@ -21,6 +21,7 @@ use crate::error::Refusal;
 use crate::events::event::{ContestantsChanged, Event, PublicChanged, SetupChanged, UserChanged};
 use crate::events::room::Lane;
 use crate::ids::{CategoryId, ContestId, ContestantId, EventId, UserId};
+use crate::races::standing;
 use crate::ranking::Decimal;
 use crate::state::{Category, State};
 use races::remove_race;
@@ -300,6 +301,8 @@ impl Shown {
         let known = |status: Option<EventStatus>| status.is_some_and(|status| status != EventStatus::Draft);
         let now = draft.state.events.get(event).map(|event| event.status);
         let status = now.filter(|_| now != self.0);
+        // What changed in a draft was told to nobody.
+        let whole = whole || (known(now) && !known(self.0));
         if (known(self.0) || known(now)) && (whole || status.is_some()) {
             let event_id = event.clone();
             let changed = PublicChanged { event_id, status, whole, races: Vec::new(), finals: Vec::new() };
@@ -347,10 +350,17 @@ fn put_event(draft: &mut Draft, at: &At, mode: Mode, spec: &EventSpec) -> Result
         created_at: before.as_ref().map_or(draft.now, |event| event.created_at),
         updated_at: draft.now,
     };
-    if before.is_some_and(|before| event::Model { updated_at: before.updated_at, ..row.clone() } == *before) {
+    if before.as_ref().is_some_and(|before| event::Model { updated_at: before.updated_at, ..row.clone() } == **before) {
         return Ok(false);
     }
+    let other_source = before.is_some_and(|before| before.results_from != row.results_from);
+    if other_source && status == EventStatus::Official {
+        return Err(Refusal::State(format!("event {} is official, and its results stay", spec.id)));
+    }
     draft.put(row);
+    if other_source {
+        standing::settle_all(draft, &spec.id);
+    }
     Ok(true)
 }
 
@@ -444,6 +454,9 @@ impl Decide for DeleteEvent {
             draft.remove(contest.as_ref().clone());
         }
         let races: Vec<_> = draft.state.races_of(&self.event).into_iter().cloned().collect();
+        if let Some(race) = races.iter().find(|race| !draft.state.racing.rows_of(&race.id).is_empty()) {
+            return Err(Refusal::State(format!("race {} has results; what happened is kept", race.id)));
+        }
         for race in races {
             remove_race(draft, &race);
         }

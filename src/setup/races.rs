@@ -7,6 +7,7 @@ use crate::db::entity::race::RaceStatus;
 use crate::db::entity::{race, race_participant};
 use crate::error::Refusal;
 use crate::ids::{EventId, RaceId};
+use crate::races::standing;
 use crate::setup::list;
 use crate::state::NUMBER_MAX;
 use serde_json::{Value, json};
@@ -62,6 +63,12 @@ pub(super) fn put_race(
             changed |= strike_the_others(draft, &spec.id, &named.ids)?;
         }
     }
+    if changed {
+        // Another bib, another class or another kind of race: the lines say so. The public is told of the whole.
+        for race in standing::dependent(&draft.state, &spec.id) {
+            standing::settle(draft, &race);
+        }
+    }
     Ok(changed)
 }
 
@@ -77,6 +84,7 @@ fn put_starters(draft: &mut Draft, at: &At, race: &RaceId, participants: &[Parti
         return Err(Refusal::TooLarge { what: "participants of a race", max: PARTICIPANTS_MAX });
     }
     let mut named = Named { ids: BTreeSet::new(), changed: false };
+    let mut numbers = draft.state.starter_numbers(race);
     for (index, participant) in participants.iter().enumerate() {
         let at = at.item("participants", index);
         let id = text(&at, "id", &participant.id)?;
@@ -84,7 +92,7 @@ fn put_starters(draft: &mut Draft, at: &At, race: &RaceId, participants: &[Parti
             return Err(at.wrong("id", format!("participant {id} is there twice")));
         }
         let detail = serde_json::to_string(participant).map_err(|wrong| at.wrong("", wrong))?;
-        let number = draft.state.starter_number(race, &id);
+        let number = numbers.of(&id);
         let row = race_participant::Model { race_id: race.clone(), id, number, bib: participant.bib, detail };
         if draft.state.starter(race, &row.id).is_none_or(|before| before.row != row) {
             draft.put(row);

@@ -26,6 +26,7 @@ use board::Board;
 use detail::ParticipantSpec;
 use imbl::{HashMap, OrdMap, OrdSet};
 use racing::Racing;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A criterion, ready to be marked by.
@@ -82,6 +83,36 @@ impl Starter {
     #[must_use]
     pub fn horse_id(&self) -> i64 {
         self.detail.horse.as_ref().map_or(self.row.number, |horse| horse.id)
+    }
+}
+
+/// The numbers of those who start in a race.
+#[derive(Debug)]
+pub struct StarterNumbers {
+    known: std::collections::HashMap<String, i64>,
+    taken: BTreeSet<i64>,
+}
+
+impl StarterNumbers {
+    /// The number of a starter: a known one keeps it; a new one has the number their id is, if that is one and free.
+    pub fn of(&mut self, id: &str) -> i64 {
+        if let Some(known) = self.known.get(id) {
+            return *known;
+        }
+        let own = id.parse().ok().filter(|number| (1..=NUMBER_MAX).contains(number) && !self.taken.contains(number));
+        let number = own.unwrap_or_else(|| self.free());
+        self.taken.insert(number);
+        self.known.insert(id.to_owned(), number);
+        number
+    }
+
+    /// One after the largest; where there is nothing after it, the smallest that is free.
+    fn free(&self) -> i64 {
+        let last = self.taken.last().copied().unwrap_or(0).max(0);
+        if last < NUMBER_MAX {
+            return last + 1;
+        }
+        (1..NUMBER_MAX).find(|number| !self.taken.contains(number)).unwrap_or(NUMBER_MAX)
     }
 }
 
@@ -480,18 +511,19 @@ impl State {
     /// The number the next race gets.
     #[must_use]
     pub fn next_race_number(&self) -> i64 {
-        self.race_numbers.get_max().map_or(1, |(number, _)| number + 1)
+        let last = self.race_numbers.get_max().map_or(0, |(number, _)| *number);
+        if last < NUMBER_MAX {
+            return last + 1;
+        }
+        (1..NUMBER_MAX).find(|number| !self.race_numbers.contains_key(number)).unwrap_or(NUMBER_MAX)
     }
 
-    /// The number of a starter: a known one keeps it; a new one has the number their id is, if that is one and free.
+    /// The numbers of those who start in a race, for giving others to newcomers.
     #[must_use]
-    pub fn starter_number(&self, race: &RaceId, id: &str) -> i64 {
-        if let Some(known) = self.starter(race, id) {
-            return known.row.number;
-        }
-        let taken = |number: &i64| self.starters_of(race).any(|starter| starter.row.number == *number);
-        let own = id.parse().ok().filter(|number| (1..=NUMBER_MAX).contains(number) && !taken(number));
-        own.unwrap_or_else(|| self.starters_of(race).map(|starter| starter.row.number).max().unwrap_or(0) + 1)
+    pub fn starter_numbers(&self, race: &RaceId) -> StarterNumbers {
+        let numbers = |starter: &Arc<Starter>| (starter.row.id.clone(), starter.row.number);
+        let known: std::collections::HashMap<String, i64> = self.starters_of(race).map(numbers).collect();
+        StarterNumbers { taken: known.values().copied().collect(), known }
     }
 
     /// The race that timing software of an event means by an id. Its ids are its own: where another event had the id

@@ -58,6 +58,12 @@ impl Racing {
         self.splits.get(race).into_iter().flat_map(OrdMap::values)
     }
 
+    /// When somebody passed a timing point.
+    #[must_use]
+    pub fn split(&self, race: &RaceId, participant: &str, point: &str) -> Option<&Arc<race_split::Model>> {
+        self.splits.get(race)?.get(&(participant.to_owned(), point.to_owned()))
+    }
+
     /// A race on ergometers.
     #[must_use]
     pub fn indoor_race(&self, race: &RaceId) -> Option<&Arc<indoor_race::Model>> {

@@ -140,7 +140,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(publications::keys))
         .routes(routes!(publications::verify_page, publications::verify_bundle))
         // Timing software
-        .routes(routes!(ingest::xml).layer(DefaultBodyLimit::max(IMPORT_BYTES_MAX)))
+        .routes(routes!(ingest::xml))
         .routes(routes!(ingest::results).layer(DefaultBodyLimit::max(POST_BYTES_MAX)))
         .routes(routes!(ingest::oncourse))
         .routes(routes!(ingest::odds))
@@ -239,8 +239,14 @@ pub fn guard(app: &App, connections: &Connections, router: Router) -> Router {
         .allow_origin(AllowOrigin::list(origins))
         .allow_credentials(true)
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, HeaderName::from_static("idempotency-key")])
-        .expose_headers([HeaderName::from_static(REQUEST_ID), header::RETRY_AFTER]);
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::IF_NONE_MATCH,
+            HeaderName::from_static("idempotency-key"),
+            HeaderName::from_static("last-event-id"),
+        ])
+        .expose_headers([HeaderName::from_static(REQUEST_ID), header::RETRY_AFTER, header::ETAG, public::SEQ]);
     router
         .layer(from_fn_with_state((app.clone(), connections.clone()), session_of))
         .layer(from_fn_with_state(app.clone(), known_origin))

@@ -47,8 +47,16 @@ const MESSAGE_BYTES_MAX: usize = 4 * 1024;
 const WRITE_BYTES: usize = 64 * 1024;
 /// The code of a server that goes away (RFC 6455, 7.4.1).
 const GOING_AWAY: u16 = 1001;
+/// The code of a message that is too long (RFC 6455, 7.4.1).
+const TOO_BIG: u16 = 1009;
 /// The code of an error within (RFC 6455, 7.4.1).
 const INTERNAL_ERROR: u16 = 1011;
+/// How long whoever is taken leave of may take to answer.
+const LEAVE: Duration = Duration::from_secs(2);
+/// How many messages of a viewer are heard in a row before anything else has its turn.
+const HEARD_MAX: usize = 16;
+/// What may be missing, in bytes of frames; whoever misses more is shown everything anew.
+const MISSED_BYTES_MAX: usize = 1024 * 1024;
 
 /// From where, and what besides.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
@@ -171,8 +179,14 @@ pub fn must_be_live(state: &Snapshot, event: &EventId) -> Result<(), Refusal> {
     }
 }
 
-fn rejected(app: &App) -> impl Fn(&Refusal) {
+/// Counts who was not let in, and why.
+pub fn rejected(app: &App) -> impl Fn(&Refusal) {
     |refusal| {
+        app.metrics.connections_total.with_label_values(&["live", "refused"]).inc();
+        // A full house is counted where the places are.
+        if matches!(refusal, Refusal::TooManyViewers { .. }) {
+            return;
+        }
         let reason = if matches!(refusal, Refusal::EventOfficial) { "official" } else { "not_found" };
         app.metrics.live_rejected.with_label_values(&[reason]).inc();
     }
@@ -182,8 +196,16 @@ fn rejected(app: &App) -> impl Fn(&Refusal) {
 ///
 /// # Errors
 /// `OVERLOADED` when there is none.
-pub fn place(outlet: &Outlet, topic: Topic) -> Result<Place, Refusal> {
-    outlet.live.enter(topic).ok_or(Refusal::TooManyViewers { max: outlet.live.viewers_max() })
+pub fn place(app: &App, outlet: &Outlet, topic: Topic) -> Result<Place, Refusal> {
+    let place = outlet.live.enter(topic).ok_or(Refusal::TooManyViewers { max: outlet.live.viewers_max() });
+    let place = place.inspect_err(rejected(app))?;
+    app.metrics.connections_total.with_label_values(&["live", "accepted"]).inc();
+    Ok(place)
+}
+
+/// Counts a frame that is sent.
+pub fn count(app: &App, kind: &'static str) {
+    app.metrics.socket_events.with_label_values(&[kind, "out", "sent"]).inc();
 }
 
 /// The feed of an event: `full` at once, then a `diff` for every change, or `refresh` where it has to be read anew.
@@ -204,8 +226,7 @@ pub async fn event(
     let include = query.include()?;
     must_be_live(&app.state(), &event).inspect_err(rejected(&app))?;
     let upgrade = upgrade?;
-    let place = place(&outlet, Topic::Event(event.clone()))?;
-    app.metrics.connections_total.with_label_values(&["live", "accepted"]).inc();
+    let place = place(&app, &outlet, Topic::Event(event.clone()))?;
     let served = app.clone();
     upgrade.accept(&app, move |socket, connection| async move {
         let (viewer, state) = place.watch(&event, include);
@@ -229,26 +250,34 @@ pub async fn beginning(
     query: &WatchQuery,
     include: Include,
 ) -> Result<Vec<Sent>, AppError> {
+    if !state.is_public(event) {
+        // It was taken back since the door was passed.
+        return Ok(vec![Sent::Close(4004, "Event not found")]);
+    }
     let lane = Lane::Public(event.clone());
     let (head, epoch) = (state.lane_seq(&lane), &*state.head.epoch);
     let same_history = query.epoch.as_deref().is_none_or(|known| known == epoch);
     if let Some(since) = query.since.filter(|since| (0..=head).contains(since) && same_history)
         && head - since <= app.config.resume_max_facts
+        && let Some(mut missed) = missed(app, state, &lane, since..head).await?
     {
-        match missed(app, state, &lane, since..head).await? {
-            Some(missed) => return Ok(missed),
-            None => app.metrics.resume.with_label_values(&["live_full"]).inc(),
-        }
+        app.metrics.resume.with_label_values(&["live"]).inc();
+        // It has no place, so nobody can say whether it was missed.
+        missed.push(live::oncourse(&outlet.live.oncourse(event), epoch));
+        return Ok(missed);
+    }
+    if query.since.is_some() {
+        app.metrics.resume.with_label_values(&["live_full"]).inc();
     }
     let oncourse = outlet.live.oncourse(event);
     Ok(match public::full(state, event, include, oncourse) {
         Some(data) => vec![live::full(&data, head, epoch)],
-        // It was taken back since the door was passed.
         None => vec![Sent::Close(4004, "Event not found")],
     })
 }
 
-/// The frames of a stretch of the log; none where one of them is everything anew.
+/// The frames of a stretch of the log; none where one of them is everything anew, where they are too much, or where too
+/// many read the log already.
 async fn missed(
     app: &App,
     state: &Snapshot,
@@ -256,15 +285,25 @@ async fn missed(
     mut missed: std::ops::Range<i64>,
 ) -> Result<Option<Vec<Sent>>, AppError> {
     let mut frames = Vec::new();
+    if missed.is_empty() {
+        return Ok(Some(frames));
+    }
+    let Ok(_turn) = app.public_feeds.try_acquire() else { return Ok(None) };
+    let mut bytes = 0;
     while !missed.is_empty() {
         let page = replay::page(&app.db, lane, &missed).await?;
         for entry in &page {
             let Some(frame) = live::feed(state, entry) else { return Ok(None) };
+            if let Sent::Frame { text, .. } = &frame {
+                bytes += text.len();
+            }
+            if bytes > MISSED_BYTES_MAX {
+                return Ok(None);
+            }
             frames.push(frame);
         }
         missed.start = page.last().map_or(missed.end, |entry| entry.lane_seq);
     }
-    app.metrics.resume.with_label_values(&["live"]).inc();
     Ok(Some(frames))
 }
 
@@ -283,14 +322,13 @@ pub async fn race(
     let state = app.state();
     let known = number.parse().ok().and_then(|number: i64| state.races.get(state.race_numbers.get(&number)?));
     let Some(race) = known.filter(|race| state.is_public(&race.event_id)).cloned() else {
-        app.metrics.live_rejected.with_label_values(&["not_found"]).inc();
+        rejected(&app)(&Refusal::not_found("race", &number));
         return upgrade.accept(&app, async move |mut socket: Socket, _| {
             // Whoever has gone already need not be told.
-            let _gone = socket.send(close(4004, "Race not found")).await;
+            let _gone = leave(&mut socket, 4004, "Race not found").await;
         });
     };
-    let place = place(&outlet, Topic::Race(race.id.clone()))?;
-    app.metrics.connections_total.with_label_values(&["live", "accepted"]).inc();
+    let place = place(&app, &outlet, Topic::Race(race.id.clone()))?;
     let served = app.clone();
     upgrade.accept(&app, move |socket, connection| async move {
         let (viewer, state) = place.watch(&race.event_id, Include::default());
@@ -312,6 +350,15 @@ pub(super) fn close(code: u16, why: &'static str) -> Message {
     Message::Close(Some(CloseFrame { code: code.into(), reason: why.into() }))
 }
 
+/// Takes leave, and waits a moment for the answer: a connection that is closed over what its client has just said may be
+/// lost before the client has read why.
+async fn leave(socket: &mut Socket, code: u16, why: &'static str) -> Result<(), WireError> {
+    socket.send(close(code, why)).await?;
+    let answered = async { while let Some(Ok(_)) = socket.next().await {} };
+    let _in_time = tokio::time::timeout(LEAVE, answered).await;
+    Ok(())
+}
+
 /// The race whose room it is.
 struct Room {
     race: RaceId,
@@ -320,9 +367,9 @@ struct Room {
 
 impl Room {
     /// What a viewer of the room is answered.
-    fn answer(&self, text: &str) -> Value {
+    fn answer(&self, text: &[u8]) -> Value {
         let wrong = |code: &str, message: &str| json!({ "type": "error", "code": code, "message": message });
-        let Ok(said) = serde_json::from_str::<Value>(text) else {
+        let Ok(said) = serde_json::from_slice::<Value>(text) else {
             return wrong("INVALID_DATA", "the message is not JSON");
         };
         match (said["type"].as_str(), said["race_id"].as_i64()) {
@@ -357,9 +404,12 @@ impl Watching {
     async fn send(&mut self, batch: Vec<Sent>) -> Result<bool, WireError> {
         for sent in batch {
             match sent {
-                Sent::Frame { text, .. } => self.socket.feed(Message::Text(text)).await?,
+                Sent::Frame { kind, text, .. } => {
+                    self.socket.feed(Message::Text(text)).await?;
+                    count(&self.app, kind);
+                }
                 Sent::Close(code, why) => {
-                    self.socket.send(close(code, why)).await?;
+                    leave(&mut self.socket, code, why).await?;
                     return Ok(false);
                 }
             }
@@ -378,22 +428,33 @@ impl Watching {
         let mut ping = interval_at(Instant::now() + every, every);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut answer_due: Option<Instant> = None;
+        let mut heard = 0;
         let hung_up = self.connection.as_ref().map(|connection| connection.hung_up().clone()).unwrap_or_default();
         loop {
             tokio::select! {
                 biased;
                 () = hung_up.cancelled() => {
-                    self.socket.send(close(GOING_AWAY, "The server is restarting")).await?;
-                    return Ok(());
+                    return leave(&mut self.socket, GOING_AWAY, "The server is restarting").await;
                 }
-                incoming = self.socket.next() => match incoming {
-                    None => return Ok(()),
-                    Some(Err(error)) => return Err(error),
-                    Some(Ok(Message::Pong(_))) => answer_due = None,
-                    Some(Ok(Message::Text(text))) => self.hear(&text).await?,
-                    // The library answers pings and leave-taking; anything else is ignored.
-                    Some(Ok(_)) => {}
-                },
+                // First, because an answer may have come before the patience ended; but who talks without end does not
+                // keep the rest from happening.
+                incoming = self.socket.next(), if heard < HEARD_MAX => {
+                    heard += 1;
+                    match incoming {
+                        None => return Ok(()),
+                        Some(Err(error)) => {
+                            if matches!(error, WireError::Capacity(_)) {
+                                let _gone = self.socket.send(close(TOO_BIG, "The message is too long")).await;
+                            }
+                            return Err(error);
+                        }
+                        Some(Ok(Message::Pong(_))) => answer_due = None,
+                        Some(Ok(Message::Text(text))) => self.hear(text.as_bytes()).await?,
+                        Some(Ok(Message::Binary(bytes))) => self.hear(&bytes).await?,
+                        // The library answers pings and leave-taking.
+                        Some(Ok(_)) => {}
+                    }
+                }
                 batch = self.viewer.next() => if !self.send(batch).await? {
                     return Ok(());
                 },
@@ -401,6 +462,8 @@ impl Watching {
                     self.socket.send(Message::Ping(Vec::new().into())).await?;
                     answer_due.get_or_insert_with(|| Instant::now() + patience);
                 }
+                // Once all others had their chance.
+                () = tokio::task::yield_now(), if heard >= HEARD_MAX => heard = 0,
                 () = sleep_until(answer_due.unwrap_or_else(Instant::now)), if answer_due.is_some() => {
                     self.app.metrics.slow_consumers.with_label_values(&["live", "unanswered"]).inc();
                     return Ok(());
@@ -409,7 +472,7 @@ impl Watching {
         }
     }
 
-    async fn hear(&mut self, text: &str) -> Result<(), WireError> {
+    async fn hear(&mut self, text: &[u8]) -> Result<(), WireError> {
         let Some(room) = &self.room else { return Ok(()) };
         let answer = room.answer(text).to_string();
         self.socket.send(Message::Text(answer.into())).await

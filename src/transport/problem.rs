@@ -127,7 +127,9 @@ fn response_as(refusal: &Refusal, status: StatusCode, correlation_id: String) ->
     response
 }
 
-fn body_bytes_max(path: &str) -> usize {
+/// How large a body may be that is sent to a path.
+#[must_use]
+pub fn body_bytes_max(path: &str) -> usize {
     if path.starts_with("/indoor-results") || path.ends_with("/ingest/results") {
         super::http::POST_BYTES_MAX
     } else if path.ends_with("/import") || path.ends_with("/ingest/xml") {

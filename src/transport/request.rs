@@ -1,6 +1,6 @@
 //! What a request says: who asks, from where, with which body. Read once, with one kind of error.
 
-use super::problem::ApiError;
+use super::problem::{ApiError, body_bytes_max};
 use crate::app::App;
 use crate::auth::actor::Actor;
 use crate::error::Refusal;
@@ -103,10 +103,10 @@ impl FromRequest<App> for Json {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        let bytes = Bytes::from_request(request, app).await.map_err(|_too_large_or_cut| Refusal::TooLarge {
-            what: "bytes in a body",
-            max: super::http::BODY_BYTES_MAX,
-        })?;
+        let max = body_bytes_max(request.uri().path());
+        let bytes = Bytes::from_request(request, app)
+            .await
+            .map_err(|_too_large_or_cut| Refusal::TooLarge { what: "bytes in a body", max })?;
         if bytes.is_empty() {
             return Ok(Self(Value::Null));
         }

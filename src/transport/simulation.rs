@@ -43,6 +43,10 @@ async fn simulate(app: &App, outlet: &Outlet, race: &RaceId, id: u64) {
     loop {
         let state = app.state();
         let Some(number) = state.races.get(race).map(|race| race.number) else { return };
+        // What is real goes before what is not.
+        if state.racing.results(race).next().is_some() {
+            return;
+        }
         let mut horses: Vec<i64> = state.starters_of(race).map(|starter| starter.horse_id()).collect();
         drop(state);
         let timestamp = app.clock.now();

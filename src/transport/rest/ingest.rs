@@ -17,9 +17,8 @@ use crate::transport::http::IMPORT_BYTES_MAX;
 use crate::transport::problem::{ApiError, Problem};
 use crate::transport::request::{ClientAddress, Json as Body};
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{Path, Request, State};
+use axum::http::{StatusCode, header};
 use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -40,11 +39,11 @@ fn event_of(actor: &Actor) -> Result<EventId, Refusal> {
     }
 }
 
-fn counted(keeper: &Timekeeper, post: Post) -> impl FnOnce(&Answer) + use<> {
+fn counted<T>(keeper: &Timekeeper, source: &'static str) -> impl FnOnce(&Result<T, ApiError>) + use<T> {
     let metrics = Arc::clone(&keeper.app.metrics);
     move |answer| {
         let outcome = if answer.is_ok() { "taken" } else { "refused" };
-        metrics.ingest.with_label_values(&[post.as_str(), outcome]).inc();
+        metrics.ingest.with_label_values(&[source, outcome]).inc();
     }
 }
 
@@ -53,20 +52,23 @@ fn counted(keeper: &Timekeeper, post: Post) -> impl FnOnce(&Answer) + use<> {
     request_body(content((XmlPost = "application/json"), (String = "application/xml"))),
     responses((status = 200, description = "{accepted, skipped, receipt, classes, races, participants}", body = Object),
         (status = 400, body = Problem), (status = 403, body = Problem), (status = 413, body = Problem)))]
-pub async fn xml(keeper: Timekeeper, headers: HeaderMap, body: Result<Bytes, BytesRejection>) -> Answer {
-    let count = counted(&keeper, Post::Xml);
-    let answer = take_xml(keeper, &headers, body).await;
+pub async fn xml(keeper: Timekeeper, request: Request) -> Answer {
+    let count = counted(&keeper, Post::Xml.as_str());
+    let answer = take_xml(keeper, request).await;
     count(&answer);
     answer
 }
 
-async fn take_xml(keeper: Timekeeper, headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Answer {
+async fn take_xml(keeper: Timekeeper, request: Request) -> Answer {
     let event = event_of(&keeper.actor)?;
     // Asked before ten megabytes are read: whoever may not post them costs nothing.
     Post::Xml.must_be_taken(keeper.app.state().events.get(&event), &event)?;
-    let bytes =
-        body.map_err(|_too_large_or_cut| Refusal::TooLarge { what: "bytes in a body", max: IMPORT_BYTES_MAX })?;
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    keeper.app.limit(&keeper.actor, Limit::Commands, 1, "ingest:xml")?;
+    let (head, body) = request.into_parts();
+    let bytes = axum::body::to_bytes(body, IMPORT_BYTES_MAX)
+        .await
+        .map_err(|_too_large_or_cut| Refusal::TooLarge { what: "bytes in a body", max: IMPORT_BYTES_MAX })?;
+    let kind = head.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let bytes: Bytes = match &*kind {
         "application/xml" | "text/xml" => bytes,
@@ -77,7 +79,11 @@ async fn take_xml(keeper: Timekeeper, headers: &HeaderMap, body: Result<Bytes, B
         _ => return Err(Refusal::invalid("Content-Type", "is application/xml or application/json").into()),
     };
     let digest = json!({ "sha256": sha256_hex(&bytes) });
-    let export = keeper.app.computing(move || canoe::read(&bytes)).await??;
+    let export = {
+        // Read, a file takes several times its size.
+        let _turn = keeper.app.exports.acquire().await.map_err(|_closed| Refusal::Overloaded)?;
+        keeper.app.computing(move || canoe::read(&bytes)).await??
+    };
     keeper.carry_out(IngestXml { event, export: Arc::new(export) }, &digest).await
 }
 
@@ -85,7 +91,7 @@ async fn take_xml(keeper: Timekeeper, headers: &HeaderMap, body: Result<Bytes, B
 #[utoipa::path(post, path = "/api/v1/ingest/results", tag = "ingest", security(("key" = [])), request_body = ResultsPost,
     responses((status = 200, description = "{accepted, skipped, receipt}", body = Object), (status = 403, body = Problem)))]
 pub async fn results(keeper: Timekeeper, Body(body): Body) -> Answer {
-    let count = counted(&keeper, Post::Results);
+    let count = counted(&keeper, Post::Results.as_str());
     let answer = take_results(keeper, body).await;
     count(&answer);
     answer
@@ -101,7 +107,7 @@ async fn take_results(keeper: Timekeeper, body: Value) -> Answer {
 #[utoipa::path(post, path = "/api/v1/ingest/oncourse", tag = "ingest", security(("key" = [])), request_body = OncoursePost,
     responses((status = 200, description = "{accepted, skipped}", body = Object), (status = 403, body = Problem)))]
 pub async fn oncourse(keeper: Timekeeper, Extension(outlet): Extension<Outlet>, Body(body): Body) -> Answer {
-    let count = counted(&keeper, Post::Oncourse);
+    let count = counted(&keeper, Post::Oncourse.as_str());
     let answer = take_oncourse(&keeper, &outlet, body);
     count(&answer);
     answer
@@ -123,7 +129,7 @@ fn take_oncourse(keeper: &Timekeeper, outlet: &Outlet, body: Value) -> Answer {
 #[utoipa::path(post, path = "/api/v1/ingest/odds", tag = "ingest", security(("key" = [])), request_body = OddsPost,
     responses((status = 200, description = "{accepted, skipped, receipt}", body = Object), (status = 403, body = Problem)))]
 pub async fn odds(keeper: Timekeeper, Body(body): Body) -> Answer {
-    let count = counted(&keeper, Post::Odds);
+    let count = counted(&keeper, Post::Odds.as_str());
     let answer = take_odds(keeper, body).await;
     count(&answer);
     answer
@@ -151,11 +157,18 @@ pub struct IndoorPost {
     responses((status = 201, description = "{status, data}", body = Object), (status = 200, description = "again", body = Object),
         (status = 403, body = Problem), (status = 409, description = "the race is official", body = Problem)))]
 pub async fn import_indoor(keeper: Timekeeper, Body(body): Body) -> Created {
-    let IndoorPost { results, correction } = parse(body.clone())?;
-    let Json(mut answer) = keeper.carry_out(ImportIndoor { results, correction }, &body).await?;
+    let count = counted(&keeper, "indoor");
+    let answer = take_indoor(keeper, body).await;
+    count(&answer);
+    let Json(mut answer) = answer?;
     let created = answer.as_object_mut().and_then(|fields| fields.remove("created"));
     let status = if created == Some(Value::Bool(true)) { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(answer)))
+}
+
+async fn take_indoor(keeper: Timekeeper, body: Value) -> Answer {
+    let IndoorPost { results, correction } = parse(body.clone())?;
+    keeper.carry_out(ImportIndoor { results, correction }, &body).await
 }
 
 /// Takes what one ergometer says while the race is under way.
@@ -164,6 +177,13 @@ pub async fn import_indoor(keeper: Timekeeper, Body(body): Body) -> Created {
     responses((status = 200, description = "{race_id, event_id, race_status, participant}", body = Object),
         (status = 403, body = Problem), (status = 409, description = "the race is official", body = Problem)))]
 pub async fn update_indoor(keeper: Timekeeper, Body(body): Body) -> Answer {
+    let count = counted(&keeper, "indoor");
+    let answer = take_indoor_update(keeper, body).await;
+    count(&answer);
+    answer
+}
+
+async fn take_indoor_update(keeper: Timekeeper, body: Value) -> Answer {
     keeper.carry_out(parse::<UpdateIndoor>(body.clone())?, &body).await
 }
 

@@ -2,12 +2,13 @@
 //!
 //! Invariant: nothing here knows who asks; a draft event is not there.
 
-use super::super::live::{WatchQuery, beginning, must_be_live, place};
+use super::super::live::{WatchQuery, beginning, count, must_be_live, place, rejected};
 use super::Answer;
 use crate::app::App;
 use crate::error::{AppError, Refusal};
 use crate::events::dispatcher::Outlet;
 use crate::events::live::{Sent, Topic, Viewer, refresh};
+use crate::events::log::sha256_hex;
 use crate::events::public::{self, PublicAggregatedCategory, PublicOnCourse, PublicRace, PublicResult};
 use crate::events::replay;
 use crate::events::room::Lane;
@@ -24,14 +25,14 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use futures_util::{Stream, StreamExt, stream};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Says where in the public lane of its event an answer stands.
-const SEQ: HeaderName = HeaderName::from_static("x-seq");
+pub const SEQ: HeaderName = HeaderName::from_static("x-seq");
 /// How often a quiet stream says that it lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -58,18 +59,33 @@ impl Shown {
     }
 
     /// An answer that says where it stands; short, if the asker has it already.
-    fn answer(&self, headers: &HeaderMap, body: impl Serialize) -> Result<Response, ApiError> {
-        let tag = format!("\"{}-{}\"", self.state.head.epoch, self.seq());
+    fn answer<T: Serialize>(&self, headers: &HeaderMap, body: impl FnOnce() -> T) -> Result<Response, ApiError> {
+        let tag = format!("{}-{}", self.state.head.epoch, self.seq());
         respond(headers, &tag, self.seq(), body)
     }
 }
 
-fn respond(headers: &HeaderMap, tag: &str, seq: i64, body: impl Serialize) -> Result<Response, ApiError> {
+/// An answer that is told apart by what it says, because its place does not tell all of it.
+pub(super) fn respond_by_content(headers: &HeaderMap, seq: i64, body: Value) -> Result<Response, ApiError> {
+    let digest = sha256_hex(body.to_string().as_bytes());
+    respond(headers, &digest[..32], seq, || body)
+}
+
+/// The body is made only for those who do not have it.
+fn respond<T: Serialize>(
+    headers: &HeaderMap,
+    tag: &str,
+    seq: i64,
+    body: impl FnOnce() -> T,
+) -> Result<Response, ApiError> {
+    // A weak one: packed or not, it is the same answer.
+    let tag = format!("W/\"{tag}\"");
     let known = headers.get_all(header::IF_NONE_MATCH).into_iter().filter_map(|value| value.to_str().ok());
-    let mut known = known.flat_map(|value| value.split(',')).map(|one| one.trim().trim_start_matches("W/"));
-    let unchanged = known.any(|one| one == tag || one == "*");
-    let mut response = if unchanged { StatusCode::NOT_MODIFIED.into_response() } else { Json(body).into_response() };
-    let tag = HeaderValue::from_str(tag).map_err(anyhow::Error::from).map_err(AppError::from)?;
+    let opaque = |tag: &str| tag.trim_start_matches("W/").to_owned();
+    let mut known = known.flat_map(|value| value.split(',')).map(str::trim);
+    let unchanged = known.any(|one| one == "*" || opaque(one) == opaque(&tag));
+    let mut response = if unchanged { StatusCode::NOT_MODIFIED.into_response() } else { Json(body()).into_response() };
+    let tag = HeaderValue::from_str(&tag).map_err(anyhow::Error::from).map_err(AppError::from)?;
     response.headers_mut().insert(header::ETAG, tag);
     response.headers_mut().insert(SEQ, HeaderValue::from(seq));
     // Kept by whoever likes, shown only after it was asked whether it still holds.
@@ -107,7 +123,7 @@ pub async fn event(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let shown = Shown::find(&app, address, event)?;
-    shown.answer(&headers, public::event(&shown.state, &shown.event))
+    shown.answer(&headers, || public::event(&shown.state, &shown.event))
 }
 
 /// Its races, in the order they are run.
@@ -120,7 +136,7 @@ pub async fn races(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let shown = Shown::find(&app, address, event)?;
-    shown.answer(&headers, json!({ "items": public::races(&shown.state, &shown.event) }))
+    shown.answer(&headers, || json!({ "items": public::races(&shown.state, &shown.event) }))
 }
 
 /// Its age and weight categories, with the classes that have them.
@@ -133,8 +149,9 @@ pub async fn categories(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let shown = Shown::find(&app, address, event)?;
-    let classes = public::classes(&shown.state, &shown.event);
-    shown.answer(&headers, json!({ "items": public::categories(&shown.state, &shown.event), "classes": classes }))
+    let (state, event) = (&shown.state, &shown.event);
+    let body = || json!({ "items": public::categories(state, event), "classes": public::classes(state, event) });
+    shown.answer(&headers, body)
 }
 
 /// The results of a race, by place.
@@ -149,7 +166,7 @@ pub async fn results(
 ) -> Result<Response, ApiError> {
     let shown = Shown::find(&app, address, event)?;
     let race = shown.race(&race)?;
-    shown.answer(&headers, json!({ "items": public::results(&shown.state, &race) }))
+    shown.answer(&headers, || json!({ "items": public::results(&shown.state, &race) }))
 }
 
 /// The start list of a race.
@@ -164,7 +181,7 @@ pub async fn startlist(
 ) -> Result<Response, ApiError> {
     let shown = Shown::find(&app, address, event)?;
     let race = shown.race(&race)?;
-    shown.answer(&headers, json!({ "items": public::startlist(&shown.state, &race) }))
+    shown.answer(&headers, || json!({ "items": public::startlist(&shown.state, &race) }))
 }
 
 /// Who is on the course.
@@ -178,10 +195,8 @@ pub async fn oncourse(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let shown = Shown::find(&app, address, event)?;
-    let body = json!({ "items": outlet.live.oncourse(&shown.event) });
-    // It has no place in the log, so what it says is what tells it apart.
-    let tag = format!("\"{}\"", &crate::events::log::sha256_hex(body.to_string().as_bytes())[..32]);
-    respond(&headers, &tag, shown.seq(), body)
+    // It has no place in the log.
+    respond_by_content(&headers, shown.seq(), json!({ "items": outlet.live.oncourse(&shown.event) }))
 }
 
 /// What happens at an event: the frames of its WebSocket as lines up to now, or, where `text/event-stream` is asked for, as
@@ -209,13 +224,14 @@ pub async fn feed(
         let (epoch, seq) = super::feeds::last_event(id)?;
         (query.epoch, query.since) = (epoch, Some(seq));
     }
-    must_be_live(&shown.state, &shown.event)?;
-    let place = place(&outlet, Topic::Event(shown.event.clone()))?;
+    must_be_live(&shown.state, &shown.event).inspect_err(rejected(&app))?;
+    let place = place(&app, &outlet, Topic::Event(shown.event.clone()))?;
     let (viewer, state) = place.watch(&shown.event, include);
     let first = beginning(&app, &outlet, &state, &shown.event, &query, include).await?;
     let epoch = state.head.epoch.to_string();
     let stopping = app.stopping.clone();
-    let events = follow(viewer, first).map(move |sent| event_of(&sent, &epoch)).take_until(stopping.cancelled_owned());
+    let events =
+        follow(app, viewer, first).map(move |sent| event_of(&sent, &epoch)).take_until(stopping.cancelled_owned());
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
 }
 
@@ -229,11 +245,14 @@ fn event_of(sent: &(Bytes, Option<i64>), epoch: &str) -> Result<SseEvent, AppErr
 }
 
 /// The texts of what a viewer is sent, until it is over.
-fn follow(viewer: Viewer, first: Vec<Sent>) -> impl Stream<Item = (Bytes, Option<i64>)> {
-    stream::unfold((viewer, VecDeque::from(first)), async |(viewer, mut waiting)| {
+fn follow(app: App, viewer: Viewer, first: Vec<Sent>) -> impl Stream<Item = (Bytes, Option<i64>)> {
+    stream::unfold((app, viewer, VecDeque::from(first)), async |(app, viewer, mut waiting)| {
         loop {
             match waiting.pop_front() {
-                Some(Sent::Frame { text, seq }) => return Some(((text.into(), seq), (viewer, waiting))),
+                Some(Sent::Frame { kind, text, seq }) => {
+                    count(&app, kind);
+                    return Some(((text.into(), seq), (app, viewer, waiting)));
+                }
                 Some(Sent::Close(..)) => return None,
                 None => waiting = viewer.next().await.into(),
             }

@@ -1,10 +1,12 @@
 //! Published results: publishing, showing them step by step, evidence, keys, and checking a bundle.
 
+use super::public::respond_by_content;
 use super::{Answer, Caller, Created, created, or_empty, with_path};
 use crate::app::App;
 use crate::command::parse;
 use crate::db::entity::publication;
 use crate::error::{AppError, Refusal};
+use crate::events::room::Lane;
 use crate::evidence::key::KeySet;
 use crate::evidence::{self, verify};
 use crate::ids::{CategoryId, ContestId, EventId};
@@ -13,7 +15,7 @@ use crate::transport::problem::{ApiError, Problem};
 use crate::transport::request::{ClientAddress, Json as Body};
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, EntityTrait, Iterable, QueryFilter, QuerySelect};
@@ -102,14 +104,18 @@ pub async fn one(
 /// The judged results of an event as anyone is shown them; a frozen event shows those of the freeze, and what was
 /// revealed since.
 #[utoipa::path(get, path = "/api/v1/events/{id}/judged", tag = "publications", security(()), params(("id" = EventId, Path)),
-    responses((status = 200, description = "{eventId, frozenAt, hidden, items}", body = Object), (status = 404, body = Problem)))]
+    responses((status = 200, description = "{eventId, frozenAt, hidden, items}", body = Object), (status = 304),
+        (status = 404, body = Problem)))]
 pub async fn judged(
     State(app): State<App>,
     ClientAddress(address): ClientAddress,
     Path(event): Path<EventId>,
-) -> Answer {
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     app.limits.public_read(address, 1)?;
-    Ok(Json(public_results(&app, &event).await?))
+    // Read first: what is shown may be ahead of the place it is said to have, never behind.
+    let seq = app.state().lane_seq(&Lane::Public(event.clone()));
+    respond_by_content(&headers, seq, public_results(&app, &event).await?)
 }
 
 /// The judged results of an event as anyone is shown them.

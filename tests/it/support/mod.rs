@@ -4,6 +4,7 @@ pub mod client;
 pub mod hall;
 pub mod people;
 pub mod process;
+pub mod timing;
 pub mod watch;
 pub mod wire;
 

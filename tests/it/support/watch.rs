@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
@@ -59,6 +59,38 @@ impl Folded {
         lines
     }
 
+    /// Takes a frame in, however it came.
+    pub fn take(&mut self, frame: &Value) {
+        let data = &frame["data"];
+        if let Some(epoch) = frame["epoch"].as_str() {
+            epoch.clone_into(&mut self.epoch);
+        }
+        match frame["type"].as_str() {
+            Some("full") => {
+                self.full = data.clone();
+                self.results.clear();
+                self.take_lines(&data["results"]);
+                self.oncourse = data["oncourse"].as_array().cloned().unwrap_or_default();
+            }
+            Some("diff") => {
+                for gone in data["removed"].as_array().into_iter().flatten() {
+                    self.results.remove(&key(gone));
+                }
+                self.take_lines(&data["results"]);
+                if let Some(list) = data["oncourse"].as_array() {
+                    self.oncourse.clone_from(list);
+                }
+                if let Some(status) = data.get("status") {
+                    self.full["event"]["status"] = status.clone();
+                }
+            }
+            _ => {}
+        }
+        if let Some(seq) = frame["seq"].as_i64() {
+            self.seq = seq;
+        }
+    }
+
     fn take_lines(&mut self, lines: &Value) {
         for line in lines.as_array().into_iter().flatten() {
             self.results.insert(key(line), line.clone());
@@ -69,7 +101,17 @@ impl Folded {
 impl Viewer {
     /// Connects to any path.
     pub async fn connect(address: SocketAddr, path: &str) -> Result<Self, Rejected> {
-        let stream = TcpStream::connect(address).await.expect("the server listens");
+        Self::connect_over(TcpStream::connect(address).await.expect("the server listens"), address, path).await
+    }
+
+    /// The same, over a connection that takes hardly anything until it is read.
+    pub async fn connect_narrow(address: SocketAddr, path: &str) -> Result<Self, Rejected> {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4096).expect("a small buffer");
+        Self::connect_over(socket.connect(address).await.expect("the server listens"), address, path).await
+    }
+
+    async fn connect_over(stream: TcpStream, address: SocketAddr, path: &str) -> Result<Self, Rejected> {
         let request = format!("ws://{address}{path}").into_client_request().expect("a request");
         match client_async(request, stream).await {
             Ok((socket, _)) => Ok(Self { socket, folded: Folded::default(), gaps: 0, refreshes: 0, diffs: 0 }),
@@ -115,40 +157,17 @@ impl Viewer {
     }
 
     fn fold(&mut self, frame: &Value) {
-        let folded = &mut self.folded;
-        let data = &frame["data"];
-        if let Some(epoch) = frame["epoch"].as_str() {
-            epoch.clone_into(&mut folded.epoch);
-        }
         match frame["type"].as_str() {
-            Some("full") => {
-                folded.full = data.clone();
-                folded.results.clear();
-                folded.take_lines(&data["results"]);
-                folded.oncourse = data["oncourse"].as_array().cloned().unwrap_or_default();
-            }
             Some("diff") => {
                 if let Some(prev) = frame["prev"].as_i64() {
-                    self.gaps += usize::from(prev != folded.seq);
+                    self.gaps += usize::from(prev != self.folded.seq);
                     self.diffs += 1;
-                }
-                for gone in data["removed"].as_array().into_iter().flatten() {
-                    folded.results.remove(&key(gone));
-                }
-                folded.take_lines(&data["results"]);
-                if let Some(list) = data["oncourse"].as_array() {
-                    folded.oncourse.clone_from(list);
-                }
-                if let Some(status) = data.get("status") {
-                    folded.full["event"]["status"] = status.clone();
                 }
             }
             Some("refresh") => self.refreshes += 1,
             _ => {}
         }
-        if let Some(seq) = frame["seq"].as_i64() {
-            folded.seq = seq;
-        }
+        self.folded.take(frame);
     }
 
     /// Reads until it has come to a place.
@@ -170,7 +189,62 @@ impl Viewer {
     }
 }
 
+/// A stream of events over HTTP.
+pub struct Events {
+    response: reqwest::Response,
+    text: String,
+}
+
+impl Events {
+    /// Follows an event, from a place where one is given.
+    pub async fn follow(app: &TestApp, path: &str, last: Option<&str>) -> Self {
+        let request = reqwest::Client::new().get(format!("http://{}{path}", app.address));
+        let request = request.header("accept", "text/event-stream");
+        let request = if let Some(last) = last { request.header("last-event-id", last) } else { request };
+        let response = request.send().await.expect("an answer");
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["content-type"]),
+            (200, &"text/event-stream".parse().expect("a value"))
+        );
+        Self { response, text: String::new() }
+    }
+
+    /// The next event, with its id; none at the end.
+    pub async fn next(&mut self) -> Option<(Option<String>, Value)> {
+        loop {
+            if let Some(end) = self.text.find("\n\n") {
+                let event: String = self.text.drain(..end + 2).collect();
+                let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+                // A comment says no more than that the stream lives.
+                let Some(data) = field("data:") else { continue };
+                return Some((field("id:").map(str::to_owned), serde_json::from_str(data).expect("JSON")));
+            }
+            let chunk = tokio::time::timeout(PATIENCE, self.response.chunk()).await.expect("an event in time");
+            match chunk {
+                Ok(Some(bytes)) => self.text.push_str(std::str::from_utf8(&bytes).expect("text")),
+                Ok(None) | Err(_) => return None,
+            }
+        }
+    }
+}
+
 impl TestApp {
+    /// The value of a metric, by its line without the number; nothing was counted yet where there is no such line.
+    pub fn metric(&self, line: &str) -> u64 {
+        let text = self.app.metrics.encode().expect("metrics are text");
+        text.lines().find_map(|text| text.strip_prefix(line)?.trim().parse().ok()).unwrap_or(0)
+    }
+
+    /// Waits until a metric has come to a value.
+    pub async fn until_metric(&self, line: &str, wanted: u64) {
+        let counted = async {
+            while self.metric(line) < wanted {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, counted).await.unwrap_or_else(|_| panic!("{line} never came to {wanted}"));
+    }
+
     /// A key of an event.
     pub async fn key(&self, event: &str) -> String {
         let body = json!({ "eventId": event, "name": "timing" });
