@@ -4,7 +4,7 @@ SHELL := /bin/sh
 .SHELLFLAGS := -eu -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-CHAOS_DRIVERS := kill resume stalled revoke lives drain
+CHAOS_DRIVERS := kill resume stalled revoke lives drain watch
 
 .PHONY: help run test chaos docs fmt clean fmt-check lint test-rust test-e2e deny build-tools test-tools
 

@@ -20,6 +20,7 @@ pub const SECRET_FILE: &str = "jwt-secret";
 /// The password of everybody in the demo.
 const PASSWORD: &str = "gpf2017-demo";
 const EVENT: &str = include_str!("../tests/data/gpf2017/event.json");
+const TROTS: &str = include_str!("../tests/data/demo-trots.json");
 const MARKS: &str = include_str!("../tests/data/gpf2017/marks.ndjson");
 /// While the demo is made, its judges are in more of a hurry than they may be later.
 const SEEDING_MARKS_PER_MINUTE: u32 = 10_000;
@@ -52,8 +53,10 @@ pub async fn prepare(config: Config, folder: &Path) -> anyhow::Result<Config> {
             return Ok(());
         }
         println!("Making the demo from the Grand Prix Final 2017 …");
-        let document = hashed(app, import::read(EVENT)?).await?;
-        app.carry_out(Actor::Operator, document.into(), None, &Value::Null).await?;
+        for source in [EVENT, TROTS] {
+            let document = hashed(app, import::read(source)?).await?;
+            app.carry_out(Actor::Operator, document.into(), None, &Value::Null).await?;
+        }
         let marks: Vec<Given> = MARKS
             .lines()
             .map(serde_json::from_str)
@@ -129,6 +132,8 @@ The last starter of each category is not marked yet.
   Interface    http://{address}/api-docs
   Try          curl -s http://{address}/api/v1/auth/login -H 'content-type: application/json' \\
                  -d '{{\"email\":\"tally@gpf2017.example\",\"password\":\"{PASSWORD}\"}}'
+  Watch        ws://{address}/ws/races/1   (a made-up race, simulated while somebody watches)
+               http://{address}/api/v1/events
 
 Stop with Ctrl-C."
     );

@@ -14,6 +14,7 @@ pub mod resume;
 pub mod revoke;
 pub mod stalled;
 pub mod viewer;
+pub mod watch;
 
 use checker::Findings;
 use rand::rngs::StdRng;
