@@ -5,14 +5,16 @@
 
 use super::connection::{Connection, Connections, Guest};
 use super::request::{client_address, parameter, peer};
-use super::socket::{Counted, Payload, Wanted};
+use super::socket::{GRACE, Payload, Wanted, is_connected};
 use crate::app::App;
 use crate::command::parse;
 use crate::error::{ErrorView, Refusal};
 use crate::events::departure::Departure;
 use crate::events::dispatcher::Outlet;
+use crate::events::following::Following;
 use crate::events::room::{LIVE_PATH, LiveRoom};
 use crate::ids::{EventId, RaceId};
+use crate::metrics::Counted;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use socketioxide::SocketIo;
@@ -21,14 +23,8 @@ use socketioxide::handler::ConnectHandler;
 use std::future::ready;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
-
-/// Rooms one socket may be in.
-const ROOMS_MAX: usize = 100;
-/// How long a socket that has left keeps its connection: long enough to come back over it.
-const GRACE: Duration = Duration::from_millis(500);
 
 /// Opens the live plane.
 pub fn open(app: &App, io: &SocketIo, outlet: Outlet, connections: Connections) {
@@ -111,27 +107,25 @@ impl Door {
             },
         );
         let gone = CancellationToken::new();
-        let leaving = gone.clone();
+        let following = Following::new(&gone);
+        socket.extensions.insert(following.clone());
+        // In the call, before the library forgets its rooms: whoever joins meanwhile sees it.
         socket.on_disconnect(move |_: SocketRef| {
-            leaving.cancel();
+            following.leaves();
             ready(())
         });
-        let (door, id) = (self.clone(), socket.id);
+        let (io, connections, id) = (self.io.clone(), self.connections.clone(), socket.id);
         let departure = socket.extensions.get::<Departure>().unwrap_or_default();
+        let stopping = self.app.stopping.clone();
         self.app.tasks.spawn(async move {
-            let stopping = door.app.stopping.clone();
             let attend = async {
                 tokio::select! {
                     () = gone.cancelled() => {}
                     () = departure.begun() => {}
                 }
                 departure.due(GRACE).await;
-                // It may have left this namespace alone, or come back to it over the same connection.
-                let present = [LIVE_PATH, "/"]
-                    .iter()
-                    .any(|path| door.io.of(*path).is_some_and(|namespace| namespace.get_socket(id).is_some()));
-                if departure.has_begun() || !present {
-                    door.connections.cut_off(id.as_str()).await;
+                if departure.has_begun() || !is_connected(&io, id) {
+                    connections.cut_off(id.as_str()).await;
                 }
             };
             tokio::select! {
@@ -144,26 +138,13 @@ impl Door {
     fn answer(&self, socket: &SocketRef, event: &str, payload: &str, address: IpAddr) -> Result<Value, Refusal> {
         self.app.limits.public_read(address, 1)?;
         let payload: Value = serde_json::from_str(payload).map_err(|wrong| Refusal::invalid("", wrong))?;
-        match event {
-            "joinPublicEvent" => {
-                let Named { event_id, .. } = parse(payload)?;
-                let event = event_id.ok_or_else(|| Refusal::invalid("event_id", "is missing"))?;
-                self.join(socket, &[LiveRoom::Event(event)])
-            }
-            "joinRoom" => self.join(socket, &rooms(payload)?),
-            "leavePublicEvent" | "leaveRoom" => {
-                socket.leave(rooms(payload)?.iter().map(LiveRoom::to_string).collect::<Vec<_>>());
-                Ok(json!({}))
-            }
-            _ => Err(Refusal::InvalidEvent),
-        }
-    }
-
-    fn join(&self, socket: &SocketRef, rooms: &[LiveRoom]) -> Result<Value, Refusal> {
-        if socket.rooms().len() + rooms.len() > ROOMS_MAX {
-            return Err(Refusal::TooLarge { what: "rooms", max: ROOMS_MAX });
-        }
-        let (seq, epoch) = self.outlet.join_public(socket, rooms)?;
+        let (seq, epoch) = match event {
+            "joinPublicEvent" => self.outlet.join_public(socket, &event_room(payload)?)?,
+            "leavePublicEvent" => self.outlet.leave_public(socket, &event_room(payload)?)?,
+            "joinRoom" => self.outlet.join_public(socket, &rooms(payload)?)?,
+            "leaveRoom" => self.outlet.leave_public(socket, &rooms(payload)?)?,
+            _ => return Err(Refusal::InvalidEvent),
+        };
         Ok(json!({ "seq": seq, "epoch": epoch }))
     }
 
@@ -190,6 +171,11 @@ impl Door {
             self.outlet.acknowledge(socket, ack, &said);
         }
     }
+}
+
+fn event_room(payload: Value) -> Result<[LiveRoom; 1], Refusal> {
+    let Named { event_id, .. } = parse(payload)?;
+    Ok([LiveRoom::Event(event_id.ok_or_else(|| Refusal::invalid("event_id", "is missing"))?)])
 }
 
 /// What a client may ask for here.
