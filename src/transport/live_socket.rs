@@ -3,6 +3,7 @@
 //! Invariants: no room here has the name of one of the scoring plane; a draft event is not there; the answer to a join says
 //! from where on nothing is missed.
 
+use super::catalog::live::LIVE_CLIENT_EVENTS;
 use super::connection::{Connection, Connections, Guest};
 use super::request::{client_address, parameter, peer};
 use super::socket::{GRACE, Payload, Wanted, is_connected};
@@ -150,7 +151,8 @@ impl Door {
 
     /// The founding document's clients read `ok` beside the rest.
     fn reply(&self, socket: &SocketRef, ack: Option<AckSender>, event: &str, answer: Result<Value, Refusal>) {
-        let name = EVENTS.iter().find(|known| **known == event).copied().unwrap_or("unknown");
+        let known = LIVE_CLIENT_EVENTS.iter().map(|known| known.name).find(|known| *known == event);
+        let name = known.unwrap_or("unknown");
         let outcome = if answer.is_ok() { "ok" } else { "refused" };
         self.app.metrics.socket_events.with_label_values(&[name, "in", outcome]).inc();
         let said = match answer {
@@ -177,9 +179,6 @@ fn event_room(payload: Value) -> Result<[LiveRoom; 1], Refusal> {
     let Named { event_id, .. } = parse(payload)?;
     Ok([LiveRoom::Event(event_id.ok_or_else(|| Refusal::invalid("event_id", "is missing"))?)])
 }
-
-/// What a client may ask for here.
-const EVENTS: [&str; 4] = ["joinPublicEvent", "leavePublicEvent", "joinRoom", "leaveRoom"];
 
 fn rooms(payload: Value) -> Result<Vec<LiveRoom>, Refusal> {
     let Named { event_id, race_id } = parse(payload)?;
