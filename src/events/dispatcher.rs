@@ -32,6 +32,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use socketioxide::SocketIo;
 use socketioxide::extract::{AckSender, SocketRef};
+use socketioxide::operators::BroadcastOperators;
 use socketioxide::{BroadcastError, SendError, SocketError};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ops::Range;
@@ -679,7 +680,7 @@ impl Outlet {
         // Whoever is let in or out waits for this.
         let _turn = self.turn();
         let to_rooms = || self.io.of(LIVE_PATH).map(|plane| plane.to(rooms.clone()));
-        let sockets = || to_rooms().map(|rooms| rooms.sockets()).unwrap_or_default();
+        let sockets = || to_rooms().map(BroadcastOperators::sockets).unwrap_or_default();
         // Looked for before: afterwards nobody could tell who has missed it, and the public has no `seq` to tell by.
         for socket in sockets().iter().filter(|socket| is_full(socket)) {
             self.cut_off(socket);
