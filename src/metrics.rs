@@ -4,6 +4,7 @@ use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
+use std::sync::Arc;
 
 /// Every metric of a server.
 #[derive(Debug)]
@@ -34,6 +35,25 @@ pub struct Metrics {
     pub resume: IntCounterVec,
     pub live_rejected: IntCounterVec,
     pub ingest: IntCounterVec,
+}
+
+/// Counts something for as long as it is there: handlers that count miss those who leave in between.
+#[derive(Debug)]
+pub struct Counted(IntGauge);
+
+impl Counted {
+    /// One more.
+    #[must_use]
+    pub fn one(gauge: IntGauge) -> Arc<Self> {
+        gauge.inc();
+        Arc::new(Self(gauge))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 fn name(name: &str) -> String {

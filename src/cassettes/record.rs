@@ -139,7 +139,7 @@ fn fact(
 /// # Errors
 /// `TOO_LARGE`.
 pub fn live_frame(tape: &mut Tape, src: &str, ts: i64, sent: &Sent) -> Result<(), Refusal> {
-    let Sent::Frame { text, seq } = sent else { return Ok(()) };
+    let Sent::Frame { text, seq, .. } = sent else { return Ok(()) };
     let said: Value = serde_json::from_str(text.as_str()).map_err(|_our_own| Refusal::Internal)?;
     let kind = said["type"].as_str().unwrap_or("diff");
     let data: Box<RawValue> =

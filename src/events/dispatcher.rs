@@ -10,6 +10,7 @@ pub mod presence;
 use super::audience::{Delivery, Office, variant_for};
 use super::departure::Departure;
 use super::event::{CassetteChanged, Event, Moves};
+use super::following::Following;
 use super::live::{Bounds, Live};
 use super::log::{LogEntry, read_entries};
 use super::public;
@@ -18,7 +19,7 @@ use super::view::{AnyView, Meta, TallyUpdated};
 use crate::clock::{Clock, Micros};
 use crate::db::entity::log_entry;
 use crate::error::Refusal;
-use crate::ids::{CategoryId, SessionId, UserId};
+use crate::ids::{CategoryId, EventId, SessionId, UserId};
 use crate::metrics::Metrics;
 use crate::state::State;
 use crate::traps::{Trap, Traps};
@@ -31,6 +32,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use socketioxide::SocketIo;
 use socketioxide::extract::{AckSender, SocketRef};
+use socketioxide::operators::BroadcastOperators;
 use socketioxide::{BroadcastError, SendError, SocketError};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ops::Range;
@@ -45,6 +47,8 @@ const HANDOVER_MAX: usize = 16_384;
 const REREAD_MAX: u64 = 1_000;
 /// Facts sent in one go before others on this thread have their turn.
 const STINT: usize = 64;
+/// Events of the public sent in one go: some facts are thousands of them, and buffers have to be read from meanwhile.
+const PUBLIC_STINT: usize = 16;
 /// How long a socket may take from being admitted to being greeted, before it is taken for lost.
 const GREETING_MAX: Duration = Duration::from_secs(10);
 /// News of recordings that may wait for a listener; who is further behind is told the whole list.
@@ -144,6 +148,34 @@ impl std::fmt::Debug for Outlet {
 /// Whether a socket has to go; one that was not admitted here has nothing to go from.
 fn departure(socket: &SocketRef) -> Departure {
     socket.extensions.get::<Departure>().unwrap_or_default()
+}
+
+/// What a socket of the public follows.
+fn following(socket: &SocketRef) -> Result<Following, Refusal> {
+    socket.extensions.get().ok_or(Refusal::Internal)
+}
+
+/// An event of the public that is still to be sent.
+struct ToPublic {
+    rooms: Vec<String>,
+    event: &'static str,
+    payload: Value,
+    meta: Value,
+}
+
+/// Counts what was sent in one go. Handshakes, greetings and those who write wait for the same threads: after a while it
+/// is their turn.
+#[derive(Default)]
+struct Stint(usize);
+
+impl Stint {
+    async fn done(&mut self, cost: usize) {
+        self.0 += cost;
+        if self.0 >= STINT {
+            self.0 = 0;
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 /// Cannot be written.
@@ -439,28 +471,50 @@ impl Outlet {
     /// Lets a socket of the public into rooms, and says where the lane of their event stands: every later fact comes.
     ///
     /// # Errors
-    /// `NOT_FOUND` for an event or a race that is not there, or is a draft's.
+    /// `NOT_FOUND` for an event or a race that is not there, or is a draft's, and for a race of another event than is
+    /// named beside it; `TOO_LARGE` for too many rooms.
     pub fn join_public(&self, socket: &SocketRef, rooms: &[LiveRoom]) -> Result<(i64, Arc<str>), Refusal> {
+        let following = following(socket)?;
         let turn = self.turn();
-        let state = self.state.load();
-        let mut seq = 0;
-        for room in rooms {
-            let event = match room {
-                LiveRoom::Event(event) => Some(event),
-                LiveRoom::Race(race) => state.races.get(race).map(|race| &race.event_id),
-            };
-            let known = event.filter(|event| state.is_public(event));
-            let event = known.ok_or_else(|| match room {
-                LiveRoom::Event(event) => Refusal::not_found("event", event),
-                LiveRoom::Race(race) => Refusal::not_found("race", race),
-            })?;
-            seq = turn.lanes.get(&Lane::Public(event.clone())).copied().unwrap_or(0);
-        }
+        let head = self.public_head(&turn, rooms)?;
+        following.enter(rooms, &self.metrics)?;
         socket.join(rooms.iter().map(LiveRoom::to_string).collect::<Vec<_>>());
-        // Whoever has left meanwhile would stay in the books of the library for ever.
-        if !socket.connected() {
+        // Whoever has left meanwhile would stay in the books of the library for ever; whoever has missed something must
+        // not see what came after that. The library's `connected` does not say it: a quick client asks before it is true.
+        if following.has_left() || departure(socket).is_due() {
             socket.leave_all();
+            following.leave_all();
         }
+        Ok(head)
+    }
+
+    /// Lets a socket of the public out of rooms: nothing comes from there any more.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` as for [`Self::join_public`]; it is out all the same.
+    pub fn leave_public(&self, socket: &SocketRef, rooms: &[LiveRoom]) -> Result<(i64, Arc<str>), Refusal> {
+        let following = following(socket)?;
+        let turn = self.turn();
+        socket.leave(rooms.iter().map(LiveRoom::to_string).collect::<Vec<_>>());
+        following.leave(rooms);
+        self.public_head(&turn, rooms)
+    }
+
+    /// Where the lane of the event stands that all these rooms are of.
+    fn public_head(&self, turn: &Turn, rooms: &[LiveRoom]) -> Result<(i64, Arc<str>), Refusal> {
+        let state = self.state.load();
+        let mut of: Option<&EventId> = None;
+        for room in rooms {
+            let (event, missing) = match room {
+                LiveRoom::Event(event) => (Some(event), Refusal::not_found("event", event)),
+                LiveRoom::Race(race) => {
+                    (state.races.get(race).map(|race| &race.event_id), Refusal::not_found("race", race))
+                }
+            };
+            let event = event.filter(|event| state.is_public(event)).filter(|event| of.is_none_or(|of| of == *event));
+            of = Some(event.ok_or(missing)?);
+        }
+        let seq = of.and_then(|event| turn.lanes.get(&Lane::Public(event.clone())).copied()).unwrap_or(0);
         Ok((seq, Arc::clone(&state.head.epoch)))
     }
 
@@ -551,6 +605,9 @@ impl Outlet {
         }
         departure.at_once();
         socket.leave_all();
+        if let Ok(following) = following(socket) {
+            following.leave_all();
+        }
         tracing::warn!("a socket did not keep up and is cut off");
         let plane = if socket.ns() == LIVE_PATH { "live" } else { "scoring" };
         self.metrics.slow_consumers.with_label_values(&[plane, "closed"]).inc();
@@ -564,7 +621,17 @@ impl Outlet {
         }
     }
 
-    fn dispatch(&self, entry: &LogEntry) {
+    async fn dispatch(&self, entry: &LogEntry, stint: &mut Stint) {
+        let public = self.send_fact(entry);
+        stint.done(1).await;
+        for told in &public {
+            self.emit_public(told);
+            stint.done(STINT / PUBLIC_STINT).await;
+        }
+    }
+
+    /// Sends a fact to its members; what the public is told of it is still to be sent.
+    fn send_fact(&self, entry: &LogEntry) -> Vec<ToPublic> {
         let mut turn = self.turn();
         self.expire(&mut turn);
         let state = self.state.load();
@@ -575,7 +642,7 @@ impl Outlet {
         turn.behind_since = None;
         self.emit_fact(&turn, &state, entry);
         self.live.publish(&state, entry);
-        self.emit_live(&state, entry);
+        let public = to_public(&state, entry);
         if let Event::CassetteChanged(fact) = &entry.event {
             // Nobody may be listening.
             let _unheard = self.cassettes.send((Arc::new(fact.clone()), entry.at));
@@ -589,6 +656,7 @@ impl Outlet {
         }
         #[expect(clippy::cast_precision_loss, reason = "a lag in microseconds is far below 2^53")]
         self.metrics.dispatch_lag.set((self.clock.now().0 - entry.at.0) as f64 / 1e6);
+        public
     }
 
     fn emit_fact(&self, turn: &Turn, state: &State, entry: &LogEntry) {
@@ -624,36 +692,26 @@ impl Outlet {
         }
     }
 
-    /// Sends what a public fact means to the rooms of its event and its race on `/live`.
-    fn emit_live(&self, state: &State, entry: &LogEntry) {
-        let Lane::Public(event) = &entry.lane else { return };
-        if !state.is_public(event) {
-            return;
-        }
-        let lane = entry.lane.to_string();
-        let meta = Meta {
-            lane: &lane,
-            seq: entry.lane_seq,
-            epoch: &state.head.epoch,
-            ts: entry.at,
-            replay: None,
-            command_id: None,
-        };
-        for told in public::told_live(state, &entry.event) {
-            let rooms = [Some(LiveRoom::Event(event.clone())), told.race.map(LiveRoom::Race)];
-            let rooms: Vec<String> = rooms.iter().flatten().map(LiveRoom::to_string).collect();
-            self.emit_public(rooms, told.event, &(&told.payload, &meta));
-        }
-    }
-
-    /// To rooms of `/live`; who is in several gets it once.
+    /// Sends something to rooms of `/live`; who is in several gets it once.
     #[expect(clippy::disallowed_methods, reason = "the dispatcher is where emitting belongs")]
-    fn emit_public<T: Serialize>(&self, rooms: Vec<String>, event: &'static str, arguments: &T) {
-        let Some(plane) = self.io.of(LIVE_PATH) else { return };
-        let sent = plane.to(rooms.clone()).emit(event, arguments).now_or_never();
-        if let (Some(Err(BroadcastError::Socket(_))), Some(plane)) = (&sent, self.io.of(LIVE_PATH)) {
-            for socket in plane.to(rooms).sockets().iter().filter(|socket| is_full(socket)) {
-                self.cut_off(socket);
+    fn emit_public(&self, told: &ToPublic) {
+        let ToPublic { rooms, event, payload, meta } = told;
+        // Whoever is let in or out waits for this.
+        let _turn = self.turn();
+        let to_rooms = || self.io.of(LIVE_PATH).map(|plane| plane.to(rooms.clone()));
+        let sockets = || to_rooms().map(BroadcastOperators::sockets).unwrap_or_default();
+        // Looked for before: afterwards nobody could tell who has missed it, and the public has no `seq` to tell by.
+        for socket in sockets().iter().filter(|socket| is_full(socket)) {
+            self.cut_off(socket);
+        }
+        let sent = to_rooms().and_then(|rooms| rooms.emit(*event, &(payload, meta)).now_or_never());
+        if let Some(Err(BroadcastError::Socket(errors))) = &sent {
+            let lost = errors.iter().filter(|error| matches!(error, SocketError::InternalChannelFull)).count();
+            let meant = if lost > 0 { sockets() } else { Vec::new() };
+            // One was filled in between by an answer. As in the scoring plane: where it cannot be told which, all go.
+            let full: Vec<_> = meant.iter().filter(|socket| is_full(socket)).cloned().collect();
+            for socket in if full.len() < lost { meant } else { full } {
+                self.cut_off(&socket);
             }
         }
         let outcome = if matches!(sent, Some(Ok(()))) { "sent" } else { "dropped" };
@@ -737,6 +795,24 @@ impl Outlet {
     }
 }
 
+/// What a public fact means to the rooms of its event and its race on `/live`.
+fn to_public(state: &State, entry: &LogEntry) -> Vec<ToPublic> {
+    let Lane::Public(event) = &entry.lane else { return Vec::new() };
+    if !state.is_public(event) {
+        return Vec::new();
+    }
+    let (lane, epoch) = (entry.lane.to_string(), &*state.head.epoch);
+    let meta = Meta { lane: &lane, seq: entry.lane_seq, epoch, ts: entry.at, replay: None, command_id: None };
+    let meta = json!(meta);
+    let told = public::told_live(state, &entry.event).into_iter();
+    told.map(|told| {
+        let rooms = [Some(LiveRoom::Event(event.clone())), told.race.map(LiveRoom::Race)];
+        let rooms = rooms.iter().flatten().map(LiveRoom::to_string).collect();
+        ToPublic { rooms, event: told.event, payload: told.payload, meta: meta.clone() }
+    })
+    .collect()
+}
+
 /// The one variant of a fact that is read again by a viewer in these rooms. What is told to the public is told to all.
 #[must_use]
 pub fn variant_of<'a>(deliveries: &'a [Delivery], lane: &Lane, rooms: &BTreeSet<Room>) -> Option<&'a Delivery> {
@@ -796,7 +872,7 @@ pub async fn watch(outlet: Outlet) {
 /// Sends out what is committed, in order, until the writer ends.
 pub async fn run(outlet: Outlet, handover: Arc<Handover>, db: DatabaseConnection) {
     let mut head = handover.head.subscribe();
-    let mut cursor = outlet.turn().sent;
+    let (mut cursor, mut stint) = (outlet.turn().sent, Stint::default());
     loop {
         let end = *head.borrow_and_update();
         while cursor < end {
@@ -809,10 +885,9 @@ pub async fn run(outlet: Outlet, handover: Arc<Handover>, db: DatabaseConnection
                 match reread(&db, cursor, until).await {
                     Ok(entries) => {
                         outlet.metrics.log_reread.inc_by(entries.len() as u64);
-                        for (count, entry) in entries.iter().enumerate() {
-                            outlet.dispatch(entry);
+                        for entry in &entries {
+                            outlet.dispatch(entry, &mut stint).await;
                             cursor = entry.seq;
-                            rest(count).await;
                         }
                     }
                     Err(cause) => {
@@ -821,24 +896,16 @@ pub async fn run(outlet: Outlet, handover: Arc<Handover>, db: DatabaseConnection
                     }
                 }
             }
-            for (count, entry) in waiting.into_iter().enumerate() {
+            for entry in waiting {
                 if entry.seq == cursor + 1 {
-                    outlet.dispatch(&entry);
+                    outlet.dispatch(&entry, &mut stint).await;
                     cursor = entry.seq;
-                    rest(count).await;
                 }
             }
         }
         if head.changed().await.is_err() {
             return;
         }
-    }
-}
-
-/// Handshakes and greetings wait for the same turn: after a while it is theirs.
-async fn rest(count: usize) {
-    if count % STINT == STINT - 1 {
-        tokio::task::yield_now().await;
     }
 }
 

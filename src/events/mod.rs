@@ -5,6 +5,7 @@ pub mod audience;
 pub mod departure;
 pub mod dispatcher;
 pub mod event;
+pub mod following;
 pub mod live;
 pub mod log;
 pub mod public;

@@ -712,9 +712,17 @@ pub fn told_live(state: &State, fact: &Event) -> Vec<LiveEvent> {
         return vec![status_update(&fact.race_id, fact.phase)];
     }
     if let Event::ResultsChanged(fact) = fact {
-        let own = |line: &&ResultLine| fact.finished.contains(&line.participant_id);
-        let told = |line: &ResultLine| final_update(&fact.race_id, &line.participant_id, line.total_ms, line.behind_ms);
-        return fact.lines.iter().filter(own).map(told).collect();
+        let lines: BTreeMap<_, _> = fact.lines.iter().map(|line| (&line.participant_id, line)).collect();
+        let bib = |id: &String| state.starter(&fact.race_id, id).map(|starter| starter.row.bib);
+        let told = |id: &String| match lines.get(id) {
+            Some(line) => Some(final_update(&fact.race_id, id, line.total_ms, line.behind_ms)),
+            // What was said of them is taken back.
+            None if bib(id).is_some_and(|bib| fact.removed.contains(&bib)) => {
+                Some(final_update(&fact.race_id, id, None, None))
+            }
+            None => None,
+        };
+        return fact.finished.iter().filter_map(told).collect();
     }
     if let Event::SplitsPassed(fact) = fact {
         let told = |split: &super::event::SplitLine| LiveEvent {

@@ -53,6 +53,17 @@ pub enum LiveRoom {
     Race(RaceId),
 }
 
+impl LiveRoom {
+    /// The word in metrics.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Event(_) => "public_event",
+            Self::Race(_) => "race",
+        }
+    }
+}
+
 impl fmt::Display for LiveRoom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

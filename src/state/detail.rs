@@ -167,6 +167,9 @@ pub struct IndoorMeta {
     /// Everybody rows for the same time; who gets farthest wins.
     #[serde(default)]
     pub fixed_time: bool,
+    /// Everybody is in, as it was told.
+    #[serde(default)]
+    pub complete: bool,
 }
 
 /// A start number is written as text or as a number.

@@ -1,6 +1,8 @@
 //! `docs/events.md`, made from the code: what the facts deliver comes from [`Event::deliveries`], so the page cannot say
 //! what the server does not do.
 
+pub mod live;
+
 use crate::auth::role::{Hat, Role};
 use crate::clock::Micros;
 use crate::db::entity::assignment::AssignmentStatus;
@@ -591,5 +593,6 @@ pub fn markdown() -> anyhow::Result<String> {
     for code in Code::ALL {
         writeln!(page, "| `{}` | {} |", code.as_str(), code.status())?;
     }
+    live::write(&mut page)?;
     Ok(page)
 }

@@ -3,16 +3,19 @@
 //! Invariants: no room here has the name of one of the scoring plane; a draft event is not there; the answer to a join says
 //! from where on nothing is missed.
 
+use super::catalog::live::LIVE_CLIENT_EVENTS;
 use super::connection::{Connection, Connections, Guest};
 use super::request::{client_address, parameter, peer};
-use super::socket::{Counted, Payload, Wanted};
+use super::socket::{GRACE, Payload, Wanted, is_connected};
 use crate::app::App;
 use crate::command::parse;
 use crate::error::{ErrorView, Refusal};
 use crate::events::departure::Departure;
 use crate::events::dispatcher::Outlet;
+use crate::events::following::Following;
 use crate::events::room::{LIVE_PATH, LiveRoom};
 use crate::ids::{EventId, RaceId};
+use crate::metrics::Counted;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use socketioxide::SocketIo;
@@ -21,14 +24,8 @@ use socketioxide::handler::ConnectHandler;
 use std::future::ready;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
-
-/// Rooms one socket may be in.
-const ROOMS_MAX: usize = 100;
-/// How long a socket that has left keeps its connection: long enough to come back over it.
-const GRACE: Duration = Duration::from_millis(500);
 
 /// Opens the live plane.
 pub fn open(app: &App, io: &SocketIo, outlet: Outlet, connections: Connections) {
@@ -111,27 +108,25 @@ impl Door {
             },
         );
         let gone = CancellationToken::new();
-        let leaving = gone.clone();
+        let following = Following::new(&gone);
+        socket.extensions.insert(following.clone());
+        // In the call, before the library forgets its rooms: whoever joins meanwhile sees it.
         socket.on_disconnect(move |_: SocketRef| {
-            leaving.cancel();
+            following.leaves();
             ready(())
         });
-        let (door, id) = (self.clone(), socket.id);
+        let (io, connections, id) = (self.io.clone(), self.connections.clone(), socket.id);
         let departure = socket.extensions.get::<Departure>().unwrap_or_default();
+        let stopping = self.app.stopping.clone();
         self.app.tasks.spawn(async move {
-            let stopping = door.app.stopping.clone();
             let attend = async {
                 tokio::select! {
                     () = gone.cancelled() => {}
                     () = departure.begun() => {}
                 }
                 departure.due(GRACE).await;
-                // It may have left this namespace alone, or come back to it over the same connection.
-                let present = [LIVE_PATH, "/"]
-                    .iter()
-                    .any(|path| door.io.of(*path).is_some_and(|namespace| namespace.get_socket(id).is_some()));
-                if departure.has_begun() || !present {
-                    door.connections.cut_off(id.as_str()).await;
+                if departure.has_begun() || !is_connected(&io, id) {
+                    connections.cut_off(id.as_str()).await;
                 }
             };
             tokio::select! {
@@ -144,32 +139,20 @@ impl Door {
     fn answer(&self, socket: &SocketRef, event: &str, payload: &str, address: IpAddr) -> Result<Value, Refusal> {
         self.app.limits.public_read(address, 1)?;
         let payload: Value = serde_json::from_str(payload).map_err(|wrong| Refusal::invalid("", wrong))?;
-        match event {
-            "joinPublicEvent" => {
-                let Named { event_id, .. } = parse(payload)?;
-                let event = event_id.ok_or_else(|| Refusal::invalid("event_id", "is missing"))?;
-                self.join(socket, &[LiveRoom::Event(event)])
-            }
-            "joinRoom" => self.join(socket, &rooms(payload)?),
-            "leavePublicEvent" | "leaveRoom" => {
-                socket.leave(rooms(payload)?.iter().map(LiveRoom::to_string).collect::<Vec<_>>());
-                Ok(json!({}))
-            }
-            _ => Err(Refusal::InvalidEvent),
-        }
-    }
-
-    fn join(&self, socket: &SocketRef, rooms: &[LiveRoom]) -> Result<Value, Refusal> {
-        if socket.rooms().len() + rooms.len() > ROOMS_MAX {
-            return Err(Refusal::TooLarge { what: "rooms", max: ROOMS_MAX });
-        }
-        let (seq, epoch) = self.outlet.join_public(socket, rooms)?;
+        let (seq, epoch) = match event {
+            "joinPublicEvent" => self.outlet.join_public(socket, &event_room(payload)?)?,
+            "leavePublicEvent" => self.outlet.leave_public(socket, &event_room(payload)?)?,
+            "joinRoom" => self.outlet.join_public(socket, &rooms(payload)?)?,
+            "leaveRoom" => self.outlet.leave_public(socket, &rooms(payload)?)?,
+            _ => return Err(Refusal::InvalidEvent),
+        };
         Ok(json!({ "seq": seq, "epoch": epoch }))
     }
 
     /// The founding document's clients read `ok` beside the rest.
     fn reply(&self, socket: &SocketRef, ack: Option<AckSender>, event: &str, answer: Result<Value, Refusal>) {
-        let name = EVENTS.iter().find(|known| **known == event).copied().unwrap_or("unknown");
+        let known = LIVE_CLIENT_EVENTS.iter().map(|known| known.name).find(|known| *known == event);
+        let name = known.unwrap_or("unknown");
         let outcome = if answer.is_ok() { "ok" } else { "refused" };
         self.app.metrics.socket_events.with_label_values(&[name, "in", outcome]).inc();
         let said = match answer {
@@ -192,8 +175,10 @@ impl Door {
     }
 }
 
-/// What a client may ask for here.
-const EVENTS: [&str; 4] = ["joinPublicEvent", "leavePublicEvent", "joinRoom", "leaveRoom"];
+fn event_room(payload: Value) -> Result<[LiveRoom; 1], Refusal> {
+    let Named { event_id, .. } = parse(payload)?;
+    Ok([LiveRoom::Event(event_id.ok_or_else(|| Refusal::invalid("event_id", "is missing"))?)])
+}
 
 fn rooms(payload: Value) -> Result<Vec<LiveRoom>, Refusal> {
     let Named { event_id, race_id } = parse(payload)?;

@@ -28,6 +28,7 @@ use crate::events::dispatcher::Outlet;
 use crate::events::dispatcher::presence::Unsent;
 use crate::events::room::LIVE_PATH;
 use crate::ids::{CategoryId, ContestantId, SessionId, UserId};
+use crate::metrics::Counted;
 use crate::notices::ReadNotice;
 use crate::publications::{FreezeResults, RevealResults, ThawResults};
 use crate::scores::{BATCH_ITEMS_MAX, ConfirmScore, SubmitBatch, SubmitScore};
@@ -37,7 +38,6 @@ use crate::setup::spec::EntrySpec;
 use crate::setup::{Mode, PutEntries};
 use crate::traps::Trap;
 use axum::http::request::Parts;
-use prometheus::IntGauge;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -45,7 +45,7 @@ use socketioxide::adapter::LocalAdapter;
 use socketioxide::extract::{AckSender, Event, SocketRef, TryData};
 use socketioxide::handler::{ConnectHandler, FromMessageParts};
 use socketioxide::layer::SocketIoLayer;
-use socketioxide::socket::Socket;
+use socketioxide::socket::{Sid, Socket};
 use socketioxide::{ParserConfig, SocketIo, TransportType};
 use std::convert::Infallible;
 use std::future::ready;
@@ -60,8 +60,9 @@ const QUEUED_BYTES_MAX: usize = 1 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Marks a tablet may say it has not sent.
 const UNSENT_MAX: u32 = 10_000;
-/// How long a socket that has left or has to go keeps its connection: long enough to read what was said last.
-const GRACE: Duration = Duration::from_millis(500);
+/// How long a socket that has left or has to go keeps its connection: long enough to read what was said last, or to come
+/// back over it.
+pub(super) const GRACE: Duration = Duration::from_millis(500);
 /// How late a trap greets.
 const LATE: Duration = Duration::from_millis(20);
 
@@ -257,6 +258,14 @@ pub fn open(app: &App, io: &SocketIo, outlet: Outlet, connections: Connections) 
     io.ns("/", greet.with(admit));
 }
 
+/// Whether a session speaks in a namespace: one that has left one by itself may go on in another over the same
+/// connection, or have come back.
+pub(super) fn is_connected(io: &SocketIo, session: Sid) -> bool {
+    let there = |path| io.of(path).and_then(|plane| plane.get_socket(session));
+    // Who has left is found until it is forgotten, which may take a while.
+    ["/", LIVE_PATH].into_iter().any(|path| there(path).is_some_and(|socket| socket.connected()))
+}
+
 /// What a client says when it connects.
 #[derive(Deserialize, Default)]
 struct Auth {
@@ -290,22 +299,6 @@ struct Missed(Arc<str>);
 struct Line {
     queue: mpsc::Sender<Incoming>,
     room: Arc<Semaphore>,
-}
-
-/// Counts a socket for as long as its data live: handlers that count miss those who leave in between.
-pub(super) struct Counted(IntGauge);
-
-impl Counted {
-    pub(super) fn one(gauge: IntGauge) -> Arc<Self> {
-        gauge.inc();
-        Arc::new(Self(gauge))
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
 }
 
 /// An event on its way to the socket's worker. It waits as text: parsed, a hostile one takes a hundred times its size.
@@ -473,9 +466,7 @@ impl Door {
                 }
                 // The library leaves the connection of a socket open that has gone, and would for ever.
                 departure.due(GRACE).await;
-                // One that has left by itself may still follow the public over the same connection.
-                let follows = || io.of(LIVE_PATH).is_some_and(|plane| plane.get_socket(id).is_some());
-                if departure.has_begun() || !follows() {
+                if departure.has_begun() || !is_connected(&io, id) {
                     connections.cut_off(id.as_str()).await;
                 }
             };

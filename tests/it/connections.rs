@@ -22,12 +22,12 @@ use tokio_tungstenite::tungstenite;
 const STOP_MAX: Duration = Duration::from_secs(10);
 
 /// The value of a metric, by its line without the number; nothing was counted yet where there is no such line.
-fn metric(app: &TestApp, line: &str) -> u64 {
+pub fn metric(app: &TestApp, line: &str) -> u64 {
     let text = app.app.metrics.encode().expect("metrics are text");
     text.lines().find_map(|text| text.strip_prefix(line)?.trim().parse().ok()).unwrap_or(0)
 }
 
-async fn until(what: &str, reached: impl AsyncFn() -> bool) {
+pub async fn until(what: &str, reached: impl AsyncFn() -> bool) {
     let polled = async {
         while !reached().await {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -36,24 +36,24 @@ async fn until(what: &str, reached: impl AsyncFn() -> bool) {
     tokio::time::timeout(LIMIT, polled).await.unwrap_or_else(|_| panic!("{what} never happened"));
 }
 
-async fn until_metric(app: &TestApp, line: &str, wanted: u64) {
+pub async fn until_metric(app: &TestApp, line: &str, wanted: u64) {
     until(&format!("{line} {wanted}"), async || metric(app, line) == wanted).await;
 }
 
-fn nobody_is_left_in_a_room(app: &TestApp) -> bool {
+pub fn nobody_is_left_in_a_room(app: &TestApp) -> bool {
     let text = app.app.metrics.encode().expect("metrics are text");
     text.lines().filter(|line| line.starts_with("scorecast_room_members{")).all(|line| line.ends_with(" 0"))
 }
 
-const OPEN: &str = "scorecast_connections_open";
+pub const OPEN: &str = "scorecast_connections_open";
 const ACTIVE: &str = "scorecast_socket_connections_active{plane=\"scoring\"}";
 const CLOSED: &str = "scorecast_slow_consumers_total{action=\"closed\",plane=\"scoring\"}";
 
-fn cut(reason: &str) -> String {
+pub fn cut(reason: &str) -> String {
     format!("scorecast_connections_cut_total{{reason=\"{reason}\"}}")
 }
 
-fn refused(reason: &str) -> String {
+pub fn refused(reason: &str) -> String {
     format!("scorecast_connections_refused_total{{reason=\"{reason}\"}}")
 }
 
@@ -98,7 +98,7 @@ async fn who_says_nothing_or_half_of_it_is_sent_away_and_a_quiet_socket_is_not()
     app.stop().await;
 }
 
-async fn revoke(app: &TestApp, name: &str) {
+pub async fn revoke(app: &TestApp, name: &str) {
     let path = format!("/api/v1/admin/users/{}/revoke-sessions", app.user_id(&email(name)));
     let reply = app.post(&path, &email("admin"), Value::Null).await;
     assert!(reply.status.is_success(), "{reply:?}");
@@ -123,7 +123,7 @@ async fn a_revoked_socket_is_told_so_and_its_connection_ends_whatever_the_client
 }
 
 /// A session by long polling: the path of its requests.
-async fn poll_session(app: &TestApp) -> String {
+pub async fn poll_session(app: &TestApp) -> String {
     let path = "/socket.io/?EIO=4&transport=polling";
     let opened = app.raw_request(Method::GET, path, &[], "").await;
     assert_eq!(opened.status, StatusCode::OK, "{opened:?}");
@@ -136,12 +136,12 @@ async fn poll(app: &TestApp, session: &str) -> Reply {
     app.raw_request(Method::GET, &format!("/socket.io/?EIO=4&transport=polling{session}"), &[], "").await
 }
 
-async fn post(app: &TestApp, session: &str, packet: String) -> Reply {
+pub async fn post(app: &TestApp, session: &str, packet: String) -> Reply {
     app.raw_request(Method::POST, &format!("/socket.io/?EIO=4&transport=polling{session}"), &[], packet).await
 }
 
 /// Polls until a packet that begins so, or until the session is refused.
-async fn poll_until(app: &TestApp, session: &str, begin: &str) -> bool {
+pub async fn poll_until(app: &TestApp, session: &str, begin: &str) -> bool {
     loop {
         let polled = tokio::time::timeout(LIMIT, poll(app, session)).await.expect("a poll is answered");
         if polled.status != StatusCode::OK {

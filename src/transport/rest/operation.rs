@@ -49,9 +49,10 @@ pub async fn socket_health(
     let lag = outlet.lag_ms(app.state().head.seq);
     let (status, word) =
         if lag > DISPATCH_LAG_MS_MAX { (StatusCode::SERVICE_UNAVAILABLE, "degraded") } else { (StatusCode::OK, "ok") };
+    let public = app.metrics.connections_active.with_label_values(&["live"]).get();
     let body = json!({
         "status": word, "connectedClients": outlet.sockets(), "uptime": started.elapsed().as_secs(),
-        "publicClients": 0, "dispatchLagMs": lag,
+        "publicClients": public, "dispatchLagMs": lag,
     });
     (status, Json(body)).into_response()
 }

@@ -65,9 +65,9 @@ export const DOCUMENT = {
   assignments: hats(undefined),
 };
 
-/** Serves the cup, signs everybody in and connects them. Always `close` it. */
-export async function openHall() {
-  const server = await startServer(DOCUMENT);
+/** Serves the cup, with `more` in it, signs everybody in and connects them. Always `close` it. */
+export async function openHall(more = {}) {
+  const server = await startServer({ ...DOCUMENT, ...more });
   const hall = new Hall(server);
   try {
     await Promise.all(Object.keys(PEOPLE).map(async (name) => (hall[name] = await hall.connect(name))));

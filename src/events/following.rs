@@ -1,0 +1,80 @@
+//! What a socket of the public follows. Kept beside the socket, and counted for as long as it is there.
+//!
+//! Invariant: the library has the socket in these rooms and in no others, unless it is going.
+
+use super::room::LiveRoom;
+use crate::error::Refusal;
+use crate::metrics::{Counted, Metrics};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// Rooms one socket may be in.
+pub const ROOMS_MAX: usize = 100;
+
+/// The rooms of a socket, and whether it has left.
+#[derive(Clone, Debug)]
+pub struct Following(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    rooms: Mutex<HashMap<LiveRoom, Arc<Counted>>>,
+    gone: CancellationToken,
+    // The library drops a socket whose connection ended while it came, and tells nobody.
+    _with_the_socket: DropGuard,
+}
+
+impl Following {
+    /// Nothing yet; `gone` is cancelled when the socket has left.
+    #[must_use]
+    pub fn new(gone: &CancellationToken) -> Self {
+        let inner = Inner { rooms: Mutex::default(), gone: gone.clone(), _with_the_socket: gone.clone().drop_guard() };
+        Self(Arc::new(inner))
+    }
+
+    fn rooms(&self) -> MutexGuard<'_, HashMap<LiveRoom, Arc<Counted>>> {
+        self.0.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes rooms the socket is let into.
+    ///
+    /// # Errors
+    /// `TOO_LARGE` when it would be in too many.
+    pub fn enter(&self, entered: &[LiveRoom], metrics: &Metrics) -> Result<(), Refusal> {
+        let mut rooms = self.rooms();
+        let more = entered.iter().filter(|room| !rooms.contains_key(room)).count();
+        if rooms.len() + more > ROOMS_MAX {
+            return Err(Refusal::TooLarge { what: "rooms", max: ROOMS_MAX });
+        }
+        for room in entered {
+            let gauge = || metrics.room_members.with_label_values(&[room.kind()]);
+            rooms.entry(room.clone()).or_insert_with(|| Counted::one(gauge()));
+        }
+        Ok(())
+    }
+
+    /// Notes rooms it has left.
+    pub fn leave(&self, left: &[LiveRoom]) {
+        let mut rooms = self.rooms();
+        for room in left {
+            rooms.remove(room);
+        }
+    }
+
+    /// Notes that it has left all of them.
+    pub fn leave_all(&self) {
+        self.rooms().clear();
+    }
+
+    /// It has left the namespace.
+    pub fn leaves(&self) {
+        self.0.gone.cancel();
+        self.leave_all();
+    }
+
+    /// Whether it has left the namespace.
+    #[must_use]
+    pub fn has_left(&self) -> bool {
+        self.0.gone.is_cancelled()
+    }
+}
