@@ -61,6 +61,10 @@ const LOST_EVERY: Duration = Duration::from_secs(5);
 const FEEDS_MAX: usize = 1_000;
 /// Exports of timing computers that are read at a time: ten megabytes of XML become many more.
 const EXPORTS_MAX: usize = 4;
+/// Recordings read or written at a time.
+const RECORDINGS_MAX: usize = 4;
+/// Rehearsals played at a time.
+const REHEARSALS_MAX: usize = 4;
 /// Bundles checked at a time for those who are not signed in.
 const VERIFICATIONS_MAX: usize = 4;
 /// Shortest time between two tallies of one category.
@@ -95,6 +99,10 @@ pub struct App {
     pub feeds: Arc<Semaphore>,
     /// The same for those anyone may read: who is signed in does not wait for them.
     pub public_feeds: Arc<Semaphore>,
+    /// Recordings that may be read or written at a time: each is in memory as a whole.
+    pub recordings: Arc<Semaphore>,
+    /// Rehearsals that may be played at a time.
+    pub rehearsals: Arc<Semaphore>,
     /// Exports of timing computers that may be read at a time.
     pub exports: Arc<Semaphore>,
     /// Bundles that may be checked at a time for those who are not signed in.
@@ -180,6 +188,8 @@ impl App {
             key_maker: Arc::new(KeyMaker::new(&config.jwt_secret)),
             feeds: Arc::new(Semaphore::new(FEEDS_MAX)),
             public_feeds: Arc::new(Semaphore::new(FEEDS_MAX)),
+            recordings: Arc::new(Semaphore::new(RECORDINGS_MAX)),
+            rehearsals: Arc::new(Semaphore::new(REHEARSALS_MAX)),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
             verifications: Arc::new(Semaphore::new(VERIFICATIONS_MAX)),
             traps,

@@ -5,7 +5,7 @@ use crate::auth::actor::Actor;
 use crate::auth::role::Role;
 use crate::auth::sessions::{OpenSession, SessionGrant};
 use crate::auth::{password, token};
-use crate::cassettes::file::Shelf;
+use crate::cassettes::{self, file::Shelf};
 use crate::clock::{Chance, Clock, Micros};
 use crate::command::parse;
 use crate::config::{Config, LogFormat};
@@ -261,7 +261,7 @@ async fn run(config: Config, action: Action) -> anyhow::Result<()> {
         Action::Replay { name, speed, from, to, sign_in } => {
             let config = with_kept_secret(config)?;
             let _lock = lock_unless_served(&config).await?;
-            let playing = Playing { speed, again: false, from, to };
+            let playing = Playing { speed, from, to, ..Playing::default() };
             with_app(config, async |app| replay(app, &name, playing, sign_in.as_deref()).await).await
         }
         Action::Verify { file, key, receipts } => check_evidence(&config, &file, &key, receipts.as_deref()).await,
@@ -423,6 +423,9 @@ async fn check_evidence(
     }
     let honoured = found.receipts_honoured.len();
     println!("  receipts   {honoured} honoured, {} of other categories", found.receipts_elsewhere);
+    if statement.rehearsal {
+        println!("  note       a rehearsal: nothing of it is real");
+    }
     if statement.single_officer {
         println!("  note       one person was allowed to sign several stages");
     }
@@ -475,11 +478,14 @@ fn first_line() -> anyhow::Result<String> {
 async fn replay(app: &App, name: &str, playing: Playing, email: Option<&str>) -> anyhow::Result<()> {
     let state = app.state();
     let row = state.cassettes.get(name).with_context(|| format!("there is no cassette {name}"))?;
-    let sha256 = row.sha256.clone().with_context(|| format!("nothing is in cassette {name} yet"))?;
-    let bytes = Shelf::new(&app.config.cassettes).read(&name.parse()?, &sha256)?;
+    let kept = row.sha256.clone().zip(row.file.clone());
+    let (sha256, file) = kept.with_context(|| format!("nothing is in cassette {name} yet"))?;
+    let bytes = Shelf::new(&app.config.cassettes).read(&file, &sha256)?;
     let admin = || state.users.values().find(|user| user.active && user.role == Role::Admin).map(|user| &*user.email);
     let email = email.or_else(admin).context("nobody runs this installation; --as names who plays it")?;
     let actor = app.admit(&access_token(app, email).await?).await?;
+    actor.must_run_installation(&state)?;
+    cassettes::find(&state, actor.user()?, &name.parse()?)?;
     let rehearsal = rehearsal::prepare(app, None, actor, &bytes, playing).await?;
     println!("{}", rehearsal.event());
     rehearsal.play().await

@@ -29,6 +29,7 @@ fn cassette() -> TableCreateStatement {
             big_integer("interactions"),
             big_integer("bytes"),
             string_null("sha256"),
+            string_null("file"),
             big_integer("recorded_at"),
         ],
         &["name"],

@@ -1,9 +1,8 @@
 //! The file of a recording: NDJSON, one frame a line. It can be read without us, and a broken or hostile one is refused
 //! with the line that is wrong.
 //!
-//! Invariant: a file is written beside its place and moved there when it is whole.
+//! Invariant: each attempt writes a file of its own, which counts once a row names it.
 
-use super::Name;
 use crate::error::Refusal;
 use crate::events::log::sha256_hex;
 use anyhow::Context;
@@ -16,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// Largest file, in bytes.
 pub const BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Largest line, in bytes.
-const LINE_BYTES_MAX: usize = 1024 * 1024;
+const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Longest source or type, in characters.
 const WORD_CHARS_MAX: usize = 200;
 /// The first line says what this is.
@@ -68,12 +67,14 @@ impl Tape {
     /// # Errors
     /// `TOO_LARGE`.
     pub fn push(&mut self, frame: &Frame<'_, impl Serialize>) -> Result<(), Refusal> {
+        let before = self.text.len();
         serde_json::to_writer(&mut self.text, frame).map_err(|_plain_data| Refusal::Internal)?;
         self.text.push(b'\n');
-        self.lines += 1;
-        if self.text.len() > BYTES_MAX {
+        if self.text.len() > BYTES_MAX || self.text.len() - before > LINE_BYTES_MAX {
+            self.text.truncate(before);
             return Err(Refusal::TooLarge { what: "bytes in a cassette", max: BYTES_MAX });
         }
+        self.lines += 1;
         Ok(())
     }
 
@@ -131,6 +132,14 @@ fn begins_well(line: &Line) -> Result<(), String> {
     if said["format"] == FORMAT { Ok(()) } else { Err(format!("its format is {}, not {FORMAT}", said["format"])) }
 }
 
+/// What a file says it is of.
+#[must_use]
+pub fn source(bytes: &[u8]) -> Option<String> {
+    let begin = lines(bytes).next()?;
+    let said: Value = serde_json::from_str(begin.data.get()).ok()?;
+    said["source"].as_str().map(str::to_owned)
+}
+
 /// The lines of a file that was checked.
 pub fn lines(bytes: &[u8]) -> impl Iterator<Item = Line> {
     let text = std::str::from_utf8(bytes).unwrap_or_default();
@@ -148,21 +157,21 @@ impl Shelf {
         Self(folder.to_owned())
     }
 
-    fn path(&self, name: &Name) -> PathBuf {
-        self.0.join(format!("{name}.ndjson"))
+    fn path(&self, file: &str) -> PathBuf {
+        self.0.join(file)
     }
 
-    /// Keeps a file; its hash.
+    /// Keeps a file under a name that no other has; its hash.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn keep(&self, name: &Name, bytes: &[u8]) -> anyhow::Result<String> {
+    pub fn keep(&self, file: &str, bytes: &[u8]) -> anyhow::Result<String> {
         std::fs::create_dir_all(&self.0).with_context(|| format!("cannot make the folder {}", self.0.display()))?;
-        let (path, beside) = (self.path(name), self.0.join(format!("{name}.ndjson.part")));
-        let mut file = std::fs::File::create(&beside).with_context(|| format!("cannot write {}", beside.display()))?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&beside, &path).with_context(|| format!("cannot write {}", path.display()))?;
+        let path = self.path(file);
+        let mut kept = std::fs::File::create_new(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        kept.write_all(bytes)?;
+        kept.sync_all()?;
+        std::fs::File::open(&self.0)?.sync_all()?;
         Ok(sha256_hex(bytes))
     }
 
@@ -170,19 +179,19 @@ impl Shelf {
     ///
     /// # Errors
     /// When it cannot be read, or was changed since.
-    pub fn read(&self, name: &Name, sha256: &str) -> anyhow::Result<Vec<u8>> {
-        let path = self.path(name);
+    pub fn read(&self, file: &str, sha256: &str) -> anyhow::Result<Vec<u8>> {
+        let path = self.path(file);
         let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         anyhow::ensure!(sha256_hex(&bytes) == sha256, "{} is not the file that was kept", path.display());
         Ok(bytes)
     }
 
     /// Removes a file, if it is there.
-    pub fn remove(&self, name: &Name) {
-        if let Err(error) = std::fs::remove_file(self.path(name))
+    pub fn remove(&self, file: &str) {
+        if let Err(error) = std::fs::remove_file(self.path(file))
             && error.kind() != std::io::ErrorKind::NotFound
         {
-            tracing::warn!(%error, cassette = %name, "a recording's file could not be removed");
+            tracing::warn!(%error, file, "a recording's file could not be removed");
         }
     }
 }

@@ -8,6 +8,8 @@ pub mod record;
 pub mod setup;
 pub mod tapes;
 
+use crate::auth::actor::Actor;
+use crate::auth::role::Hat;
 use crate::command::{Decide, Draft};
 use crate::db::entity::cassette::{self, Audience, Phase};
 use crate::error::Refusal;
@@ -21,11 +23,14 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// Longest name, in characters.
 const NAME_CHARS_MAX: usize = 100;
 /// Longest description, in characters.
 const DESCRIPTION_CHARS_MAX: usize = 1_000;
+/// Recordings of feeds under way at a time.
+const HEARD_MAX: usize = 16;
 /// Recordings an installation keeps.
 pub const CASSETTES_MAX: usize = 1_000;
 
@@ -79,6 +84,19 @@ pub enum Source {
     Event(EventId),
 }
 
+impl Source {
+    /// Whether there is such a thing here.
+    fn is_known(&self, state: &State) -> bool {
+        match self {
+            Self::Event(event) | Self::Lane(Lane::Event(event) | Lane::Public(event)) => {
+                state.events.contains_key(event)
+            }
+            Self::Lane(Lane::Category(category)) => state.categories.contains_key(category),
+            Self::Lane(Lane::User(_) | Lane::System) => false,
+        }
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -114,7 +132,18 @@ fn seat_in(state: &State, user: &UserId, lane: &Lane) -> Option<String> {
         return None;
     }
     Some(match lane {
-        Lane::Category(id) => format!("{:?}", state.seat(user, state.categories.get(id)?)),
+        Lane::Category(id) => {
+            let category = state.categories.get(id)?;
+            let hats: Vec<&str> = state.hats_on(user, category).into_iter().map(Hat::as_str).collect();
+            let seat = match state.seat(user, category) {
+                Seat::Judge => "judge",
+                Seat::FormerJudge => "former judge",
+                Seat::Office => "office",
+                Seat::Guest => "guest",
+                Seat::Stranger => "stranger",
+            };
+            format!("{seat} {}", hats.join(" ")).trim().to_owned()
+        }
         Lane::Event(_) | Lane::User(_) | Lane::Public(_) | Lane::System => "member".to_owned(),
     })
 }
@@ -174,10 +203,17 @@ pub fn may_read(state: &State, user: &UserId, gone: &CassetteGone) -> bool {
     let source = gone.source.as_deref().map(str::parse::<Source>);
     match (gone.audience, source) {
         // Nothing is in it, or it came from elsewhere: those who run the installation answer for it.
-        (Audience::Office, None) => runs(),
+        (Audience::Office, None) => runs() || (gone.empty && gone.owner == user.as_str()),
         (Audience::Own, None) => gone.owner == user.as_str(),
-        (Audience::Public, _) => state.role_of(user).is_some(),
-        (Audience::Office, Some(Ok(source))) => must_hear(state, user, &source, Audience::Office).is_ok(),
+        (Audience::Public, None) => state.role_of(user).is_some(),
+        (Audience::Public, Some(Ok(Source::Event(event) | Source::Lane(Lane::Public(event))))) => {
+            state.role_of(user).is_some() && (state.is_public(&event) || state.is_staff_of(user, &event))
+        }
+        (Audience::Office, Some(Ok(source))) => {
+            // One that was taken in says of itself what it is of: where that is known here, its rights apply besides.
+            let known = source.is_known(state);
+            must_hear(state, user, &source, Audience::Office).is_ok() || (!known && runs())
+        }
         (Audience::Own, Some(Ok(Source::Lane(lane)))) => {
             gone.owner == user.as_str() && seat_in(state, user, &lane) == gone.seat
         }
@@ -193,6 +229,7 @@ pub fn bound_to(row: &cassette::Model) -> CassetteGone {
         owner: row.owner.clone(),
         seat: row.seat.clone(),
         source: row.source.clone(),
+        empty: row.phase == Phase::Empty,
     }
 }
 
@@ -250,9 +287,12 @@ pub fn find<'a>(state: &'a State, user: &UserId, name: &Name) -> Result<&'a cass
 }
 
 /// Passes who may change or remove a recording: whoever made it, and those who run the installation.
-fn must_own(draft: &Draft, row: &cassette::Model) -> Result<(), Refusal> {
-    let user = draft.actor.user()?;
-    let runs = draft.actor.must_run_installation(&draft.state).is_ok();
+///
+/// # Errors
+/// `FORBIDDEN` for all others.
+pub fn must_own(actor: &Actor, state: &State, row: &cassette::Model) -> Result<(), Refusal> {
+    let user = actor.user()?;
+    let runs = actor.must_run_installation(state).is_ok();
     if runs || row.owner == user.as_str() { Ok(()) } else { Err(Refusal::Forbidden) }
 }
 
@@ -271,6 +311,16 @@ fn changed(draft: &mut Draft, name: &str, change: CassetteChange) {
     draft.append(Event::CassetteChanged(CassetteChanged { name: name.to_owned(), change, gone: None }));
 }
 
+/// Passes a recording of a feed while not too many are under way: each is kept in memory until it ends.
+fn must_have_room(state: &State, source: Option<&Source>, done: bool) -> Result<(), Refusal> {
+    let heard = |row: &&Arc<cassette::Model>| row.phase == Phase::Recording && row.audience == Audience::Public;
+    if !done && matches!(source, Some(Source::Event(_))) && state.cassettes.values().filter(heard).count() >= HEARD_MAX
+    {
+        return Err(Refusal::TooLarge { what: "recordings of feeds at a time", max: HEARD_MAX });
+    }
+    Ok(())
+}
+
 /// What a recording came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
@@ -282,6 +332,10 @@ pub struct Recorded {
     pub bytes: i64,
     /// Hash of the file, hex.
     pub sha256: String,
+    /// What the file is called in the folder; each attempt has one of its own.
+    pub file: String,
+    /// The seat it was heard from: it is bound to that one, not to one that was given meanwhile.
+    pub seat: Option<String>,
 }
 
 /// Makes a recording: empty, begun, or done.
@@ -297,6 +351,8 @@ pub struct CreateCassette {
     pub source: Option<Source>,
     /// What it came to, if it is done.
     pub recorded: Option<Recorded>,
+    /// It is a file from elsewhere: `source` is what it says of itself.
+    pub imported: bool,
 }
 
 impl Decide for CreateCassette {
@@ -310,13 +366,24 @@ impl Decide for CreateCassette {
         }
         // Asked again where it is written down: rights may have gone while it was recorded.
         let seat = match &self.source {
-            Some(source) => must_hear(&draft.state, &user, source, self.audience)?.seat,
-            None if self.recorded.is_some() => {
+            _ if self.imported => {
                 draft.actor.must_run_installation(&draft.state)?;
                 None
             }
-            None => None,
+            Some(source) => must_hear(&draft.state, &user, source, self.audience)?.seat,
+            None => {
+                // Somebody who may record something one day: an office, or those who run the installation.
+                let runs = draft.actor.must_run_installation(&draft.state).is_ok();
+                if !runs && draft.state.hats_worn(&user).all(|hat| hat.hat.judges()) {
+                    return Err(Refusal::Forbidden);
+                }
+                None
+            }
         };
+        if self.recorded.as_ref().is_some_and(|recorded| !self.imported && recorded.seat != seat) {
+            return Err(Refusal::Forbidden);
+        }
+        must_have_room(&draft.state, self.source.as_ref(), self.recorded.is_some())?;
         let head = self.source.as_ref().map(|source| record::head(&draft.state, source));
         let phase = match (&self.source, &self.recorded) {
             (_, Some(_)) => Phase::Done,
@@ -338,6 +405,7 @@ impl Decide for CreateCassette {
             interactions: recorded.map_or(0, |recorded| recorded.interactions),
             bytes: recorded.map_or(0, |recorded| recorded.bytes),
             sha256: recorded.map(|recorded| recorded.sha256.clone()),
+            file: recorded.map(|recorded| recorded.file.clone()),
             recorded_at: draft.now,
         };
         let view = json!(CassetteView::of(&row));
@@ -360,7 +428,8 @@ impl Decide for StartCassette {
     fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
         let user = draft.actor.user()?.clone();
         let row = find(&draft.state, &user, &self.name)?.clone();
-        must_own(draft, &row)?;
+        must_own(&draft.actor, &draft.state, &row)?;
+        must_have_room(&draft.state, Some(&self.source), false)?;
         if row.phase != Phase::Empty {
             return Err(Refusal::State(format!("cassette {} is not empty; what was recorded is kept", self.name)));
         }
@@ -398,20 +467,21 @@ impl Decide for FinishCassette {
         if row.phase != Phase::Recording {
             return Err(Refusal::State(format!("cassette {} is not being recorded", self.name)));
         }
-        must_own(draft, &row)?;
+        must_own(&draft.actor, &draft.state, &row)?;
         if let (Ok(user), Some(Ok(source))) = (row.owner.parse::<UserId>(), row.source.as_deref().map(str::parse)) {
             let ears = must_hear(&draft.state, &user, &source, row.audience)?;
-            if ears.seat != row.seat {
+            if ears.seat != row.seat || self.recorded.seat != row.seat {
                 return Err(Refusal::Forbidden);
             }
         }
-        let Recorded { range, interactions, bytes, sha256 } = self.recorded.clone();
+        let Recorded { range, interactions, bytes, sha256, file, .. } = self.recorded.clone();
         let row = cassette::Model {
             phase: Phase::Done,
             to_seq: range.map(|(_, to)| to),
             interactions,
             bytes,
             sha256: Some(sha256),
+            file: Some(file),
             ..row
         };
         let view = json!(CassetteView::of(&row));
@@ -433,7 +503,7 @@ pub struct DescribeCassette {
 impl Decide for DescribeCassette {
     fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
         let row = find(&draft.state, draft.actor.user()?, &self.name)?.clone();
-        must_own(draft, &row)?;
+        must_own(&draft.actor, &draft.state, &row)?;
         let description = description(self.description.as_ref())?;
         let row = cassette::Model { description, ..row };
         let view = json!(CassetteView::of(&row));
@@ -454,12 +524,16 @@ pub struct DeleteCassette {
 
 impl Decide for DeleteCassette {
     fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
-        let row = find(&draft.state, draft.actor.user()?, &self.name)?.clone();
-        must_own(draft, &row)?;
-        let fact =
-            CassetteChanged { name: row.name.clone(), change: CassetteChange::Deleted, gone: Some(bound_to(&row)) };
+        // Those who run the installation remove also what they may not read: somebody has to.
+        let row = match draft.state.cassettes.get(self.name.as_str()) {
+            Some(row) if draft.actor.must_run_installation(&draft.state).is_ok() => row.as_ref().clone(),
+            _ => find(&draft.state, draft.actor.user()?, &self.name)?.clone(),
+        };
+        must_own(&draft.actor, &draft.state, &row)?;
+        let gone = Some(bound_to(&row));
+        let (name, file) = (row.name.clone(), row.file.clone());
         draft.remove(row);
-        draft.append(Event::CassetteChanged(fact));
-        Ok(json!({ "name": self.name }))
+        draft.append(Event::CassetteChanged(CassetteChanged { name, change: CassetteChange::Deleted, gone }));
+        Ok(json!({ "name": self.name, "file": file }))
     }
 }

@@ -4,9 +4,10 @@
 use crate::command::to_value;
 use crate::error::Refusal;
 use crate::events::room::Lane;
-use crate::ids::{CategoryId, EventId, UserId};
+use crate::ids::{CategoryId, ContestId, ContestantId, EventId, UserId};
 use crate::state::State;
 use crate::state::{Category, thousandths};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -53,7 +54,7 @@ fn category_document(state: &State, category: &Category) -> Result<Value, Refusa
         .into_iter()
         .map(|judge| {
             let hat = if judge.head { "HEAD_JUDGE" } else { "JUDGE" };
-            json!({ "userId": judge.judge, "hat": hat, "counts": judge.counts })
+            json!({ "userId": judge.judge, "hat": hat, "counts": judge.counts, "active": judge.active })
         })
         .collect();
     Ok(json!({
@@ -76,9 +77,7 @@ pub fn document(state: &State, source: &Source) -> Result<Option<Value>, Refusal
         let within: Vec<Value> =
             within.map(|category| category_document(state, category)).collect::<Result<_, Refusal>>()?;
         if !within.is_empty() {
-            let standings: Value = serde_json::from_str(&contest.standings).unwrap_or(Value::Null);
-            contests
-                .push(json!({ "id": contest.id, "name": contest.name, "standings": standings, "categories": within }));
+            contests.push(json!({ "id": contest.id, "name": contest.name, "categories": within }));
         }
     }
     let entered = categories.iter().flat_map(|category| category.entries.keys());
@@ -94,19 +93,93 @@ pub fn document(state: &State, source: &Source) -> Result<Option<Value>, Refusal
     })))
 }
 
-/// Those who judge in a set-up.
-#[must_use]
-pub fn judges(setup: &Value) -> BTreeSet<UserId> {
-    let contests = setup["contests"].as_array().into_iter().flatten();
-    let categories = contests.flat_map(|contest| contest["categories"].as_array().into_iter().flatten());
-    let judges = categories.flat_map(|category| category["judges"].as_array().into_iter().flatten());
-    judges.filter_map(|judge| judge["userId"].as_str()?.parse().ok()).collect()
+/// A set-up as it is read back: exactly what [`document`] writes, and nothing else.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(missing_docs, reason = "the words of the import document")]
+pub struct Setup {
+    pub event: SetupEvent,
+    pub contestants: Vec<SetupContestant>,
+    pub contests: Vec<SetupContest>,
 }
 
-/// The categories of a set-up.
-#[must_use]
-pub fn categories(setup: &Value) -> BTreeSet<CategoryId> {
-    let contests = setup["contests"].as_array().into_iter().flatten();
-    let categories = contests.flat_map(|contest| contest["categories"].as_array().into_iter().flatten());
-    categories.filter_map(|category| category["id"].as_str()?.parse().ok()).collect()
+/// The event of a set-up.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(missing_docs, reason = "the words of the import document")]
+pub struct SetupEvent {
+    pub main_title: String,
+    pub discipline: Option<String>,
+}
+
+/// A contestant of a set-up.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "the words of the import document")]
+pub struct SetupContestant {
+    pub id: ContestantId,
+    pub name: String,
+    pub club: Option<String>,
+    pub country: Option<String>,
+}
+
+/// A contest of a set-up.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "the words of the import document")]
+pub struct SetupContest {
+    pub id: ContestId,
+    pub name: String,
+    pub categories: Vec<SetupCategory>,
+}
+
+/// A category of a set-up.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(missing_docs, reason = "the words of the import document")]
+pub struct SetupCategory {
+    pub id: CategoryId,
+    pub name: String,
+    pub rules: Value,
+    pub min_judges: i64,
+    pub judge_visibility: Value,
+    pub proxy_entry: bool,
+    pub criteria: Value,
+    pub entries: Vec<SetupEntry>,
+    pub judges: Vec<SetupJudge>,
+}
+
+/// Somebody in a category of a set-up.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(missing_docs, reason = "the words of the import document")]
+pub struct SetupEntry {
+    pub contestant_id: ContestantId,
+    pub start_order: i64,
+    pub factor: Value,
+}
+
+/// Somebody who judges a category of a set-up.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(missing_docs, reason = "the words of the import document")]
+pub struct SetupJudge {
+    pub user_id: UserId,
+    pub hat: String,
+    pub counts: bool,
+    /// Whether a mark was still expected of them.
+    pub active: bool,
+}
+
+impl Setup {
+    /// Its categories.
+    pub fn categories(&self) -> impl Iterator<Item = &SetupCategory> {
+        self.contests.iter().flat_map(|contest| &contest.categories)
+    }
+
+    /// Those who judge in it.
+    #[must_use]
+    pub fn judges(&self) -> BTreeSet<UserId> {
+        self.categories().flat_map(|category| &category.judges).map(|judge| judge.user_id.clone()).collect()
+    }
 }

@@ -115,7 +115,9 @@ impl Tapes {
             drop(state);
             let take = |tape: &mut Tape, sent: &Sent| {
                 let taken = record::live_frame(tape, &src, (clock.now().0 - began.0) / 1_000, sent);
-                count.fetch_add(1, Ordering::Relaxed);
+                if taken.is_ok() {
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
                 taken
             };
             if let (Some(first), true) = (&first, full.is_ok()) {
@@ -129,8 +131,8 @@ impl Tapes {
                         let _gone = asked.map(|reply| reply.send(tape));
                         return;
                     }
-                    batch = viewer.next(), if full.is_ok() => for sent in &batch {
-                        full = full.and_then(|()| take(&mut tape, sent));
+                    batch = viewer.next(), if full.is_ok() => {
+                        full = batch.iter().try_for_each(|sent| take(&mut tape, sent));
                         if let Err(refusal) = &full {
                             tracing::warn!(%refusal, cassette = %name, "a recording is full and hears no more");
                         }

@@ -721,6 +721,7 @@ pub struct CassetteGone {
     pub owner: String,
     pub seat: Option<String>,
     pub source: Option<String>,
+    pub empty: bool,
 }
 
 /// What happened.

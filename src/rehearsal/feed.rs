@@ -7,7 +7,7 @@ use crate::db::entity::event::EventStatus;
 use crate::error::Refusal;
 use crate::ids::EventId;
 use crate::races::oncourse;
-use crate::races::reports::{IngestResults, ResultsPost};
+use crate::races::reports::{ITEMS_MAX, IngestResults, ResultsPost};
 use crate::setup::SetEventStatus;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -110,15 +110,18 @@ pub(super) async fn play(rehearsal: &Rehearsal) -> anyhow::Result<()> {
         let gone = list(&said["removed"]).map(|gone| json!({ "raceId": gone["raceId"], "bib": gone["bib"] }));
         let changed = list(&said["results"]).filter(|line| line["bib"].is_i64()).map(post);
         let results: Vec<Value> = gone.chain(changed).collect();
-        if !results.is_empty() {
-            let command = IngestResults { event: rehearsal.event.clone(), post: ResultsPost { results } };
+        for some in results.chunks(ITEMS_MAX) {
+            let post = ResultsPost { results: some.to_vec() };
+            let command = IngestResults { event: rehearsal.event.clone(), post };
             let answer = rehearsal.app.rehearse(rehearsal.actor.clone(), command).await?;
             if answer["skipped"].as_array().is_some_and(|skipped| !skipped.is_empty()) {
                 tracing::warn!(skipped = %answer["skipped"], event = %rehearsal.event, "not all of a frame could be played");
             }
         }
-        if said["oncourse"].is_array() {
-            show_course(rehearsal, &said["oncourse"])?;
+        if said["oncourse"].is_array()
+            && let Err(refusal) = show_course(rehearsal, &said["oncourse"])
+        {
+            tracing::warn!(%refusal, event = %rehearsal.event, "the course of a frame could not be played");
         }
         if let Ok(status) = serde_json::from_value::<EventStatus>(said["status"].clone()) {
             let command = SetEventStatus { event: rehearsal.event.clone(), status };
@@ -131,7 +134,7 @@ pub(super) async fn play(rehearsal: &Rehearsal) -> anyhow::Result<()> {
 
 fn show_course(rehearsal: &Rehearsal, said: &Value) -> Result<(), Refusal> {
     let mut post = said.clone();
-    for boat in post.as_array_mut().into_iter().flatten() {
+    for boat in post.as_array_mut().into_iter().flatten().filter(|boat| boat.is_object()) {
         boat["participantId"] = json!(format!("bib-{}", boat["bib"]));
     }
     let state = rehearsal.app.state();

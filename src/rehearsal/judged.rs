@@ -3,7 +3,8 @@
 use super::Rehearsal;
 use crate::app::App;
 use crate::auth::actor::Actor;
-use crate::cassettes::setup;
+use crate::cassettes::file::Line;
+use crate::cassettes::setup::{Setup, SetupCategory, SetupJudge};
 use crate::certification::decisions::{ApproveDecision, RequestDeduction};
 use crate::certification::judges::{CertifySheet, SignFinal};
 use crate::certification::officers::SignStage;
@@ -17,7 +18,8 @@ use crate::error::Refusal;
 use crate::ids::{CategoryId, EventId, UserId};
 use crate::publications::PublishResults;
 use crate::scores::SubmitScore;
-use crate::setup::entries::WithdrawEntry;
+use crate::setup::DisableUser;
+use crate::setup::entries::{ReinstateEntry, WithdrawEntry};
 use anyhow::Context;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,55 +32,67 @@ fn email(event: &EventId, who: &str) -> String {
     format!("{}@{event}.invalid", who.to_lowercase())
 }
 
-fn list(value: &mut Value) -> impl Iterator<Item = &mut Value> {
-    value.as_array_mut().into_iter().flatten()
+/// An id of the recording as it is in the rehearsal.
+fn mapped(event: &EventId, id: impl std::fmt::Display) -> String {
+    format!("{event}.{id}")
 }
 
-/// An id of the recording as it is in the rehearsal.
-fn mapped(event: &EventId, id: &Value) -> Value {
-    id.as_str().map_or(Value::Null, |id| json!(format!("{event}.{id}")))
+fn map(event: &EventId, id: &Value) -> Value {
+    id.as_str().map_or(Value::Null, |id| json!(mapped(event, id)))
+}
+
+/// Who marked what in a recording.
+fn markers(lines: &[Line]) -> BTreeSet<(String, String)> {
+    let marks = lines.iter().filter(|line| line.kind == "scores:updated");
+    let said = marks.filter_map(|line| serde_json::from_str::<Value>(line.data.get()).ok());
+    said.filter_map(|said| Some((said["categoryId"].as_str()?.to_owned(), said["judgeId"].as_str()?.to_owned())))
+        .collect()
+}
+
+fn category_of(event: &EventId, category: &SetupCategory, markers: &BTreeSet<(String, String)>) -> Value {
+    let entries = category.entries.iter().map(|entry| {
+        json!({
+            "contestantId": mapped(event, &entry.contestant_id), "startOrder": entry.start_order, "factor": entry.factor,
+        })
+    });
+    // Who had laid the hat down and never marked owes no mark.
+    let judged =
+        |judge: &&SetupJudge| judge.active || markers.contains(&(category.id.to_string(), judge.user_id.to_string()));
+    let judges = category.judges.iter().filter(judged).map(
+        |judge| json!({ "email": email(event, judge.user_id.as_str()), "hat": judge.hat, "counts": judge.counts }),
+    );
+    json!({
+        "id": mapped(event, &category.id), "name": category.name, "rules": category.rules,
+        "minJudges": category.min_judges, "judgeVisibility": category.judge_visibility,
+        "proxyEntry": category.proxy_entry, "criteria": category.criteria,
+        "entries": entries.collect::<Vec<_>>(), "assignments": judges.collect::<Vec<_>>(),
+    })
 }
 
 /// The import document of the rehearsal. What is wrong in it, its import says.
-pub(super) fn document(event: &EventId, recorded: &Value) -> Value {
-    let mut document = recorded.clone();
-    let judges = setup::judges(recorded);
+pub(super) fn document(event: &EventId, setup: &Setup, lines: &[Line], public: bool) -> Value {
     let user = |who: &str, role: &str| json!({ "email": email(event, who), "name": "Rehearsal", "role": role });
+    let judges = setup.judges();
     let users = judges.iter().map(|judge| user(judge.as_str(), "JUDGE"));
     let users: Vec<Value> = users.chain(OFFICERS.map(|(hat, _)| user(hat, hat))).collect();
-    let hats = OFFICERS.map(|(hat, _)| json!({ "email": email(event, hat), "hat": hat }));
-    let title = format!("Rehearsal: {}", recorded["event"]["mainTitle"].as_str().unwrap_or_default());
-    document["event"] = json!({ "id": event, "mainTitle": title, "status": "running" });
-    for one in list(&mut document["contestants"]) {
-        one["id"] = mapped(event, &one["id"]);
-    }
-    for contest in list(&mut document["contests"]) {
-        contest["id"] = mapped(event, &contest["id"]);
-        if let Some(fields) = contest.as_object_mut() {
-            // Its weights name categories by their old ids; standings are not what is rehearsed.
-            fields.remove("standings");
-        }
-        for category in list(&mut contest["categories"]) {
-            category["id"] = mapped(event, &category["id"]);
-            for entry in list(&mut category["entries"]) {
-                entry["contestantId"] = mapped(event, &entry["contestantId"]);
-            }
-            let judges = category.as_object_mut().and_then(|fields| fields.remove("judges")).unwrap_or(Value::Null);
-            let assignments: Vec<Value> = judges
-                .as_array()
-                .into_iter()
-                .flatten()
-                .map(|judge| {
-                    let who = judge["userId"].as_str().unwrap_or_default();
-                    json!({ "email": email(event, who), "hat": judge["hat"], "counts": judge["counts"] })
-                })
-                .collect();
-            category["assignments"] = json!(assignments);
-        }
-    }
-    document["users"] = json!(users);
-    document["assignments"] = json!(hats);
-    document
+    let contestants = setup
+        .contestants
+        .iter()
+        .map(|one| json!({ "id": mapped(event, &one.id), "name": one.name, "club": one.club, "country": one.country }));
+    let markers = markers(lines);
+    let contests = setup.contests.iter().map(|contest| {
+        let categories: Vec<Value> =
+            contest.categories.iter().map(|category| category_of(event, category, &markers)).collect();
+        json!({ "id": mapped(event, &contest.id), "name": contest.name, "categories": categories })
+    });
+    json!({
+        "event": {
+            "id": event, "mainTitle": format!("Rehearsal: {}", setup.event.main_title),
+            "discipline": setup.event.discipline, "status": if public { "running" } else { "draft" },
+        },
+        "users": users, "contestants": contestants.collect::<Vec<_>>(), "contests": contests.collect::<Vec<_>>(),
+        "assignments": OFFICERS.map(|(hat, _)| json!({ "email": email(event, hat), "hat": hat })),
+    })
 }
 
 /// The people of a rehearsal, signed in.
@@ -93,9 +107,9 @@ async fn sign_in(app: &App, email: &str) -> anyhow::Result<Actor> {
 }
 
 impl Cast {
-    async fn gather(app: &App, event: &EventId, recorded: &Value) -> anyhow::Result<Self> {
+    async fn gather(app: &App, event: &EventId, setup: &Setup) -> anyhow::Result<Self> {
         let mut judges = BTreeMap::new();
-        for judge in setup::judges(recorded) {
+        for judge in setup.judges() {
             judges.insert(judge.to_string(), sign_in(app, &email(event, judge.as_str())).await?);
         }
         let mut officers = Vec::new();
@@ -103,6 +117,10 @@ impl Cast {
             officers.push((stage, sign_in(app, &email(event, hat)).await?));
         }
         Ok(Self { judges, officers })
+    }
+
+    fn everybody(&self) -> impl Iterator<Item = &Actor> {
+        self.judges.values().chain(self.officers.iter().map(|(_, officer)| officer))
     }
 }
 
@@ -129,9 +147,19 @@ fn changes(kind: &str) -> bool {
     )
 }
 
-pub(super) async fn play(rehearsal: &Rehearsal, recorded: &Value) -> anyhow::Result<()> {
-    let cast = Cast::gather(&rehearsal.app, &rehearsal.event, recorded).await?;
-    let known: BTreeSet<CategoryId> = setup::categories(recorded);
+pub(super) async fn play(rehearsal: &Rehearsal, setup: &Setup) -> anyhow::Result<()> {
+    let cast = Cast::gather(&rehearsal.app, &rehearsal.event, setup).await?;
+    let people: Vec<UserId> = cast.everybody().filter_map(|actor| actor.user().ok().cloned()).collect();
+    let played = play_with(rehearsal, setup, cast).await;
+    // They were made for this: nobody signs in as one of them later.
+    for user in people {
+        rehearsal.app.rehearse(rehearsal.actor.clone(), DisableUser { user }).await?;
+    }
+    played
+}
+
+async fn play_with(rehearsal: &Rehearsal, setup: &Setup, cast: Cast) -> anyhow::Result<()> {
+    let known: BTreeSet<CategoryId> = setup.categories().map(|category| category.id.clone()).collect();
     let mut frames = Vec::new();
     let mut last_change = BTreeMap::new();
     for line in rehearsal.lines.iter().filter(|line| rehearsal.playing.reaches(line.ts)) {
@@ -159,7 +187,7 @@ pub(super) async fn play(rehearsal: &Rehearsal, recorded: &Value) -> anyhow::Res
 
 impl Stand<'_> {
     fn map(&self, id: &Value) -> Value {
-        mapped(&self.rehearsal.event, id)
+        map(&self.rehearsal.event, id)
     }
 
     async fn carry(&self, actor: &Actor, command: impl Into<crate::commands::Command>) -> Result<Value, Refusal> {
@@ -175,7 +203,16 @@ impl Stand<'_> {
             "entry:withdrawn" => {
                 let command = WithdrawEntry {
                     category_id: category,
-                    contestant_id: parse(self.map(&said["contestantId"]))?,
+                    contestant_id: parse_id(&self.map(&said["contestantId"]))?,
+                    reason: "as recorded".to_owned(),
+                };
+                self.carry(&self.rehearsal.actor, command).await?;
+                Ok(())
+            }
+            "entry:reinstated" => {
+                let command = ReinstateEntry {
+                    category_id: category,
+                    contestant_id: parse_id(&self.map(&said["contestantId"]))?,
                     reason: "as recorded".to_owned(),
                 };
                 self.carry(&self.rehearsal.actor, command).await?;

@@ -9,8 +9,9 @@ mod judged;
 use crate::app::App;
 use crate::auth::actor::Actor;
 use crate::cassettes::file::{BEGIN, Line, lines};
-use crate::cassettes::setup::SETUP;
+use crate::cassettes::setup::{SETUP, Setup};
 use crate::db::entity::cassette::Audience;
+use crate::db::entity::publication::{self, PublicationState};
 use crate::error::Refusal;
 use crate::events::live::Live;
 use crate::ids::EventId;
@@ -46,6 +47,9 @@ pub struct Playing {
     /// Up to this millisecond.
     #[serde(default)]
     pub to: Option<i64>,
+    /// Whether anyone may see a rehearsal of judging; one of races is public like the feed it was.
+    #[serde(default)]
+    pub public: bool,
 }
 
 impl Playing {
@@ -86,7 +90,7 @@ pub struct Rehearsal {
 
 enum Kind {
     Feed,
-    Judged(Value),
+    Judged(Box<Setup>),
 }
 
 /// Makes the event a recording is played into.
@@ -109,14 +113,37 @@ pub async fn prepare(
     let kind = match (audience, setup) {
         (Some(Audience::Public), _) => Kind::Feed,
         (Some(Audience::Office), Some(setup)) => {
-            Kind::Judged(serde_json::from_str(setup.data.get()).unwrap_or(Value::Null))
+            let read = serde_json::from_str(setup.data.get());
+            Kind::Judged(Box::new(read.map_err(|wrong| Refusal::invalid(SETUP, wrong))?))
         }
         _ => return Err(Refusal::State("only what the public or an office was shown can be played".into())),
     };
+    if let Kind::Judged(setup) = &kind {
+        must_be_no_secret(app, setup).await?;
+    }
     let event = EventId::from(uuid::Uuid::nil());
     let mut rehearsal = Rehearsal { app: app.clone(), live: live.cloned(), actor, event, playing, lines, kind };
     rehearsal.set_up().await?;
     Ok(rehearsal)
+}
+
+/// Passes what was published as official, or is of elsewhere. An ADMIN who judges a category reads no mark of it, and sees
+/// every rehearsal: what is still a secret here is not played here.
+async fn must_be_no_secret(app: &App, setup: &Setup) -> Result<(), Refusal> {
+    for id in setup.categories().map(|category| &category.id) {
+        if !app.state().categories.contains_key(id) {
+            continue;
+        }
+        let state = app.state_with(id).await?;
+        let board = state.board(id)?;
+        let official = |row: &publication::Model| row.state == PublicationState::Official && !row.hidden;
+        if board.was_marked() && !board.publications.values().any(|row| official(row)) {
+            return Err(Refusal::State(format!(
+                "category {id} is not published as official: its marks are a secret here"
+            )));
+        }
+    }
+    Ok(())
 }
 
 impl Rehearsal {
@@ -132,7 +159,7 @@ impl Rehearsal {
         self.event = id.parse().map_err(|_ours| Refusal::Internal)?;
         let document = match &self.kind {
             Kind::Feed => feed::document(&self.event, &self.lines)?,
-            Kind::Judged(setup) => judged::document(&self.event, setup),
+            Kind::Judged(setup) => judged::document(&self.event, setup, &self.lines, self.playing.public),
         };
         let document = import::read(&document.to_string())?;
         let command = ImportDocument { document, hashes: BTreeMap::new(), rehearsal: true };

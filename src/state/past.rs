@@ -11,6 +11,7 @@ use crate::db::row::{Change, Row};
 use crate::error::Refusal;
 use crate::events::event::{CertificationUpdated, DecisionChanged, Event, ScoreUpdated, Text};
 use crate::events::log::LogEntry;
+use crate::events::room::Lane;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -131,9 +132,11 @@ pub fn after(state: &State, category: &Category, entries: &[LogEntry]) -> Result
         board.apply(&Change::Put(row));
     }
     state.boards.insert(id.clone(), board);
-    if let Some(last) = entries.last() {
-        state.lanes.insert(last.lane.clone(), last.lane_head());
-    }
+    let lane = Lane::Category(id.clone());
+    match entries.last() {
+        Some(last) => state.lanes.insert(lane, last.lane_head()),
+        None => state.lanes.remove(&lane),
+    };
     Ok(state)
 }
 

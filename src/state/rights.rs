@@ -218,7 +218,8 @@ impl State {
     pub fn lanes_of(&self, user: &UserId) -> Vec<Lane> {
         let Some(role) = self.role_of(user) else { return Vec::new() };
         let open = |event: &crate::ids::EventId| {
-            self.events.get(event).is_some_and(|event| event.status != EventStatus::Official)
+            // Rehearsals are many, and must not crowd out what is real; who follows one resumes its lanes.
+            self.events.get(event).is_some_and(|event| event.status != EventStatus::Official && !event.rehearsal)
         };
         let mut lanes = vec![Lane::System, Lane::User(user.clone())];
         if role.runs_installation() {

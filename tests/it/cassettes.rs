@@ -140,6 +140,12 @@ async fn a_recording_holds_what_its_audience_was_shown() {
         (vec!["office".to_owned()], vec!["ada".to_owned()])
     );
     assert_eq!(names(&app, "ben").await, Vec::<String>::new());
+    // Taken in again, it is bound to what it says it is of: an admin who judges that reads no foreign mark of it.
+    let file = app.bytes("/api/cassettes/office/download", &email("tally")).await;
+    take_in(&app, "again", String::from_utf8(file).expect("UTF-8")).await;
+    assert_eq!((names(&app, "organizer").await.len(), names(&app, "both").await), (2, vec![]));
+    let gone = app.send(Method::DELETE, "/api/cassettes/again", &email("organizer"), json!({})).await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
     assert_eq!(names(&app, "admin").await, ["office"], "what a judge recorded is the judge's own");
     let hat = json!({ "judgeId": app.user_id(&email("tally")), "hat": "JUDGE", "categoryId": "vault" });
     assert!(app.post("/api/v1/admin/assignments", &email("admin"), hat).await.status.is_success());
@@ -197,6 +203,10 @@ async fn a_feed_is_recorded_with_who_is_on_the_course() {
         let answer = app.keyed(&key, "/api/v1/ingest/results", &result).await;
         viewer.read_to(answer.body["receipt"]["seq"].as_i64().expect("a place")).await;
     }
+    for stranger in ["gymnast", "ada", "tally"] {
+        let refused = app.post("/api/cassettes/regatta/stop", &email(stranger), json!({})).await;
+        assert_eq!(refused.status, StatusCode::FORBIDDEN, "who did not begin it does not end it: {refused:?}");
+    }
     let done = app.post("/api/cassettes/regatta/stop", &email("admin"), json!({})).await;
     assert_eq!(done.status, StatusCode::OK, "{done:?}");
     let held = lines(&app, "regatta", "ada").await;
@@ -235,7 +245,7 @@ async fn a_broken_file_is_refused_with_the_line_that_is_wrong() {
         (format!("{good}{{\"ts\":9,\"src\":\"\",\"type\":\"diff\",\"data\":1}}"), "line 3"),
         (format!("{good}{{\"ts\":9,\"src\":\"a\",\"type\":\"b\",\"data\":1,\"more\":1}}"), "line 3"),
         (format!("{good}{{\"ts\":9,\"src\":\"a\",\"type\":\"b\",\"data\":{}1", "[".repeat(10_000)), "line 3"),
-        (format!("{good}{{\"ts\":9,\"src\":\"a\",\"type\":\"b\",\"data\":\"{}\"}}", "x".repeat(1_100_000)), "line 3"),
+        (format!("{good}{{\"ts\":9,\"src\":\"a\",\"type\":\"b\",\"data\":\"{}\"}}", "x".repeat(17_000_000)), "line 3"),
     ] {
         let refused = import("bad", wrong.into_bytes()).await;
         assert_eq!(refused.body["errors"][0]["field"], place, "{refused:?}");
@@ -543,6 +553,70 @@ async fn a_recording_is_played_into_a_rehearsal_that_is_never_among_what_is_real
     assert_eq!(app.post("/api/cassettes", &email("admin"), own).await.status, StatusCode::CREATED);
     let refused = app.post("/api/cassettes/mine/replay", &email("admin"), json!({})).await;
     assert_eq!((refused.status, refused.body["code"].as_str()), (StatusCode::CONFLICT, Some("STATE")));
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_hostile_set_up_is_refused_and_takes_nothing_down() {
+    let app = start().await;
+    let begin = r#"{"ts":0,"src":"cassette","type":"cassette:begin","data":{"format":1,"audience":"office"}}"#;
+    let good = json!({ "event": { "mainTitle": "T", "discipline": null }, "contestants": [], "contests": [] });
+    let with = |field: &str, value: Value| {
+        let mut setup = good.clone();
+        setup[field] = value;
+        setup
+    };
+    let user = json!([{ "id": "x", "name": "X", "club": null, "country": null, "userEmail": email("ada") }]);
+    for (number, setup) in [
+        json!(5),
+        json!([]),
+        json!(null),
+        with("contestants", json!([1])),
+        with("contestants", user),
+        with("contests", json!([{ "id": "../c", "name": "C", "categories": [] }])),
+        with("races", json!([{ "id": "r", "raceType": "final" }])),
+        with("users", json!([{ "email": "new@it.example", "name": "N", "role": "ADMIN" }])),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let frame = json!({ "ts": 0, "src": "cassette", "type": "cassette:setup", "data": setup });
+        let name = format!("bad-{number}");
+        take_in(&app, &name, format!("{begin}\n{frame}\n")).await;
+        let refused = app.post(&format!("/api/cassettes/{name}/replay"), &email("admin"), json!({})).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{frame}: {refused:?}");
+    }
+    assert_eq!(app.public("/api/v1/events?rehearsal=true").await.body["items"], json!([]));
+    assert_eq!(app.public("/healthz").await.status, StatusCode::OK);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_still_a_secret_here_is_not_played_here() {
+    let app = start().await;
+    judge(&app).await;
+    let office = json!({ "name": "vault", "lane": "cat:vault", "audience": "office", "from_seq": 0 });
+    assert_eq!(app.post("/api/cassettes", &email("organizer"), office).await.status, StatusCode::CREATED);
+    let refused = app.post("/api/cassettes/vault/replay", &email("organizer"), json!({ "speed": 0 })).await;
+    assert_eq!((refused.status, refused.body["code"].as_str()), (StatusCode::CONFLICT, Some("STATE")), "{refused:?}");
+    let file = app.bytes("/api/cassettes/vault/download", &email("organizer")).await;
+    let other = start().await;
+    take_in(&other, "vault", String::from_utf8(file).expect("UTF-8")).await;
+    let state = other.app.state();
+    assert!(state.categories.keys().any(|id| id.as_str() == "vault") && state.boards.is_empty());
+    drop(state);
+    // There, nobody has marked it: it is played, and hidden from the public unless that is asked for.
+    let begun = other.post("/api/cassettes/vault/replay", &email("admin"), json!({ "speed": 0 })).await;
+    assert_eq!(begun.status, StatusCode::ACCEPTED, "{begun:?}");
+    let event = begun.body["event_id"].as_str().expect("an event").to_owned();
+    let path = format!("/api/v1/categories/{event}.vault/scores");
+    let begun = std::time::Instant::now();
+    while other.get(&path, &email("admin")).await.body["scores"].as_array().map(Vec::len) != Some(9) {
+        assert!(begun.elapsed() < PATIENCE, "all nine marks are given again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(other.public(&format!("/api/v1/events/{event}")).await.status, StatusCode::NOT_FOUND);
+    other.stop().await;
     app.stop().await;
 }
 

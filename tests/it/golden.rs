@@ -955,18 +955,19 @@ fn timing() -> Vec<(&'static str, Command)> {
         ("record the vault for its office", {
             let source = Some(Source::Lane(Lane::Category(id("vault"))));
             let (name, audience) = ("tape".parse().expect("a name"), Audience::Office);
-            CreateCassette { name, description: None, audience, source, recorded: None }.into()
+            CreateCassette { name, description: None, audience, source, recorded: None, imported: false }.into()
         }),
         ("record the vault for oneself", {
             let source = Some(Source::Lane(Lane::Category(id("vault"))));
             let (name, audience) = ("tape".parse().expect("a name"), Audience::Own);
-            CreateCassette { name, description: None, audience, source, recorded: None }.into()
+            CreateCassette { name, description: None, audience, source, recorded: None, imported: false }.into()
         }),
         ("begin to record", {
             StartCassette { name: "none".parse().expect("a name"), source: Source::Event(id("cup")) }.into()
         }),
         ("end a recording", {
-            let recorded = Recorded { range: None, interactions: 0, bytes: 0, sha256: "00".into() };
+            let recorded =
+                Recorded { range: None, interactions: 0, bytes: 0, sha256: "00".into(), file: "00".into(), seat: None };
             FinishCassette { name: "none".parse().expect("a name"), recorded }.into()
         }),
         ("describe a recording", {

@@ -168,7 +168,7 @@ async fn a_rehearsal_elsewhere_ends_with_the_same_places(app: &TestApp) {
     let headers = [("authorization", &*authorization), ("content-type", "application/x-ndjson")];
     let taken = other.raw_request(Method::POST, "/api/cassettes/import?name=final", &headers, file).await;
     assert_eq!(taken.status, 201, "{taken:?}");
-    let playing = other.post("/api/cassettes/final/replay", admin, json!({ "speed": 0 })).await;
+    let playing = other.post("/api/cassettes/final/replay", admin, json!({ "speed": 0, "public": true })).await;
     assert_eq!(playing.status, 202, "{playing:?}");
     let event = playing.body["event_id"].as_str().expect("an event").to_owned();
     let path = format!("/api/v1/events/{event}/judged");

@@ -20,6 +20,7 @@ pub struct Model {
     pub interactions: i64,
     pub bytes: i64,
     pub sha256: Option<String>,
+    pub file: Option<String>,
     pub recorded_at: Micros,
 }
 

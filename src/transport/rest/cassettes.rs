@@ -1,6 +1,6 @@
 //! Recordings over HTTP: made, begun, ended, read, described, removed, taken in.
 
-use super::{Answer, Caller, Created, created, or_empty};
+use super::{Answer, Caller, Created, created, or_empty, with_path};
 use crate::app::App;
 use crate::cassettes::file::{self, Shelf};
 use crate::cassettes::record;
@@ -18,13 +18,14 @@ use crate::rehearsal::{self, Playing};
 use crate::transport::problem::{ApiError, Problem};
 use crate::transport::request::Json as Body;
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, Query};
+use axum::extract::{FromRequest, Path, Query, Request};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
+use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// What is to be recorded.
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
@@ -126,10 +127,8 @@ pub async fn create(caller: Caller, Extension(tapes): Extension<Tapes>, Body(bod
     let app = caller.app.clone();
     let recorded = match &source {
         Some(source) if past => {
+            let _turn = turn(&caller, RECORDING_COST)?;
             let state = app.state();
-            if state.cassettes.contains_key(new.name.as_str()) {
-                return Err(Refusal::Duplicate { what: "cassette", id: new.name.to_string() }.into());
-            }
             let ears = cassettes::must_hear(&state, &caller.user, source, audience)?;
             let head = record::head(&state, source);
             let (from, to) = (new.from_seq.unwrap_or(0), new.to_seq.unwrap_or(head));
@@ -137,29 +136,49 @@ pub async fn create(caller: Caller, Extension(tapes): Extension<Tapes>, Body(bod
                 return Err(Refusal::invalid("from_seq", format!("0 <= from_seq <= to_seq <= {head}")).into());
             }
             let tape = record::range(&app.db, &state, source, audience, &ears, (from, to)).await?;
-            Some(keep(&app, &new.name, tape, Some((from, to))).await?)
+            let (bytes, interactions) = tape.finish();
+            Some(keep(&app, bytes.into(), interactions, Some((from, to)), ears.seat).await?)
         }
         None if past => return Err(Refusal::invalid("from_seq", "of what is not said").into()),
         Some(_) | None => None,
     };
-    let begins = recorded.is_none();
-    let command = CreateCassette {
-        name: new.name.clone(),
-        description: new.description,
-        audience,
-        source: source.clone(),
-        recorded,
-    };
-    let made = caller.carry_out(command, &body).await?;
-    if let (true, Some(Source::Event(event)), Audience::Public) = (begins, &source, audience) {
-        begin(&app, &tapes, &new.name, event);
-    }
-    created(Ok(made))
+    let file = recorded.as_ref().map(|recorded| recorded.file.clone());
+    let (name, description) = (new.name.clone(), new.description);
+    let command = CreateCassette { name: new.name, description, audience, source, recorded, imported: false };
+    let made = caller.carry_out(command, &body).await;
+    drop_unless_kept(&app, &name, file.as_deref()).await?;
+    begin(&app, &tapes, &name);
+    created(made)
 }
 
-/// Hears a feed from now on.
-fn begin(app: &App, tapes: &Tapes, name: &Name, event: &EventId) {
-    if let Some(work) = tapes.begin(name, event, app.clock.clone()) {
+/// What a recording costs of the commands a user has in a minute.
+const RECORDING_COST: u32 = 10;
+
+/// A turn among the few that read or write whole recordings at a time. Limits are asked before anything is read.
+fn turn(caller: &Caller, cost: u32) -> Result<OwnedSemaphorePermit, Refusal> {
+    caller.app.limit(&caller.actor, Limit::Commands, cost, "cassettes")?;
+    Arc::clone(&caller.app.recordings).try_acquire_owned().map_err(|_all_taken| Refusal::Overloaded)
+}
+
+/// Removes the file of an attempt that came to nothing: no row names it.
+async fn drop_unless_kept(app: &App, name: &Name, file: Option<&str>) -> Result<(), AppError> {
+    let Some(file) = file.map(str::to_owned) else { return Ok(()) };
+    let named = app.state().cassettes.get(name.as_str()).is_some_and(|row| row.file.as_deref() == Some(&*file));
+    if !named {
+        let shelf = shelf(app);
+        app.computing(move || shelf.remove(&file)).await?;
+    }
+    Ok(())
+}
+
+/// Hears a feed from now on, if the cassette is one that is to.
+fn begin(app: &App, tapes: &Tapes, name: &Name) {
+    let state = app.state();
+    let row = state.cassettes.get(name.as_str());
+    let row = row.filter(|row| row.phase == Phase::Recording && row.audience == Audience::Public);
+    let source = row.and_then(|row| row.source.as_deref()?.parse::<Source>().ok());
+    let Some(Source::Event(event)) = source else { return };
+    if let Some(work) = tapes.begin(name, &event, app.clock.clone()) {
         let stopping = app.stopping.clone();
         app.tasks.spawn(async move {
             tokio::select! {
@@ -170,23 +189,19 @@ fn begin(app: &App, tapes: &Tapes, name: &Name, event: &EventId) {
     }
 }
 
-/// Keeps the file of a recording.
-async fn keep(app: &App, name: &Name, tape: file::Tape, range: Option<(i64, i64)>) -> Result<Recorded, AppError> {
-    let (bytes, interactions) = tape.finish();
-    keep_bytes(app, name, bytes, interactions, range).await
-}
-
-async fn keep_bytes(
+/// Keeps the bytes of a recording in a file of its own.
+async fn keep(
     app: &App,
-    name: &Name,
-    bytes: Vec<u8>,
+    bytes: Bytes,
     interactions: i64,
     range: Option<(i64, i64)>,
+    seat: Option<String>,
 ) -> Result<Recorded, AppError> {
-    let (shelf, name) = (shelf(app), name.clone());
+    let (shelf, file) = (shelf(app), format!("{}.ndjson", app.chance.id(app.clock.now())));
     let length = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
-    let sha256 = app.computing(move || shelf.keep(&name, &bytes)).await??;
-    Ok(Recorded { range, interactions, bytes: length, sha256 })
+    let kept = file.clone();
+    let sha256 = app.computing(move || shelf.keep(&kept, &bytes)).await??;
+    Ok(Recorded { range, interactions, bytes: length, sha256, file, seat })
 }
 
 fn shelf(app: &App) -> Shelf {
@@ -203,15 +218,13 @@ pub async fn start(
     Path(name): Path<String>,
     Body(body): Body,
 ) -> Answer {
+    let payload = with_path(or_empty(body.clone()), "name", &name)?;
     let name: Name = name.parse()?;
-    let asked: SourceRequest = parse(body.clone())?;
+    let asked: SourceRequest = parse(body)?;
     let source = asked.source()?.ok_or_else(|| Refusal::invalid("lane", "neither a lane nor an event is named"))?;
     let app = caller.app.clone();
-    let begun = caller.carry_out(StartCassette { name: name.clone(), source: source.clone() }, &body).await?;
-    let public = app.state().cassettes.get(name.as_str()).is_some_and(|row| row.audience == Audience::Public);
-    if let (true, Source::Event(event)) = (public, &source) {
-        begin(&app, &tapes, &name, event);
-    }
+    let begun = caller.carry_out(StartCassette { name: name.clone(), source }, &payload).await?;
+    begin(&app, &tapes, &name);
     Ok(begun)
 }
 
@@ -220,23 +233,46 @@ pub async fn start(
     responses((status = 200, body = cassettes::CassetteView), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub async fn stop(caller: Caller, Extension(tapes): Extension<Tapes>, Path(name): Path<String>) -> Answer {
     let name: Name = name.parse()?;
+    let app = caller.app.clone();
+    let turn = turn(&caller, RECORDING_COST)?;
+    // Whoever asked may go: what was heard is not lost between being taken and being kept.
+    let ending = app.tasks.spawn(async move {
+        let ended = end(caller, &tapes, &name).await;
+        drop(turn);
+        ended
+    });
+    ending.await.map_err(anyhow::Error::from).map_err(AppError::from)?
+}
+
+async fn end(caller: Caller, tapes: &Tapes, name: &Name) -> Answer {
     let (app, state) = (caller.app.clone(), caller.app.state());
-    let row = cassettes::find(&state, &caller.user, &name)?.clone();
+    let row = cassettes::find(&state, &caller.user, name)?.clone();
+    // Asked before anything is ended.
+    cassettes::must_own(&caller.actor, &state, &row)?;
     if row.phase != Phase::Recording {
         return Err(Refusal::State(format!("cassette {name} is not being recorded")).into());
+    }
+    if row.epoch.as_deref() != Some(&*state.head.epoch) {
+        return Err(Refusal::State(format!("cassette {name} is of another history; remove it")).into());
     }
     let source: Source = row.source.as_deref().unwrap_or_default().parse()?;
     let owner = row.owner.parse().map_err(|_no_id| Refusal::Internal)?;
     let ears = cassettes::must_hear(&state, &owner, &source, row.audience)?;
     let (from, to) = (row.from_seq.unwrap_or(0), record::head(&state, &source));
     // What was heard as it happened has who was on the course in it; the log has not.
-    let heard = tapes.end(&name).await;
+    let heard = tapes.end(name).await;
     let tape = match heard {
         Some(tape) => tape,
         None => record::range(&app.db, &state, &source, row.audience, &ears, (from, to)).await?,
     };
-    let recorded = keep(&app, &name, tape, Some((from, to))).await?;
-    caller.carry_out(FinishCassette { name, recorded }, &Value::Null).await
+    drop(state);
+    let (bytes, interactions) = tape.finish();
+    let recorded = keep(&app, bytes.into(), interactions, Some((from, to)), ears.seat).await?;
+    let file = recorded.file.clone();
+    let command = FinishCassette { name: name.clone(), recorded };
+    let finished = caller.carry_out(command, &json!({ "name": name, "file": file })).await;
+    drop_unless_kept(&app, name, Some(&file)).await?;
+    finished
 }
 
 /// What is said of a recording.
@@ -252,7 +288,8 @@ pub struct Description {
     responses((status = 200, body = cassettes::CassetteView), (status = 404, body = Problem)))]
 pub async fn describe(caller: Caller, Path(name): Path<String>, Body(body): Body) -> Answer {
     let Description { description } = parse(body.clone())?;
-    caller.carry_out(DescribeCassette { name: name.parse()?, description }, &body).await
+    let payload = with_path(body, "name", &name)?;
+    caller.carry_out(DescribeCassette { name: name.parse()?, description }, &payload).await
 }
 
 /// Removes a recording.
@@ -265,10 +302,16 @@ pub async fn delete(
 ) -> Result<StatusCode, ApiError> {
     let name: Name = name.parse()?;
     let app = caller.app.clone();
-    let Json(_gone) = caller.carry_out(DeleteCassette { name: name.clone() }, &Value::Null).await?;
+    let Json(gone) = caller.carry_out(DeleteCassette { name: name.clone() }, &json!({ "name": name })).await?;
+    if app.state().cassettes.contains_key(name.as_str()) {
+        // It was removed once by this request, and made anew since.
+        return Ok(StatusCode::NO_CONTENT);
+    }
     let _unheard = tapes.end(&name).await;
-    let shelf = shelf(&app);
-    app.computing(move || shelf.remove(&name)).await?;
+    if let Some(file) = gone["file"].as_str().map(str::to_owned) {
+        let shelf = shelf(&app);
+        app.computing(move || shelf.remove(&file)).await?;
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -277,7 +320,7 @@ pub async fn delete(
     responses((status = 200, content_type = "application/x-ndjson", body = String), (status = 404, body = Problem),
         (status = 409, description = "nothing is in it yet", body = Problem)))]
 pub async fn download(caller: Caller, Path(name): Path<String>) -> Result<Response, ApiError> {
-    caller.app.limit_reading(&caller.actor, "cassettes")?;
+    let _turn = turn(&caller, 1)?;
     let name: Name = name.parse()?;
     let (sha256, bytes) = kept(&caller, &name).await?;
     let value = |text: String| HeaderValue::from_str(&text).map_err(anyhow::Error::from).map_err(AppError::from);
@@ -301,18 +344,21 @@ pub async fn replay(
     Body(body): Body,
 ) -> Created {
     caller.must_run_installation()?;
-    caller.app.limit(&caller.actor, Limit::Commands, 10, "cassette:replay")?;
+    let turn = turn(&caller, RECORDING_COST)?;
     let playing: Playing = parse(or_empty(body))?;
     let (_, bytes) = kept(&caller, &name.parse()?).await?;
     let app = caller.app.clone();
     let rehearsal = rehearsal::prepare(&app, Some(&outlet.live), caller.actor, &bytes, playing).await?;
     let event = rehearsal.event().clone();
+    let playing = Arc::clone(&app.rehearsals).try_acquire_owned().map_err(|_all_taken| Refusal::Overloaded)?;
+    drop(turn);
     let stopping = app.stopping.clone();
     app.tasks.spawn(async move {
         tokio::select! {
             () = stopping.cancelled() => {}
             () = rehearsal.play_aside() => {}
         }
+        drop(playing);
     });
     Ok((StatusCode::ACCEPTED, Json(json!({ "event_id": event }))))
 }
@@ -322,8 +368,9 @@ async fn kept(caller: &Caller, name: &Name) -> Result<(String, Vec<u8>), ApiErro
     let state = caller.app.state();
     let row = cassettes::find(&state, &caller.user, name)?;
     let sha256 = row.sha256.clone().filter(|_| row.phase == Phase::Done);
-    let sha256 = sha256.ok_or_else(|| Refusal::State(format!("nothing is in cassette {name} yet")))?;
-    let (shelf, file, known) = (shelf(&caller.app), name.clone(), sha256.clone());
+    let kept = sha256.zip(row.file.clone());
+    let (sha256, file) = kept.ok_or_else(|| Refusal::State(format!("nothing is in cassette {name} yet")))?;
+    let (shelf, known) = (shelf(&caller.app), sha256.clone());
     let bytes = caller.app.computing(move || shelf.read(&file, &known)).await??;
     Ok((sha256, bytes))
 }
@@ -344,24 +391,30 @@ pub struct ImportQuery {
     request_body(content = String, content_type = "application/x-ndjson"),
     responses((status = 201, body = cassettes::CassetteView), (status = 400, body = Problem), (status = 409, body = Problem),
         (status = 413, body = Problem)))]
-pub async fn import(caller: Caller, Query(query): Query<ImportQuery>, body: Result<Bytes, BytesRejection>) -> Created {
+pub async fn import(caller: Caller, Query(query): Query<ImportQuery>, request: Request) -> Created {
+    // Asked before anything is read: whoever may not do it costs nothing.
     caller.must_run_installation()?;
     let name: Name = query.name.parse()?;
-    if caller.app.state().cassettes.contains_key(name.as_str()) {
-        return Err(Refusal::Duplicate { what: "cassette", id: name.to_string() }.into());
-    }
+    let _turn = turn(&caller, RECORDING_COST)?;
+    let body = Bytes::from_request(request, &caller.app).await;
     let bytes =
         body.map_err(|_too_large_or_cut| Refusal::TooLarge { what: "bytes in a cassette", max: file::BYTES_MAX })?;
     let checked = bytes.clone();
-    let interactions = caller.app.computing(move || file::check(&checked)).await??;
-    let recorded = keep_bytes(&caller.app, &name, bytes.to_vec(), interactions, None).await?;
+    let (interactions, source) =
+        caller.app.computing(move || Ok::<_, Refusal>((file::check(&checked)?, file::source(&checked)))).await??;
+    let app = caller.app.clone();
+    let recorded = keep(&app, bytes, interactions, None, None).await?;
+    let file = recorded.file.clone();
     let digest = json!({ "name": name, "description": query.description, "sha256": recorded.sha256 });
     let command = CreateCassette {
-        name,
+        name: name.clone(),
         description: query.description,
         audience: Audience::Office,
-        source: None,
+        source: source.and_then(|source| source.parse().ok()),
         recorded: Some(recorded),
+        imported: true,
     };
-    created(caller.carry_out(command, &digest).await)
+    let taken = caller.carry_out(command, &digest).await;
+    drop_unless_kept(&app, &name, Some(&file)).await?;
+    created(taken)
 }

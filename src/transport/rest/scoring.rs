@@ -74,6 +74,9 @@ pub async fn read_marks(
         let marks = read::released_marks(&state, user, category, query.contestant_id.as_ref())?;
         return Ok(json!({ "scores": marks, "seq": state.lane_seq(&Lane::Category(category.clone())) }));
     }
+    if query.at.is_some() && query.since_seq.is_some() {
+        return Err(Refusal::invalid("at", "not together with sinceSeq").into());
+    }
     let among = match query.since_seq {
         Some(seq) => Some(app.marks_changed_since(category, seq).await?),
         None => None,
