@@ -9,6 +9,7 @@ use crate::error::{AppError, Refusal};
 use crate::events::dispatcher::variant_of;
 use crate::events::live::{self, Sent};
 use crate::events::log::{LogEntry, read_entries};
+use crate::events::public::{self, Include};
 use crate::events::room::Lane;
 use crate::state::State;
 use sea_orm::{ColumnTrait, Condition, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
@@ -37,6 +38,14 @@ fn lanes(state: &State, source: &Source, audience: Audience) -> Vec<Lane> {
             std::iter::once(Lane::Event(event.clone())).chain(categories).collect()
         }
     }
+}
+
+/// The races of an event as they are now, so that what was heard of them can be played: the log has no names.
+fn structure(tape: &mut Tape, state: &State, source: &Source, audience: Audience) -> Result<(), Refusal> {
+    let (Source::Event(event), Audience::Public) = (source, audience) else { return Ok(()) };
+    let Some(data) = public::full(state, event, Include::default(), Vec::new()) else { return Ok(()) };
+    let data = crate::command::to_value(data)?;
+    tape.push(&Frame { ts: 0, src: &Lane::Public(event.clone()).to_string(), kind: "full", data, seq: None })
 }
 
 async fn page(
@@ -103,6 +112,7 @@ pub async fn range(
         for entry in &entries {
             if began.is_none() {
                 begin(&mut tape, source, audience, state, entry.at)?;
+                structure(&mut tape, state, source, audience)?;
             }
             let start = *began.get_or_insert(entry.at);
             fact(&mut tape, state, audience, ears, entry, (entry.at.0 - start.0) / 1_000)?;

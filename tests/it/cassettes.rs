@@ -213,6 +213,16 @@ async fn a_feed_is_recorded_with_who_is_on_the_course() {
     assert_eq!(held[1]["type"], "full");
     let course = held.iter().filter(|line| line["data"]["oncourse"].as_array().is_some_and(|list| !list.is_empty()));
     assert_eq!(course.count(), 2, "{held:#?}");
+    let past = json!({ "name": "past", "event_id": "regatta", "from_seq": 0 });
+    assert_eq!(app.post("/api/cassettes", &email("admin"), past).await.status, StatusCode::CREATED);
+    let played = app.post("/api/cassettes/past/replay", &email("admin"), json!({ "speed": 0 })).await;
+    assert_eq!(played.status, StatusCode::ACCEPTED, "what was read from the log can be played too: {played:?}");
+    let event = played.body["event_id"].as_str().expect("an event");
+    let mut rehearsal = Viewer::watch(&app, event).await;
+    while rehearsal.folded.of_race(&format!("{event}.final")).len() < 2 {
+        let frame = rehearsal.read().await;
+        assert!(frame.get("cut").is_none(), "{frame}");
+    }
     let results: Vec<&Value> =
         held.iter().filter(|line| line["data"]["results"].is_array() && line["type"] == "diff").collect();
     assert_eq!(results.len(), 2);
