@@ -4,9 +4,10 @@ SHELL := /bin/sh
 .SHELLFLAGS := -eu -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-CHAOS_DRIVERS := kill resume stalled revoke lives drain watch
+CHAOS_DRIVERS := kill resume stalled revoke lives drain watch tape
 
-.PHONY: help run test chaos docs fmt clean fmt-check lint test-rust test-e2e deny build-tools test-tools
+.PHONY: help run test chaos bench bench-counts docs fmt clean fmt-check lint test-rust test-e2e deny build-tools test-tools \
+	bench-tools counts-tools
 
 TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
 E2E := tests/e2e
@@ -28,7 +29,9 @@ endif
 help:
 	@echo 'make run    build it, make the demo database, and serve it (more options: ARGS="...")'
 	@echo 'make test   everything: format, lints, tests, end to end with the Socket.IO client, dependencies'
-	@echo 'make chaos  hours of it: kills, resets, stalls, restarts, revocations, drains (CHAOS_SCALE=2 CHAOS_SEED=…)'
+	@echo 'make chaos  hours of it: kills, resets, stalls, restarts, revocations, drains, a tape at its own speed (CHAOS_SCALE=2 CHAOS_SEED=…)'
+	@echo 'make bench  measures it beside its peers and writes docs/benchmarks.md (BENCH_QUICK=1 is a trial of some minutes)'
+	@echo 'make bench-counts   instruction counts of what is done for every mark, compared with what is committed'
 	@echo 'make docs   docs/events.md and the golden tables, from the code'
 	@echo 'make fmt    format the code'
 	@echo 'make clean  remove what was built'
@@ -67,6 +70,18 @@ chaos: build-tools
 	done; \
 	echo; grep -o 'TOTAL .*' "$$log" || true; \
 	[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
+
+# An hour on a quiet machine; what it can be told: BENCH_ONLY, BENCH_PEERS, BENCH_REPEATS, BENCH_QUICK=1. The program is
+# built as `make run` builds it; peers that cannot be installed are named and left out.
+bench: build-tools bench-tools
+	cargo build --release --locked --bin scorecast
+	cargo build --release --locked -p scorecast-bench -p scorecast-bench-servers
+	'$(TARGET_DIR)/release/scorecast-bench'
+
+# WRITE=1 keeps the counts of now; COUNTS_TOLERANCE=3 is how many percent more are let pass.
+bench-counts: build-tools counts-tools
+	cargo build --release --locked -p scorecast-bench-micro
+	'$(TARGET_DIR)/release/scorecast-bench-counts' $(if $(WRITE),--write)
 
 # The schema is tried on PostgreSQL too: on the server of TEST_POSTGRES, else on one of this machine that lets us in.
 test-rust: build-tools
@@ -108,3 +123,9 @@ build-tools:
 
 test-tools:
 	@.ci/tools test
+
+bench-tools:
+	@.ci/tools bench
+
+counts-tools:
+	@.ci/tools counts

@@ -1,5 +1,7 @@
 //! The application: what holds the parts together, and the one place where a command is carried out.
 
+pub mod past;
+
 use crate::auth::actor::Actor;
 use crate::auth::keys::{self, KeyMaker};
 use crate::auth::limit::Limits;
@@ -20,7 +22,6 @@ use crate::events::dispatcher::{self, Handover, Outlet};
 use crate::events::event::Event;
 use crate::events::live::Bounds;
 use crate::events::log::GENESIS;
-use crate::events::replay;
 use crate::events::room::Lane;
 use crate::evidence::bundle::Bundle;
 use crate::evidence::key::Signer;
@@ -30,7 +31,8 @@ use crate::metrics::Metrics;
 use crate::preview::{self, Preview};
 use crate::publications::key::{self, KeepKey};
 use crate::publications::read::Wanted;
-use crate::state::{State, load, past};
+use crate::rehearsal::register::Rehearsals;
+use crate::state::{State, load};
 use crate::tally::{self, TallyView};
 use crate::traps::Traps;
 use crate::writer::{Parts, Writer, WriterHandle};
@@ -38,9 +40,9 @@ use anyhow::{Context, bail};
 use arc_swap::ArcSwap;
 use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::Value;
-use socketioxide::SocketIo;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -63,16 +65,20 @@ const FEEDS_MAX: usize = 1_000;
 const EXPORTS_MAX: usize = 4;
 /// Recordings read or written at a time.
 const RECORDINGS_MAX: usize = 4;
-/// Rehearsals played at a time.
-const REHEARSALS_MAX: usize = 4;
+/// Boards of the past put together at a time: each is read from the beginning of its lane.
+const PASTS_MAX: usize = 4;
 /// Bundles checked at a time for those who are not signed in.
 const VERIFICATIONS_MAX: usize = 4;
 /// Shortest time between two tallies of one category.
 const TALLY_EVERY: Duration = Duration::from_millis(250);
 
-/// What every request needs.
+/// What every request needs. A copy costs nothing: every request and every connection has one.
 #[derive(Clone, Debug)]
-pub struct App {
+pub struct App(Arc<Held>);
+
+/// What an application holds.
+#[derive(Debug)]
+pub struct Held {
     /// The settings.
     pub config: Arc<Config>,
     /// The time.
@@ -101,10 +107,14 @@ pub struct App {
     pub public_feeds: Arc<Semaphore>,
     /// Recordings that may be read or written at a time: each is in memory as a whole.
     pub recordings: Arc<Semaphore>,
-    /// Rehearsals that may be played at a time.
-    pub rehearsals: Arc<Semaphore>,
+    /// The rehearsals that are played, and those that were.
+    pub rehearsals: Rehearsals,
     /// Exports of timing computers that may be read at a time.
     pub exports: Arc<Semaphore>,
+    /// Boards of the past that may be put together at a time.
+    pub pasts: Arc<Semaphore>,
+    /// The same for those anyone may see: who is signed in does not wait for them.
+    pub public_pasts: Arc<Semaphore>,
     /// Bundles that may be checked at a time for those who are not signed in.
     pub verifications: Arc<Semaphore>,
     /// The faults that are tried; none but in tests.
@@ -117,6 +127,14 @@ pub struct App {
     handover: Arc<Handover>,
     generation: Generation,
     ready: Arc<AtomicBool>,
+}
+
+impl Deref for App {
+    type Target = Held;
+
+    fn deref(&self) -> &Held {
+        &self.0
+    }
 }
 
 /// The parts of an application that are not the same in every run.
@@ -182,15 +200,17 @@ impl App {
             metrics: Arc::clone(&metrics),
             traps,
         })?;
-        let app = Self {
+        let held = Held {
             limits: Arc::new(Limits::new(&config, &clock)),
             refresh_key: Arc::new(RefreshKey::new(&config.jwt_secret)),
             key_maker: Arc::new(KeyMaker::new(&config.jwt_secret)),
             feeds: Arc::new(Semaphore::new(FEEDS_MAX)),
             public_feeds: Arc::new(Semaphore::new(FEEDS_MAX)),
             recordings: Arc::new(Semaphore::new(RECORDINGS_MAX)),
-            rehearsals: Arc::new(Semaphore::new(REHEARSALS_MAX)),
+            rehearsals: Rehearsals::default(),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
+            pasts: Arc::new(Semaphore::new(PASTS_MAX)),
+            public_pasts: Arc::new(Semaphore::new(PASTS_MAX)),
             verifications: Arc::new(Semaphore::new(VERIFICATIONS_MAX)),
             traps,
             fingerprint_key: DerivedKey::new(&config.jwt_secret, "command fingerprints"),
@@ -210,7 +230,7 @@ impl App {
             generation,
             ready: Arc::new(AtomicBool::new(true)),
         };
-        Ok((app, Running { writer: thread }))
+        Ok((Self(Arc::new(held)), Running { writer: thread }))
     }
 
     /// The committed state as it is now.
@@ -236,26 +256,6 @@ impl App {
         }
         self.writer.load(category.clone()).await?;
         Ok(self.state())
-    }
-
-    /// The state in which a category's board stands as it did at a place of its lane.
-    ///
-    /// # Errors
-    /// `INVALID_DATA` for a place that is not there, `NOT_FOUND`, or when the log cannot be read.
-    pub async fn state_at(&self, id: &CategoryId, seq: i64) -> Result<Arc<State>, AppError> {
-        let state = self.state();
-        let (category, lane) = (past::category(&state, id)?, Lane::Category(id.clone()));
-        let head = state.lane_seq(&lane);
-        if !(0..=head).contains(&seq) {
-            return Err(Refusal::invalid("at", format!("is 0 to {head}")).into());
-        }
-        let (mut entries, mut missed) = (Vec::new(), 0..seq);
-        while !missed.is_empty() {
-            let page = replay::page(&self.db, &lane, &missed).await?;
-            missed.start = page.last().map_or(seq, |entry| entry.lane_seq);
-            entries.extend(page);
-        }
-        Ok(Arc::new(self.computing(move || past::after(&state, &category, &entries)).await??))
     }
 
     /// Carries a command out: counts it, limits it, has it decided and written, and answers when it is on the disk.
@@ -328,14 +328,20 @@ impl App {
 
     /// Starts what runs beside the requests: the dispatcher, the tallies, the housekeeping.
     #[must_use]
-    pub fn start_tasks(&self, io: SocketIo) -> (Outlet, Emitters) {
+    pub fn start_tasks(&self) -> (Outlet, Emitters) {
         let bounds = Bounds {
             viewers_max: self.config.live_max_per_event,
             queue_max: self.config.live_queue_max,
             official_grace_ms: self.config.live_official_grace_ms,
         };
-        let outlet =
-            Outlet::new(io, Arc::clone(&self.state), self.clock.clone(), Arc::clone(&self.metrics), self.traps, bounds);
+        let outlet = Outlet::new(
+            Arc::clone(&self.state),
+            self.clock.clone(),
+            Arc::clone(&self.metrics),
+            self.traps,
+            bounds,
+            self.config.socket_buffer_max,
+        );
         let dispatch = dispatcher::run(outlet.clone(), Arc::clone(&self.handover), self.db.clone());
         let emitters = Emitters([
             self.run_until_stopped(dispatch),
@@ -492,14 +498,11 @@ impl App {
     /// `INVALID_TOKEN`, `TOKEN_EXPIRED` or `SESSION_REVOKED`.
     pub async fn admit_until(&self, token: &str) -> Result<(Actor, Micros), Refusal> {
         let now = self.clock.now();
-        let state = self.state();
-        let unheard_of =
-            self.tokens.read(token, now).is_ok_and(|claims| !state.sessions.contains_key(claims.session()));
-        if unheard_of {
+        let claims = self.tokens.read(token, now)?;
+        if !self.state().sessions.contains_key(claims.session()) {
             self.writer.catch_up().await;
         }
-        let (actor, claims) = self.tokens.admit(token, &self.state(), now)?;
-        Ok((actor, claims.expires_at()))
+        Ok((claims.admit(&self.state(), now)?, claims.expires_at()))
     }
 
     /// The timing software a key stands for. A key this node has not heard of yet may just have been made by another
@@ -563,13 +566,12 @@ impl App {
         self.stopping.cancel();
         self.tasks.close();
         self.tasks.wait().await;
-        let Self { writer, db, generation, state, .. } = self;
-        writer.stop().await;
+        self.writer.stop().await;
         tokio::task::spawn_blocking(move || running.writer.join())
             .await?
             .map_err(|_panic| anyhow::anyhow!("the writer died"))?;
-        db.close().await?;
-        generation.write(&Mark::of(&state.load().head))
+        self.db.close_by_ref().await?;
+        self.generation.write(&Mark::of(&self.state.load().head))
     }
 
     /// No longer ready: a load balancer sends nobody here any more.

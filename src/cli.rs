@@ -5,7 +5,7 @@ use crate::auth::actor::Actor;
 use crate::auth::role::Role;
 use crate::auth::sessions::{OpenSession, SessionGrant};
 use crate::auth::{password, token};
-use crate::cassettes::{self, file::Shelf};
+use crate::cassettes::{self, Name, shelf::Shelf};
 use crate::clock::{Chance, Clock, Micros};
 use crate::command::parse;
 use crate::config::{Config, LogFormat};
@@ -16,7 +16,7 @@ use crate::evidence::key::{KeySet, PublicKey};
 use crate::evidence::verify;
 use crate::ids::EventId;
 use crate::publications::key;
-use crate::rehearsal::{self, Playing};
+use crate::rehearsal::{self, Piece, Playing};
 use crate::setup::import;
 use crate::setup::keys::ApiKeySpec;
 use crate::setup::spec::UserSpec;
@@ -26,6 +26,7 @@ use crate::traps::Traps;
 use anyhow::{Context, bail};
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -74,6 +75,12 @@ enum Action {
         /// Up to this millisecond.
         #[arg(long)]
         to: Option<i64>,
+        /// Again and again, a hundred times at most.
+        #[arg(long = "loop")]
+        again: bool,
+        /// Let anyone see a rehearsal of judging; one of races is public like the feed it was.
+        #[arg(long)]
+        public: bool,
         /// The email of whoever plays it; an ADMIN unless said.
         #[arg(long = "as")]
         sign_in: Option<String>,
@@ -100,7 +107,7 @@ enum Action {
         file: PathBuf,
         /// The public key it must be signed with (base64url), or a file with a key set; without one, the keys of the
         /// database are taken.
-        #[arg(long)]
+        #[arg(long, allow_hyphen_values = true)] // one key in 64 begins with a hyphen
         key: Vec<String>,
         /// A file of receipts (JSON objects), each of which must be in the log.
         #[arg(long)]
@@ -258,10 +265,10 @@ async fn run(config: Config, action: Action) -> anyhow::Result<()> {
             })
             .await
         }
-        Action::Replay { name, speed, from, to, sign_in } => {
+        Action::Replay { name, speed, from, to, again, public, sign_in } => {
             let config = with_kept_secret(config)?;
             let _lock = lock_unless_served(&config).await?;
-            let playing = Playing { speed, from, to, ..Playing::default() };
+            let playing = Playing { speed, again, from, to, public };
             with_app(config, async |app| replay(app, &name, playing, sign_in.as_deref()).await).await
         }
         Action::Verify { file, key, receipts } => check_evidence(&config, &file, &key, receipts.as_deref()).await,
@@ -480,15 +487,33 @@ async fn replay(app: &App, name: &str, playing: Playing, email: Option<&str>) ->
     let row = state.cassettes.get(name).with_context(|| format!("there is no cassette {name}"))?;
     let kept = row.sha256.clone().zip(row.file.clone());
     let (sha256, file) = kept.with_context(|| format!("nothing is in cassette {name} yet"))?;
-    let bytes = Shelf::new(&app.config.cassettes).read(&file, &sha256)?;
+    let reel = Shelf::new(&app.config.cassettes).open(&file, &sha256)?;
     let admin = || state.users.values().find(|user| user.active && user.role == Role::Admin).map(|user| &*user.email);
     let email = email.or_else(admin).context("nobody runs this installation; --as names who plays it")?;
     let actor = app.admit(&access_token(app, email).await?).await?;
     actor.must_run_installation(&state)?;
-    cassettes::find(&state, actor.user()?, &name.parse()?)?;
-    let rehearsal = rehearsal::prepare(app, None, actor, &bytes, playing).await?;
+    let cassette: Name = name.parse()?;
+    cassettes::find(&state, actor.user()?, &cassette)?;
+    let rehearsal = rehearsal::prepare(app, None, Piece { cassette: &cassette, reel, actor, playing }).await?;
+    let (stop, told) = (rehearsal.stopper(), told_to_stop()?);
     println!("{}", rehearsal.event());
-    rehearsal.play().await
+    let mut playing = std::pin::pin!(rehearsal.play());
+    let outcome = tokio::select! {
+        outcome = &mut playing => outcome?,
+        () = told => {
+            // It ends with the frame it is at: whoever was made for it is switched off.
+            stop.cancel();
+            eprintln!("stopping");
+            playing.await?
+        }
+    };
+    let counted = |counts: &BTreeMap<String, u64>| {
+        let counts = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>().join(", ");
+        if counts.is_empty() { "nothing".to_owned() } else { counts }
+    };
+    eprintln!("played: {}", counted(&outcome.played));
+    eprintln!("not played: {}", counted(&outcome.not_played));
+    Ok(())
 }
 
 /// An access token for a user, by a session of its own.

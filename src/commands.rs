@@ -2,7 +2,7 @@
 
 use crate::auth::actor::Actor;
 use crate::auth::sessions::{EndSession, OpenSession, RevokeSession, RevokeSessions, RotateSession};
-use crate::cassettes::{CreateCassette, DeleteCassette, DescribeCassette, FinishCassette, StartCassette};
+use crate::cassettes::{CreateCassette, DeleteCassette, DescribeCassette, FillCassette, FinishCassette, StartCassette};
 use crate::certification;
 use crate::certification::decisions::{
     ApproveDecision, CloseDecision, RaiseFlag, RequestDeduction, RequestRemoval, RequestUncertification,
@@ -123,6 +123,8 @@ commands!(
     StartCassette = "cassette:start",
     Commands,
     FinishCassette = "cassette:finish",
+    Commands,
+    FillCassette = "cassette:fill",
     Commands,
     DescribeCassette = "cassette:describe",
     Commands,

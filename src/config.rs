@@ -122,9 +122,12 @@ pub struct Config {
     /// Sockets of the public, in all.
     #[arg(long, global = true, env = "LIVE_SOCKETS_MAX", default_value_t = 10_000)]
     pub live_sockets_max: usize,
-    /// The folder of the recordings.
+    /// The folder of the recordings; each database has one of its own.
     #[arg(long, global = true, env = "CASSETTES", default_value = "data/cassettes")]
     pub cassettes: std::path::PathBuf,
+    /// Bytes of a recording that is made here; 64 MiB at most.
+    #[arg(long, global = true, env = "CASSETTE_BYTES_MAX", default_value_t = 64 * 1024 * 1024)]
+    pub cassette_bytes_max: usize,
     /// Lets others than this machine itself read `/metrics`, by `Authorization: Bearer`.
     #[arg(long, global = true, env = "METRICS_TOKEN", default_value = "", hide_env_values = true)]
     pub metrics_token: String,

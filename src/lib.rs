@@ -31,4 +31,5 @@ pub mod state;
 pub mod tally;
 pub mod transport;
 pub mod traps;
+pub mod wire;
 pub mod writer;

@@ -163,13 +163,23 @@ impl Tokens {
     /// `INVALID_TOKEN`, `TOKEN_EXPIRED` or `SESSION_REVOKED`.
     pub fn admit(&self, token: &str, state: &State, now: Micros) -> Result<(Actor, Claims), Refusal> {
         let claims = self.read(token, now)?;
-        let user = state.users.get(&claims.sub).ok_or(Refusal::InvalidToken)?;
-        let actor = Actor::User { id: claims.sub.clone(), session: claims.sid.clone() };
-        if user.session_version != claims.sv {
+        Ok((claims.admit(state, now)?, claims))
+    }
+}
+
+impl Claims {
+    /// Asks whether the session of a token that was read stands.
+    ///
+    /// # Errors
+    /// `INVALID_TOKEN` or `SESSION_REVOKED`.
+    pub fn admit(&self, state: &State, now: Micros) -> Result<Actor, Refusal> {
+        let user = state.users.get(&self.sub).ok_or(Refusal::InvalidToken)?;
+        let actor = Actor::User { id: self.sub.clone(), session: self.sid.clone() };
+        if user.session_version != self.sv {
             return Err(Refusal::SessionRevoked);
         }
         actor.must_be_signed_in(state, now)?;
-        Ok((actor, claims))
+        Ok(actor)
     }
 }
 

@@ -1,16 +1,12 @@
 //! The file of a recording: NDJSON, one frame a line. It can be read without us, and a broken or hostile one is refused
 //! with the line that is wrong.
 //!
-//! Invariant: each attempt writes a file of its own, which counts once a row names it.
+//! Invariant: a line that is too long, goes back in time or is no frame is found before anything is made of the file.
 
 use crate::error::Refusal;
-use crate::events::log::sha256_hex;
-use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use std::io::Write;
-use std::path::{Path, PathBuf};
 
 /// Largest file, in bytes.
 pub const BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -55,14 +51,22 @@ pub struct Line {
 }
 
 /// The lines of a recording in the making.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Tape {
     text: Vec<u8>,
     lines: i64,
+    bytes_max: usize,
+    full: bool,
 }
 
 impl Tape {
-    /// Adds a frame.
+    /// An empty one that takes so many bytes.
+    #[must_use]
+    pub fn holding(bytes_max: usize) -> Self {
+        Self { text: Vec::new(), lines: 0, bytes_max: bytes_max.min(BYTES_MAX), full: false }
+    }
+
+    /// Adds a frame. One that finds no room is the end: nothing after it is taken either.
     ///
     /// # Errors
     /// `TOO_LARGE`.
@@ -70,12 +74,19 @@ impl Tape {
         let before = self.text.len();
         serde_json::to_writer(&mut self.text, frame).map_err(|_plain_data| Refusal::Internal)?;
         self.text.push(b'\n');
-        if self.text.len() > BYTES_MAX || self.text.len() - before > LINE_BYTES_MAX {
+        if self.full || self.text.len() > self.bytes_max || self.text.len() - before > LINE_BYTES_MAX {
             self.text.truncate(before);
-            return Err(Refusal::TooLarge { what: "bytes in a cassette", max: BYTES_MAX });
+            self.full = true;
+            return Err(Refusal::TooLarge { what: "bytes in a cassette", max: self.bytes_max });
         }
         self.lines += 1;
         Ok(())
+    }
+
+    /// Whether there was more than it took.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.full
     }
 
     /// The bytes, and how many interactions they are.
@@ -132,66 +143,11 @@ fn begins_well(line: &Line) -> Result<(), String> {
     if said["format"] == FORMAT { Ok(()) } else { Err(format!("its format is {}, not {FORMAT}", said["format"])) }
 }
 
-/// What a file says it is of.
+/// What a file that was checked says it is of.
 #[must_use]
 pub fn source(bytes: &[u8]) -> Option<String> {
-    let begin = lines(bytes).next()?;
+    let first = bytes.split(|byte| *byte == b'\n').next()?;
+    let begin: Line = serde_json::from_slice(first).ok()?;
     let said: Value = serde_json::from_str(begin.data.get()).ok()?;
     said["source"].as_str().map(str::to_owned)
-}
-
-/// The lines of a file that was checked.
-pub fn lines(bytes: &[u8]) -> impl Iterator<Item = Line> {
-    let text = std::str::from_utf8(bytes).unwrap_or_default();
-    text.lines().filter_map(|line| serde_json::from_str(line).ok())
-}
-
-/// The folder of the recordings.
-#[derive(Clone, Debug)]
-pub struct Shelf(PathBuf);
-
-impl Shelf {
-    /// A folder, which is made when something is kept in it.
-    #[must_use]
-    pub fn new(folder: &Path) -> Self {
-        Self(folder.to_owned())
-    }
-
-    fn path(&self, file: &str) -> PathBuf {
-        self.0.join(file)
-    }
-
-    /// Keeps a file under a name that no other has; its hash.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn keep(&self, file: &str, bytes: &[u8]) -> anyhow::Result<String> {
-        std::fs::create_dir_all(&self.0).with_context(|| format!("cannot make the folder {}", self.0.display()))?;
-        let path = self.path(file);
-        let mut kept = std::fs::File::create_new(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        kept.write_all(bytes)?;
-        kept.sync_all()?;
-        std::fs::File::open(&self.0)?.sync_all()?;
-        Ok(sha256_hex(bytes))
-    }
-
-    /// Reads a file, which has to be the one that was kept.
-    ///
-    /// # Errors
-    /// When it cannot be read, or was changed since.
-    pub fn read(&self, file: &str, sha256: &str) -> anyhow::Result<Vec<u8>> {
-        let path = self.path(file);
-        let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        anyhow::ensure!(sha256_hex(&bytes) == sha256, "{} is not the file that was kept", path.display());
-        Ok(bytes)
-    }
-
-    /// Removes a file, if it is there.
-    pub fn remove(&self, file: &str) {
-        if let Err(error) = std::fs::remove_file(self.path(file))
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            tracing::warn!(%error, file, "a recording's file could not be removed");
-        }
-    }
 }

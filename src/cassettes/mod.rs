@@ -5,7 +5,9 @@
 
 pub mod file;
 pub mod record;
+pub mod reel;
 pub mod setup;
+pub mod shelf;
 pub mod tapes;
 
 use crate::auth::actor::Actor;
@@ -31,6 +33,8 @@ const NAME_CHARS_MAX: usize = 100;
 const DESCRIPTION_CHARS_MAX: usize = 1_000;
 /// Recordings of feeds under way at a time.
 const HEARD_MAX: usize = 16;
+/// What the description of a recording that is full begins with.
+const FULL: &str = "Full: what came later is not in it.";
 /// Recordings an installation keeps.
 pub const CASSETTES_MAX: usize = 1_000;
 
@@ -307,8 +311,21 @@ fn description(text: Option<&String>) -> Result<Option<String>, Refusal> {
     Ok(Some(text.to_owned()))
 }
 
-fn changed(draft: &mut Draft, name: &str, change: CassetteChange) {
-    draft.append(Event::CassetteChanged(CassetteChanged { name: name.to_owned(), change, gone: None }));
+/// The description of a recording that is full, as much of the old one as there is room for.
+fn full(row: &cassette::Model) -> String {
+    let known = row.description.as_deref().unwrap_or_default();
+    if known.starts_with(FULL) {
+        return known.to_owned();
+    }
+    format!("{FULL} {known}").trim_end().chars().take(DESCRIPTION_CHARS_MAX).collect()
+}
+
+/// Puts a cassette as it is from now on, and tells of it; how it is shown.
+fn keep(draft: &mut Draft, row: cassette::Model, change: CassetteChange) -> Value {
+    let (view, name) = (json!(CassetteView::of(&row)), row.name.clone());
+    draft.put(row);
+    draft.append(Event::CassetteChanged(CassetteChanged { name, change, gone: None }));
+    view
 }
 
 /// Passes a recording of a feed while not too many are under way: each is kept in memory until it ends.
@@ -336,6 +353,8 @@ pub struct Recorded {
     pub file: String,
     /// The seat it was heard from: it is bound to that one, not to one that was given meanwhile.
     pub seat: Option<String>,
+    /// It is not all there was.
+    pub full: bool,
 }
 
 /// Makes a recording: empty, begun, or done.
@@ -408,10 +427,7 @@ impl Decide for CreateCassette {
             file: recorded.map(|recorded| recorded.file.clone()),
             recorded_at: draft.now,
         };
-        let view = json!(CassetteView::of(&row));
-        draft.put(row);
-        changed(draft, self.name.as_str(), CassetteChange::Created);
-        Ok(view)
+        Ok(keep(draft, row, CassetteChange::Created))
     }
 }
 
@@ -444,10 +460,7 @@ impl Decide for StartCassette {
             recorded_at: draft.now,
             ..row
         };
-        let view = json!(CassetteView::of(&row));
-        draft.put(row);
-        changed(draft, self.name.as_str(), CassetteChange::Updated);
-        Ok(view)
+        Ok(keep(draft, row, CassetteChange::Updated))
     }
 }
 
@@ -474,8 +487,9 @@ impl Decide for FinishCassette {
                 return Err(Refusal::Forbidden);
             }
         }
-        let Recorded { range, interactions, bytes, sha256, file, .. } = self.recorded.clone();
+        let Recorded { range, interactions, bytes, sha256, file, full: is_full, .. } = self.recorded.clone();
         let row = cassette::Model {
+            description: if is_full { Some(full(&row)) } else { row.description.clone() },
             phase: Phase::Done,
             to_seq: range.map(|(_, to)| to),
             interactions,
@@ -484,10 +498,26 @@ impl Decide for FinishCassette {
             file: Some(file),
             ..row
         };
-        let view = json!(CassetteView::of(&row));
-        draft.put(row);
-        changed(draft, self.name.as_str(), CassetteChange::Updated);
-        Ok(view)
+        Ok(keep(draft, row, CassetteChange::Updated))
+    }
+}
+
+/// Notes of a recording that is under way that it is full; what hears it says so, nobody else can.
+#[derive(Clone, Debug)]
+pub struct FillCassette {
+    /// Which.
+    pub name: Name,
+}
+
+impl Decide for FillCassette {
+    fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
+        if !matches!(draft.actor, Actor::Operator) {
+            return Err(Refusal::Forbidden);
+        }
+        let row = draft.state.cassettes.get(self.name.as_str()).filter(|row| row.phase == Phase::Recording);
+        let row = row.ok_or_else(|| Refusal::not_found("cassette", &self.name))?.as_ref().clone();
+        let row = cassette::Model { description: Some(full(&row)), ..row };
+        Ok(keep(draft, row, CassetteChange::Updated))
     }
 }
 
@@ -506,12 +536,10 @@ impl Decide for DescribeCassette {
         must_own(&draft.actor, &draft.state, &row)?;
         let description = description(self.description.as_ref())?;
         let row = cassette::Model { description, ..row };
-        let view = json!(CassetteView::of(&row));
-        if draft.state.cassettes.get(&row.name).is_none_or(|before| **before != row) {
-            draft.put(row);
-            changed(draft, self.name.as_str(), CassetteChange::Updated);
+        if draft.state.cassettes.get(&row.name).is_some_and(|before| **before == row) {
+            return Ok(json!(CassetteView::of(&row)));
         }
-        Ok(view)
+        Ok(keep(draft, row, CassetteChange::Updated))
     }
 }
 

@@ -7,6 +7,7 @@ use crate::db::entity::cassette::Audience;
 use crate::db::entity::log_entry;
 use crate::error::{AppError, Refusal};
 use crate::events::dispatcher::variant_of;
+use crate::events::event::Event;
 use crate::events::live::{self, Sent};
 use crate::events::log::{LogEntry, read_entries};
 use crate::events::public::{self, Include};
@@ -87,10 +88,11 @@ pub fn begin(tape: &mut Tape, source: &Source, audience: Audience, state: &State
     Ok(())
 }
 
-/// Records a range of the log as an audience is shown it now; where its last fact stands.
+/// Records a range of the log as an audience is shown it now, as much of it as a tape holds; where the last fact stands
+/// that is in it.
 ///
 /// # Errors
-/// `TOO_LARGE`, or when the log cannot be read.
+/// When the log cannot be read.
 pub async fn range(
     db: &DatabaseConnection,
     state: &State,
@@ -98,30 +100,38 @@ pub async fn range(
     audience: Audience,
     ears: &Ears,
     (mut after, until): (i64, i64),
-) -> Result<Tape, AppError> {
+    bytes_max: usize,
+) -> Result<(Tape, i64), AppError> {
     let lanes = lanes(state, source, audience);
-    let mut tape = Tape::default();
+    let mut tape = Tape::holding(bytes_max);
+    let mut held = after;
     let mut began = None;
     loop {
         let entries = page(db, &lanes, source, (after, until)).await?;
         let Some(last) = entries.last() else { break };
-        after = match source {
-            Source::Lane(_) => last.lane_seq,
-            Source::Event(_) => last.seq,
+        let place = |entry: &LogEntry| match source {
+            Source::Lane(_) => entry.lane_seq,
+            Source::Event(_) => entry.seq,
         };
+        after = place(last);
         for entry in &entries {
             if began.is_none() {
                 begin(&mut tape, source, audience, state, entry.at)?;
                 structure(&mut tape, state, source, audience)?;
             }
             let start = *began.get_or_insert(entry.at);
-            fact(&mut tape, state, audience, ears, entry, (entry.at.0 - start.0) / 1_000)?;
+            let pushed = fact(&mut tape, state, audience, ears, entry, (entry.at.0 - start.0) / 1_000);
+            if tape.is_full() {
+                return Ok((tape, held));
+            }
+            pushed?;
+            held = place(entry);
         }
     }
     if began.is_none() {
         begin(&mut tape, source, audience, state, Micros(0))?;
     }
-    Ok(tape)
+    Ok((tape, until))
 }
 
 fn fact(
@@ -134,6 +144,15 @@ fn fact(
 ) -> Result<(), AppError> {
     let src = entry.lane.to_string();
     if audience == Audience::Public {
+        if let Event::PublicChanged(changed) = &entry.event
+            && changed.whole
+        {
+            let mut data = crate::command::to_value(public::told_later(state, changed))?;
+            if !changed.left_out.is_empty() {
+                data["leftOut"] = json!(changed.left_out);
+            }
+            return Ok(tape.push(&Frame { ts, src: &src, kind: "diff", data, seq: Some(entry.lane_seq) })?);
+        }
         let frame = live::feed(state, entry).unwrap_or_else(|| live::refresh(entry.lane_seq, &state.head.epoch));
         return Ok(live_frame(tape, &src, ts, &frame)?);
     }
@@ -149,8 +168,8 @@ fn fact(
 /// # Errors
 /// `TOO_LARGE`.
 pub fn live_frame(tape: &mut Tape, src: &str, ts: i64, sent: &Sent) -> Result<(), Refusal> {
-    let Sent::Frame { text, seq, .. } = sent else { return Ok(()) };
-    let said: Value = serde_json::from_str(text.as_str()).map_err(|_our_own| Refusal::Internal)?;
+    let Sent::Frame { frame, seq, .. } = sent else { return Ok(()) };
+    let said: Value = serde_json::from_str(frame.as_str()).map_err(|_our_own| Refusal::Internal)?;
     let kind = said["type"].as_str().unwrap_or("diff");
     let data: Box<RawValue> =
         serde_json::value::to_raw_value(&said["data"]).map_err(|_plain_data| Refusal::Internal)?;

@@ -36,14 +36,15 @@ pub struct Tapes {
     live: Live,
     state: Arc<ArcSwap<State>>,
     told: Arc<Mutex<HashMap<String, i64>>>,
+    bytes_max: usize,
 }
 
 impl Tapes {
-    /// None yet.
+    /// None yet; each holds so many bytes.
     #[must_use]
-    pub fn new(state: Arc<ArcSwap<State>>, live: Live) -> Self {
+    pub fn new(state: Arc<ArcSwap<State>>, live: Live, bytes_max: usize) -> Self {
         let counts = broadcast::Sender::new(NEWS_MAX);
-        Self { recorders: Arc::default(), counts, live, state, told: Arc::default() }
+        Self { recorders: Arc::default(), counts, live, state, told: Arc::default(), bytes_max }
     }
 
     fn recorders(&self) -> MutexGuard<'_, HashMap<String, Recorder>> {
@@ -90,9 +91,15 @@ impl Tapes {
         }
     }
 
-    /// Hears the feed of an event until it is told to end; the work to be done for that.
+    /// Hears the feed of an event until it is told to end; the work to be done for that. Once it is full it says so.
     #[must_use]
-    pub fn begin(&self, name: &Name, event: &EventId, clock: Clock) -> Option<impl Future<Output = ()> + Send + use<>> {
+    pub fn begin<F: FnOnce() + Send>(
+        &self,
+        name: &Name,
+        event: &EventId,
+        clock: Clock,
+        is_full: F,
+    ) -> Option<impl Future<Output = ()> + Send + use<F>> {
         let (end, mut ending) = oneshot::channel::<oneshot::Sender<Tape>>();
         let count = Arc::new(AtomicI64::new(0));
         let mut recorders = self.recorders();
@@ -103,10 +110,11 @@ impl Tapes {
         drop(recorders);
         let oncourse = self.live.oncourse(event);
         let (viewer, state) = self.live.listen(event).watch(event, Include { results: true, oncourse: true });
-        let (name, event) = (name.clone(), event.clone());
+        let (event, bytes_max) = (event.clone(), self.bytes_max);
         Some(async move {
             let (began, src) = (clock.now(), format!("pub:{event}"));
-            let mut tape = Tape::default();
+            let mut tape = Tape::holding(bytes_max);
+            let mut is_full = Some(is_full);
             let source = Source::Event(event.clone());
             let include = Include { results: true, oncourse: true };
             let first = public::full(&state, &event, include, oncourse)
@@ -124,6 +132,9 @@ impl Tapes {
                 full = take(&mut tape, first);
             }
             loop {
+                if let Some(is_full) = is_full.take_if(|_| tape.is_full()) {
+                    is_full();
+                }
                 tokio::select! {
                     biased;
                     asked = &mut ending => {
@@ -133,9 +144,6 @@ impl Tapes {
                     }
                     batch = viewer.next(), if full.is_ok() => {
                         full = batch.iter().try_for_each(|sent| take(&mut tape, sent));
-                        if let Err(refusal) = &full {
-                            tracing::warn!(%refusal, cassette = %name, "a recording is full and hears no more");
-                        }
                     },
                 }
             }

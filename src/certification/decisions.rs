@@ -14,6 +14,7 @@ use crate::db::entity::decision::{self, DecisionKind, DecisionStatus};
 use crate::db::entity::mark::{self, MarkStatus};
 use crate::error::Refusal;
 use crate::events::event::{ApprovalFact, DecisionChanged, Event, ScoreDeleted, Text};
+use crate::events::log::LogEntry;
 use crate::events::view::DecisionFields;
 use crate::ids::{CategoryId, ContestantId, MarkId, UserId};
 use crate::ranking::Decimal;
@@ -22,7 +23,7 @@ use crate::state::rights::Seat;
 use crate::state::{Category, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What a decision is about; kept as JSON beside its row.
@@ -689,4 +690,29 @@ pub fn list(state: &State, user: &UserId, category: &CategoryId, kind: DecisionK
         }
     }
     Ok(json!({ "items": items }))
+}
+
+/// The same as they stood after the first facts of the category's lane.
+///
+/// # Errors
+/// `FORBIDDEN` as for those of now.
+pub fn list_then(
+    then: &State,
+    facts: &[LogEntry],
+    user: &UserId,
+    category: &CategoryId,
+    kind: DecisionKind,
+) -> Result<Value, Refusal> {
+    super::may_read(then, user, category)?;
+    let rooms = then.rooms_of(user);
+    let mut latest = BTreeMap::new();
+    for entry in facts {
+        if let Event::DecisionChanged(fact) = &entry.event
+            && fact.about == kind
+        {
+            latest.insert(&fact.id, &entry.event);
+        }
+    }
+    let shown = latest.into_values().filter_map(|event| event.shown_to(&rooms));
+    Ok(json!({ "items": shown.map(to_value).collect::<Result<Vec<_>, _>>()? }))
 }

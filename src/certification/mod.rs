@@ -16,6 +16,7 @@ use crate::db::entity::certification::{self, Stage};
 use crate::db::entity::signature;
 use crate::error::Refusal;
 use crate::events::event::{CertificationUpdated, Event, JudgeProgress, SignatureFact, Text};
+use crate::events::log::LogEntry;
 use crate::ids::{CategoryId, UserId};
 use crate::state::board::Board;
 use crate::state::rights::Seat;
@@ -173,6 +174,17 @@ pub fn view(state: &State, user: &UserId, category: &CategoryId) -> Result<Value
     let board = state.board(&category.row.id)?;
     let event = Event::CertificationUpdated(fact_of(state, &category, board, &Text::unlogged)?);
     to_value(event.shown_to(&state.rooms_of(user)).ok_or(Refusal::Forbidden)?)
+}
+
+/// The same as it stood after the first facts of the category's lane, in the state that was folded from them.
+///
+/// # Errors
+/// `FORBIDDEN` as for that of now.
+pub fn view_then(then: &State, facts: &[LogEntry], user: &UserId, category: &CategoryId) -> Result<Value, Refusal> {
+    may_read(then, user, category)?;
+    let moved = facts.iter().rev().find(|entry| matches!(entry.event, Event::CertificationUpdated(_)));
+    let Some(moved) = moved else { return view(then, user, category) };
+    to_value(moved.event.shown_to(&then.rooms_of(user)).ok_or(Refusal::Forbidden)?)
 }
 
 /// The answer of every command of a certification: how it stands for whoever asked, and the receipt of the fact that

@@ -1,47 +1,55 @@
 //! How a socket is made to go. The dispatcher says that it must; whoever serves its connection cuts it. Kept beside the
 //! socket, so that both find it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Whether a socket has to go, and how fast.
 #[derive(Clone, Debug, Default)]
-pub struct Departure {
+pub struct Departure(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
     begun: CancellationToken,
     due: CancellationToken,
+    /// The same as `due`, for whoever asks before every fact.
+    is_due: AtomicBool,
 }
 
 impl Departure {
     /// It has to go, but may still read what was said last.
     pub fn soon(&self) {
-        self.begun.cancel();
+        self.0.begun.cancel();
     }
 
     /// It has to go at once: it has missed something, and must not see what came after that.
     pub fn at_once(&self) {
-        self.due.cancel();
-        self.begun.cancel();
+        self.0.is_due.store(true, Ordering::Relaxed);
+        self.0.due.cancel();
+        self.0.begun.cancel();
     }
 
     /// Whether it has to go at all.
     #[must_use]
     pub fn has_begun(&self) -> bool {
-        self.begun.is_cancelled()
+        self.0.begun.is_cancelled()
     }
 
     /// Whether nothing more may be sent to it.
     #[must_use]
     pub fn is_due(&self) -> bool {
-        self.due.is_cancelled()
+        self.0.is_due.load(Ordering::Relaxed)
     }
 
     /// Waits until it has to go.
     pub async fn begun(&self) {
-        self.begun.cancelled().await;
+        self.0.begun.cancelled().await;
     }
 
     /// Waits until its connection is to be cut: after `grace`, or as soon as it has to go at once.
     pub async fn due(&self, grace: Duration) {
-        let _earlier = tokio::time::timeout(grace, self.due.cancelled()).await;
+        let _earlier = tokio::time::timeout(grace, self.0.due.cancelled()).await;
     }
 }

@@ -8,13 +8,13 @@ mod expiry;
 pub mod presence;
 
 use super::audience::{Delivery, Office, variant_for};
-use super::departure::Departure;
 use super::event::{CassetteChanged, Event, Moves};
 use super::following::Following;
+use super::listener::{Ack, Listener, Rooms, Sent};
 use super::live::{Bounds, Live};
 use super::log::{LogEntry, read_entries};
 use super::public;
-use super::room::{LIVE_PATH, Lane, LiveRoom, Room};
+use super::room::{Lane, LiveRoom, Room};
 use super::view::{AnyView, Meta, TallyUpdated};
 use crate::clock::{Clock, Micros};
 use crate::db::entity::log_entry;
@@ -23,23 +23,20 @@ use crate::ids::{CategoryId, EventId, SessionId, UserId};
 use crate::metrics::Metrics;
 use crate::state::State;
 use crate::traps::{Trap, Traps};
+use crate::wire::Flusher;
 use arc_swap::ArcSwap;
 use expiry::{NEVER, Stay};
-use futures_util::FutureExt;
 use presence::Presence;
 use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::{Value, json};
-use socketioxide::SocketIo;
-use socketioxide::extract::{AckSender, SocketRef};
-use socketioxide::operators::BroadcastOperators;
-use socketioxide::{BroadcastError, SendError, SocketError};
+use socketioxide::SocketError;
+use socketioxide::extract::SocketRef;
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{Notify, broadcast, watch};
-use tokio_util::sync::CancellationToken;
 
 /// Facts waiting for the dispatcher in memory; what does not fit is read back from the log.
 const HANDOVER_MAX: usize = 16_384;
@@ -95,7 +92,7 @@ impl Handover {
 /// A socket and where it stands.
 #[derive(Debug)]
 struct Member {
-    socket: SocketRef,
+    listener: Listener,
     session: SessionId,
     stay: Stay,
     /// Where it stands; nowhere before it was greeted.
@@ -103,9 +100,7 @@ struct Member {
     /// Where each lane stood when its facts began to come; none for a lane it has not been let into.
     began: imbl::HashMap<Lane, i64>,
     /// What it was last told of its rights; nothing before it was greeted.
-    told: Option<Value>,
-    admitted: Instant,
-    gone: CancellationToken,
+    told: Option<Box<str>>,
 }
 
 /// What has been sent, and to whom the next fact goes.
@@ -116,38 +111,50 @@ struct Turn {
     /// Since when, as far as anybody asked, a later one has been waiting.
     behind_since: Option<Micros>,
     lanes: imbl::HashMap<Lane, i64>,
-    members: HashMap<UserId, HashMap<String, Member>>,
+    members: HashMap<UserId, HashMap<u64, Member>>,
+    /// Where the members stand.
+    rooms: Rooms<Room>,
+    /// Where the sockets of the public stand.
+    public: Rooms<LiveRoom>,
     /// When the next socket is to be warned or cut.
     due: Micros,
     presence: Presence,
 }
 
-/// What the rest of the server holds of the dispatcher.
+/// What the rest of the server holds of the dispatcher. A copy costs nothing: every request has one.
 #[derive(Clone)]
-pub struct Outlet {
-    io: SocketIo,
-    turn: Arc<Mutex<Turn>>,
+pub struct Outlet(Arc<Dispatcher>);
+
+/// What the dispatcher works with.
+pub struct Dispatcher {
+    turn: Mutex<Turn>,
     state: Arc<ArcSwap<State>>,
     clock: Clock,
     metrics: Arc<Metrics>,
     traps: Traps,
+    flusher: Flusher,
+    /// Messages that may wait for one socket.
+    waiting_max: usize,
     /// Those who watch over plain connections.
     pub live: Live,
     /// What becomes of recordings.
     pub cassettes: broadcast::Sender<(Arc<CassetteChanged>, Micros)>,
     /// Categories whose tally has changed; each waits once, whatever happens in it.
-    changed: Arc<(Mutex<BTreeSet<CategoryId>>, Notify)>,
+    changed: (Mutex<BTreeSet<CategoryId>>, Notify),
+}
+
+impl Deref for Outlet {
+    type Target = Dispatcher;
+
+    fn deref(&self) -> &Dispatcher {
+        &self.0
+    }
 }
 
 impl std::fmt::Debug for Outlet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Outlet")
     }
-}
-
-/// Whether a socket has to go; one that was not admitted here has nothing to go from.
-fn departure(socket: &SocketRef) -> Departure {
-    socket.extensions.get::<Departure>().unwrap_or_default()
 }
 
 /// What a socket of the public follows.
@@ -157,7 +164,7 @@ fn following(socket: &SocketRef) -> Result<Following, Refusal> {
 
 /// An event of the public that is still to be sent.
 struct ToPublic {
-    rooms: Vec<String>,
+    rooms: Vec<LiveRoom>,
     event: &'static str,
     payload: Value,
     meta: Value,
@@ -178,26 +185,6 @@ impl Stint {
     }
 }
 
-/// Cannot be written.
-struct Unwritable;
-
-impl Serialize for Unwritable {
-    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
-        Err(serde::ser::Error::custom("not meant to be written"))
-    }
-}
-
-/// Whether a socket's buffer has no room. `emit` takes a place before it writes the packet, and gives the place back when
-/// that fails: so what cannot be written says whether there was one, and is never sent.
-#[expect(clippy::disallowed_methods, reason = "nothing is emitted")]
-fn is_full(socket: &SocketRef) -> bool {
-    matches!(socket.emit("", &Unwritable), Err(SendError::Socket(SocketError::InternalChannelFull)))
-}
-
-fn names<'a>(rooms: impl IntoIterator<Item = &'a Room>) -> Vec<String> {
-    rooms.into_iter().map(Room::to_string).collect()
-}
-
 fn kind(room: &Room) -> &'static str {
     match room {
         Room::Everyone => "everyone",
@@ -211,17 +198,18 @@ fn kind(room: &Room) -> &'static str {
 }
 
 impl Outlet {
-    /// An outlet over an I/O that has sent nothing yet.
+    /// An outlet that has sent nothing yet; `waiting_max` messages may wait for one socket.
     #[must_use]
     pub fn new(
-        io: SocketIo,
         state: Arc<ArcSwap<State>>,
         clock: Clock,
         metrics: Arc<Metrics>,
         traps: Traps,
         bounds: Bounds,
+        waiting_max: usize,
     ) -> Self {
-        let live = Live::new(Arc::clone(&state), clock.clone(), Arc::clone(&metrics), bounds);
+        let flusher = Flusher::default();
+        let live = Live::new(Arc::clone(&state), clock.clone(), Arc::clone(&metrics), flusher.clone(), bounds);
         let cassettes = broadcast::Sender::new(CASSETTE_NEWS_MAX);
         let now = state.load();
         let lanes = now.lanes.iter().map(|(lane, head)| (lane.clone(), head.seq)).collect();
@@ -230,26 +218,29 @@ impl Outlet {
             behind_since: None,
             lanes,
             members: HashMap::new(),
+            rooms: Rooms::default(),
+            public: Rooms::default(),
             due: NEVER,
             presence: Presence::default(),
         };
         drop(now);
-        Self {
-            io,
-            turn: Arc::new(Mutex::new(turn)),
+        Self(Arc::new(Dispatcher {
+            turn: Mutex::new(turn),
             state,
             clock,
             metrics,
             traps,
+            flusher,
+            waiting_max,
             live,
             cassettes,
-            changed: Arc::default(),
-        }
+            changed: (Mutex::default(), Notify::new()),
+        }))
     }
 
     /// Waits until tallies have changed, and says which.
     pub async fn changed_categories(&self) -> BTreeSet<CategoryId> {
-        let (waiting, notify) = &*self.changed;
+        let (waiting, notify) = &self.changed;
         loop {
             let changed = std::mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner));
             if !changed.is_empty() {
@@ -263,19 +254,22 @@ impl Outlet {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Writes what waits on the wires, for as long as it is let.
+    pub async fn flush(self) {
+        self.flusher.clone().run().await;
+    }
+
     /// Takes a socket into the books, before its connection is acknowledged: from now on it goes when its session or its
-    /// token ends. It is let into its rooms with its greeting, because what the library sends before that may or may not
-    /// arrive. `gone` says that it has left.
+    /// token ends. It is let into its rooms with its greeting, because what is sent before that may or may not arrive.
     ///
     /// # Errors
     /// `RATE_LIMIT` when the user has `sockets_max` already.
     pub fn admit(
         &self,
-        socket: &SocketRef,
+        listener: &Listener,
         user: &UserId,
         session: &SessionId,
         until: Micros,
-        gone: &CancellationToken,
         sockets_max: usize,
     ) -> Result<(), Refusal> {
         let mut turn = self.turn();
@@ -283,89 +277,97 @@ impl Outlet {
             return Err(Refusal::TooManyConnections);
         }
         let member = Member {
-            socket: socket.clone(),
+            listener: listener.clone(),
             session: session.clone(),
             stay: Stay::new(until),
             rooms: BTreeSet::new(),
             began: imbl::HashMap::new(),
             told: None,
-            admitted: Instant::now(),
-            gone: gone.clone(),
         };
         turn.due = turn.due.min(until);
-        turn.members.entry(user.clone()).or_default().insert(socket.id.to_string(), member);
+        turn.members.entry(user.clone()).or_default().insert(listener.number(), member);
         Ok(())
     }
 
     /// Lets a connected socket into its rooms, and tells it who it is and where each of its lanes stands: every later fact
     /// comes as a frame.
     pub fn greet(&self, socket: &SocketRef, user: &UserId, limits: &Value) {
-        let mut turn = self.turn();
+        let Some(listener) = Listener::of(socket) else { return };
+        let mut guard = self.turn();
+        let turn = &mut *guard;
         let state = self.state.load();
-        let (lanes, heads) = (lanes(&state, &turn, user), turn.lanes.clone());
-        let member = turn.members.get_mut(user).and_then(|members| members.get_mut(socket.id.as_str()));
-        let Some(member) = member.filter(|member| !member.gone.is_cancelled()) else {
+        let (lanes, heads) = (lanes(&state, turn, user), turn.lanes.clone());
+        let member = turn.members.get_mut(user).and_then(|members| members.get_mut(&listener.number()));
+        let Some(member) = member.filter(|member| !member.listener.has_left()) else {
             // Its session has ended since it was admitted, or it has left already.
-            drop(turn);
             if self.traps.is_set(Trap::JoinAfterLeave) {
                 let rooms = state.rooms_of(user);
-                socket.join(names(&rooms));
+                turn.rooms.enter(&rooms, &listener);
                 self.count_rooms(&rooms, 1);
                 return;
             }
+            drop(guard);
             self.forget(socket, user);
-            self.send_away(socket);
+            self.send_away(&listener);
             return;
         };
         let rooms = state.rooms_of(user);
-        socket.join(names(&rooms));
+        turn.rooms.enter(&rooms, &listener);
         self.count_rooms(&rooms, 1);
         member.rooms = rooms;
         member.began = heads;
         let rights = rights(&state, user);
-        let mut ready = rights.clone();
+        member.told = Some(rights.to_string().into());
+        let mut ready = rights;
         ready["userId"] = json!(user);
         ready["lanes"] = json!(lanes);
         ready["serverTime"] = json!(self.clock.now());
         ready["limits"] = limits.clone();
-        member.told = Some(rights);
         let (due, rooms) = (member.stay.due(), member.rooms.clone());
-        self.send(socket, "session:ready", &ready);
+        self.send_to(&listener, "session:ready", &ready);
         turn.due = turn.due.min(due);
         turn.presence.touch(user, self.clock.now());
-        self.tell_newcomer(&turn, &state, user, socket, [&BTreeSet::new(), &rooms]);
+        self.tell_newcomer(turn, &state, user, &listener, [&BTreeSet::new(), &rooms]);
     }
 
     /// Forgets a socket that has gone.
     pub fn forget(&self, socket: &SocketRef, user: &UserId) {
-        let mut turn = self.turn();
+        let Some(listener) = Listener::of(socket) else { return };
+        let mut guard = self.turn();
+        let turn = &mut *guard;
         let Some(members) = turn.members.get_mut(user) else { return };
-        let member = members.remove(socket.id.as_str());
+        let member = members.remove(&listener.number());
         if members.is_empty() {
             turn.members.remove(user);
         }
         if let Some(member) = member {
-            member.socket.leave_all();
-            self.count_rooms(&member.rooms, -1);
+            self.let_out(&mut turn.rooms, &member);
             turn.presence.touch(user, self.clock.now());
         }
     }
 
     /// Forgets sockets that were admitted and never connected: the library tells nobody of those.
     pub fn forget_the_lost(&self) {
-        let mut turn = self.turn();
+        let mut guard = self.turn();
+        let turn = &mut *guard;
         for members in turn.members.values_mut() {
             members.retain(|_, member| {
-                let lost = member.told.is_none() && member.admitted.elapsed() > GREETING_MAX;
+                let lost = member.told.is_none() && member.listener.age() > GREETING_MAX;
                 if lost {
-                    member.socket.leave_all();
-                    self.count_rooms(&member.rooms, -1);
-                    departure(&member.socket).soon();
+                    self.let_out(&mut turn.rooms, member);
+                    member.listener.departure().soon();
                 }
                 !lost
             });
         }
         turn.members.retain(|_, members| !members.is_empty());
+        turn.public.retain(|listener| listener.socket.connected() || listener.age() <= GREETING_MAX);
+    }
+
+    /// Nothing more is sent to a member by a room.
+    fn let_out(&self, rooms: &mut Rooms<Room>, member: &Member) {
+        rooms.leave(&member.rooms, member.listener.number());
+        self.count_rooms(&member.rooms, -1);
     }
 
     /// Where a user's lanes stand, as far as facts have been sent.
@@ -387,7 +389,7 @@ impl Outlet {
     #[must_use]
     pub fn missed(&self, socket: &SocketRef, user: &UserId, lane: &Lane, since: i64) -> Option<Range<i64>> {
         let turn = self.turn();
-        let member = turn.members.get(user)?.get(socket.id.as_str())?;
+        let member = turn.members.get(user)?.get(&Listener::of(socket)?.number())?;
         let reads = self.state.load().is_member(&member.rooms, lane);
         reads.then(|| since..member.began.get(lane).copied().unwrap_or(0))
     }
@@ -396,7 +398,7 @@ impl Outlet {
     /// where its buffer is full, none where it may not read the lane any more.
     pub fn replay(&self, socket: &SocketRef, user: &UserId, entries: &[LogEntry]) -> Option<usize> {
         let turn = self.turn();
-        let member = turn.members.get(user)?.get(socket.id.as_str())?;
+        let member = turn.members.get(user)?.get(&Listener::of(socket)?.number())?;
         let state = self.state.load();
         if entries.iter().any(|entry| !state.is_member(&member.rooms, &entry.lane)) {
             return None;
@@ -405,7 +407,7 @@ impl Outlet {
         for entry in entries {
             let deliveries = entry.event.deliveries();
             let delivery = variant_of(&deliveries, &entry.lane, &member.rooms)?;
-            if !self.send_again(&member.socket, user, &state.head.epoch, entry, delivery) {
+            if !self.send_again(&member.listener, user, &state.head.epoch, entry, delivery) {
                 break;
             }
             sent += 1;
@@ -413,10 +415,9 @@ impl Outlet {
         Some(sent)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the dispatcher is where emitting belongs")]
     fn send_again(
         &self,
-        socket: &SocketRef,
+        listener: &Listener,
         user: &UserId,
         epoch: &str,
         entry: &LogEntry,
@@ -434,13 +435,13 @@ impl Outlet {
             command_id,
         };
         let sent = if delivery.is_tick() {
-            socket.emit(delivery.event, &(meta,))
+            listener.send(delivery.event, &(meta,), &self.flusher, self.waiting_max)
         } else {
-            socket.emit(delivery.event, &(&delivery.view, meta))
+            listener.send(delivery.event, &(&delivery.view, meta), &self.flusher, self.waiting_max)
         };
-        let outcome = if sent.is_ok() { "sent" } else { "full" };
+        let outcome = if sent == Sent::Gone { "sent" } else { "full" };
         self.metrics.socket_events.with_label_values(&[delivery.event, "out", outcome]).inc();
-        sent.is_ok()
+        sent == Sent::Gone
     }
 
     fn count_rooms(&self, rooms: &BTreeSet<Room>, by: i64) {
@@ -450,21 +451,28 @@ impl Outlet {
     }
 
     /// Sends something to one socket. Derived and ephemeral events carry no `meta`.
-    #[expect(clippy::disallowed_methods, reason = "the dispatcher is where emitting belongs")]
     pub fn send<T: Serialize + ?Sized>(&self, socket: &SocketRef, event: &'static str, payload: &T) {
-        // As a list of one argument: a payload that is a list must not be spread over several.
-        let sent = if departure(socket).is_due() { None } else { Some(socket.emit(event, &(payload,))) };
-        if matches!(sent, Some(Err(SendError::Socket(SocketError::InternalChannelFull)))) {
-            self.cut_off(socket);
+        if let Some(listener) = Listener::of(socket) {
+            self.send_to(&listener, event, payload);
         }
-        let outcome = if matches!(sent, Some(Ok(()))) { "sent" } else { "dropped" };
+    }
+
+    fn send_to<T: Serialize + ?Sized>(&self, listener: &Listener, event: &'static str, payload: &T) {
+        // As a list of one argument: a payload that is a list must not be spread over several.
+        let sent = listener.send(event, &(payload,), &self.flusher, self.waiting_max);
+        if sent == Sent::Full {
+            self.cut_off(listener);
+        }
+        let outcome = if sent == Sent::Gone { "sent" } else { "dropped" };
         self.metrics.socket_events.with_label_values(&[event, "out", outcome]).inc();
     }
 
     /// Answers a socket. An answer that has no room is missed like a fact.
-    pub fn acknowledge(&self, socket: &SocketRef, ack: AckSender, said: &Value) {
-        if let Err(SendError::Socket(SocketError::InternalChannelFull)) = ack.send(said) {
-            self.cut_off(socket);
+    pub fn acknowledge(&self, socket: &SocketRef, ack: Ack, said: &Value) {
+        if let Some(listener) = Listener::of(socket)
+            && listener.answer(ack, said, &self.flusher, self.waiting_max) == Sent::Full
+        {
+            self.cut_off(&listener);
         }
     }
 
@@ -475,15 +483,14 @@ impl Outlet {
     /// named beside it; `TOO_LARGE` for too many rooms.
     pub fn join_public(&self, socket: &SocketRef, rooms: &[LiveRoom]) -> Result<(i64, Arc<str>), Refusal> {
         let following = following(socket)?;
-        let turn = self.turn();
+        let listener = Listener::of(socket).ok_or(Refusal::Internal)?;
+        let mut turn = self.turn();
         let head = self.public_head(&turn, rooms)?;
-        following.enter(rooms, &self.metrics)?;
-        socket.join(rooms.iter().map(LiveRoom::to_string).collect::<Vec<_>>());
-        // Whoever has left meanwhile would stay in the books of the library for ever; whoever has missed something must
-        // not see what came after that. The library's `connected` does not say it: a quick client asks before it is true.
-        if following.has_left() || departure(socket).is_due() {
-            socket.leave_all();
-            following.leave_all();
+        // Whoever has left meanwhile would stay here for ever. The library's `connected` does not say it: a quick client
+        // asks before it is true.
+        if !listener.has_left() {
+            following.enter(rooms, &self.metrics)?;
+            turn.public.enter(rooms, &listener);
         }
         Ok(head)
     }
@@ -494,10 +501,18 @@ impl Outlet {
     /// `NOT_FOUND` as for [`Self::join_public`]; it is out all the same.
     pub fn leave_public(&self, socket: &SocketRef, rooms: &[LiveRoom]) -> Result<(i64, Arc<str>), Refusal> {
         let following = following(socket)?;
-        let turn = self.turn();
-        socket.leave(rooms.iter().map(LiveRoom::to_string).collect::<Vec<_>>());
+        let listener = Listener::of(socket).ok_or(Refusal::Internal)?;
+        let mut turn = self.turn();
+        turn.public.leave(rooms, listener.number());
         following.leave(rooms);
         self.public_head(&turn, rooms)
+    }
+
+    /// Forgets a socket of the public that has gone.
+    pub fn forget_public(&self, socket: &SocketRef) {
+        let (Ok(following), Some(listener)) = (following(socket), Listener::of(socket)) else { return };
+        let mut turn = self.turn();
+        turn.public.leave(&following.leave_all(), listener.number());
     }
 
     /// Where the lane of the event stands that all these rooms are of.
@@ -527,7 +542,7 @@ impl Outlet {
 
     /// Sends what is no fact to those it is meant for.
     fn tell(&self, turn: &Turn, delivery: &Delivery) {
-        self.emit(turn, &delivery.rooms, &delivery.except, delivery.event, &(&delivery.view,));
+        self.emit(turn, turn.rooms.begin(), (&delivery.rooms, &delivery.except), delivery.event, &(&delivery.view,));
     }
 
     /// Whether anybody is connected.
@@ -554,70 +569,41 @@ impl Outlet {
         (now.0 - turn.behind_since.get_or_insert(now).0) / 1000
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the dispatcher is where emitting belongs")]
-    fn emit<T: Serialize>(&self, turn: &Turn, rooms: &[Room], except: &[Room], event: &'static str, arguments: &T) {
-        // For the library, to no room is to everyone; for us, a lane of the public has no member here.
-        if rooms.is_empty() {
-            return;
-        }
-        // The local adapter answers at once; were it ever to wait, the frame would be counted as lost, not forgotten.
-        let sent = self.io.to(names(rooms)).except(names(except)).emit(event, arguments).now_or_never();
-        let outcome = match sent {
-            Some(Ok(())) => "sent",
-            // A trap: what is done below about a full socket must not be done here.
-            Some(Err(_)) if self.traps.is_set(Trap::EmitDropIgnored) => "sent",
-            Some(Err(BroadcastError::Socket(errors))) => {
-                let full = errors.iter().filter(|error| matches!(error, SocketError::InternalChannelFull)).count();
-                self.cut_the_slow(turn, rooms, except, full);
-                "dropped"
-            }
-            Some(Err(error)) => {
-                tracing::error!(event, %error, "a frame could not be sent");
-                "dropped"
-            }
-            None => "dropped",
-        };
+    /// Sends something to the members who stand in one of the first rooms and in none of the second, and have got
+    /// nothing under this number.
+    fn emit<T: Serialize>(
+        &self,
+        turn: &Turn,
+        number: u64,
+        rooms: (&[Room], &[Room]),
+        event: &'static str,
+        arguments: &T,
+    ) {
+        let full = turn.rooms.send(rooms, number, (event, arguments), &self.flusher, self.waiting_max);
+        // A trap: what is done below about a full socket must not be done here.
+        let full = if self.traps.is_set(Trap::EmitDropIgnored) { Vec::new() } else { full };
+        let outcome = if full.is_empty() { "sent" } else { "dropped" };
         self.metrics.socket_events.with_label_values(&[event, "out", outcome]).inc();
-    }
-
-    /// Cuts off those whose buffer had no room for a frame. The library's error counts them and names none, and its
-    /// sockets do not tell how full they are; [`is_full`] finds out without taking a place. Where a buffer has been read
-    /// from since, fewer are found than there were: then all go for whom the frame was, because nobody may stay who has
-    /// missed one. (One that was read from while another was filled by this very frame would stay: it sees the gap in
-    /// `seq`.)
-    fn cut_the_slow(&self, turn: &Turn, rooms: &[Room], except: &[Room], lost: usize) {
-        let stands_in = |member: &Member, rooms: &[Room]| rooms.iter().any(|room| member.rooms.contains(room));
-        let members = turn.members.values().flat_map(HashMap::values);
-        let meant: Vec<&Member> =
-            members.filter(|member| stands_in(member, rooms) && !stands_in(member, except)).collect();
-        let full: Vec<&Member> = meant.iter().copied().filter(|member| is_full(&member.socket)).collect();
-        for member in if full.len() < lost { meant } else { full } {
-            self.cut_off(&member.socket);
+        for listener in &full {
+            self.cut_off(listener);
         }
     }
 
-    /// Cuts a socket off that has missed something: out of every room first, so that nothing later reaches it. Its client
-    /// comes back and resumes.
-    pub fn cut_off(&self, socket: &SocketRef) {
-        let departure = departure(socket);
-        if departure.is_due() {
+    /// Cuts a socket off that has missed something: nothing later reaches it. Its client comes back and resumes.
+    fn cut_off(&self, listener: &Listener) {
+        if listener.departure().is_due() {
             return;
         }
-        departure.at_once();
-        socket.leave_all();
-        if let Ok(following) = following(socket) {
-            following.leave_all();
-        }
+        listener.departure().at_once();
         tracing::warn!("a socket did not keep up and is cut off");
-        let plane = if socket.ns() == LIVE_PATH { "live" } else { "scoring" };
-        self.metrics.slow_consumers.with_label_values(&[plane, "closed"]).inc();
+        self.metrics.slow_consumers.with_label_values(&[listener.plane(), "closed"]).inc();
     }
 
     /// Tells a socket to go; it has a moment to read so. One that does not read goes at once.
-    fn send_away(&self, socket: &SocketRef) {
-        departure(socket).soon();
-        if matches!(socket.clone().disconnect(), Err(SocketError::InternalChannelFull)) {
-            self.cut_off(socket);
+    fn send_away(&self, listener: &Listener) {
+        listener.departure().soon();
+        if matches!(listener.socket.clone().disconnect(), Err(SocketError::InternalChannelFull)) {
+            self.cut_off(listener);
         }
     }
 
@@ -650,7 +636,7 @@ impl Outlet {
         drop(turn);
         let changed = entry.event.tallies(&state);
         if !changed.is_empty() {
-            let (waiting, notify) = &*self.changed;
+            let (waiting, notify) = &self.changed;
             waiting.lock().unwrap_or_else(PoisonError::into_inner).extend(changed);
             notify.notify_one();
         }
@@ -670,14 +656,12 @@ impl Outlet {
             replay: None,
             command_id,
         };
-        let mut served = Vec::new();
+        let number = turn.rooms.begin();
         // The author of the command alone learns its id; their variant is chosen as everybody's is.
         if let Ok(actor) = entry.actor.parse::<UserId>()
             && let Some(own) = variant_for(&deliveries, &entry.lane, &standing(turn, state, &actor))
         {
-            let room = [Room::User(actor)];
-            self.emit_delivery(turn, &room, &[], own, &meta(Some(&entry.command_id)));
-            served.extend(room);
+            self.emit_delivery(turn, number, (&[Room::User(actor)], &[]), own, &meta(Some(&entry.command_id)));
         }
         for delivery in &deliveries {
             // A room of one person is no proof that they are a member of the lane: an author may have left it.
@@ -686,46 +670,32 @@ impl Outlet {
             {
                 continue;
             }
-            let except: Vec<Room> = served.iter().chain(&delivery.except).cloned().collect();
-            self.emit_delivery(turn, &delivery.rooms, &except, delivery, &meta(None));
-            served.extend(delivery.rooms.iter().cloned());
+            self.emit_delivery(turn, number, (&delivery.rooms, &delivery.except), delivery, &meta(None));
         }
     }
 
     /// Sends something to rooms of `/live`; who is in several gets it once.
-    #[expect(clippy::disallowed_methods, reason = "the dispatcher is where emitting belongs")]
     fn emit_public(&self, told: &ToPublic) {
         let ToPublic { rooms, event, payload, meta } = told;
         // Whoever is let in or out waits for this.
-        let _turn = self.turn();
-        let to_rooms = || self.io.of(LIVE_PATH).map(|plane| plane.to(rooms.clone()));
-        let sockets = || to_rooms().map(BroadcastOperators::sockets).unwrap_or_default();
-        // Looked for before: afterwards nobody could tell who has missed it, and the public has no `seq` to tell by.
-        for socket in sockets().iter().filter(|socket| is_full(socket)) {
-            self.cut_off(socket);
-        }
-        let sent = to_rooms().and_then(|rooms| rooms.emit(*event, &(payload, meta)).now_or_never());
-        if let Some(Err(BroadcastError::Socket(errors))) = &sent {
-            let lost = errors.iter().filter(|error| matches!(error, SocketError::InternalChannelFull)).count();
-            let meant = if lost > 0 { sockets() } else { Vec::new() };
-            // One was filled in between by an answer. As in the scoring plane: where it cannot be told which, all go.
-            let full: Vec<_> = meant.iter().filter(|socket| is_full(socket)).cloned().collect();
-            for socket in if full.len() < lost { meant } else { full } {
-                self.cut_off(&socket);
-            }
-        }
-        let outcome = if matches!(sent, Some(Ok(()))) { "sent" } else { "dropped" };
+        let turn = self.turn();
+        let (number, arguments) = (turn.public.begin(), (payload, meta));
+        let full = turn.public.send((rooms, &[]), number, (*event, &arguments), &self.flusher, self.waiting_max);
+        let outcome = if full.is_empty() { "sent" } else { "dropped" };
         self.metrics.socket_events.with_label_values(&[event, "out", outcome]).inc();
+        for listener in &full {
+            self.cut_off(listener);
+        }
     }
 
-    fn emit_delivery(&self, turn: &Turn, rooms: &[Room], except: &[Room], delivery: &Delivery, meta: &Meta<'_>) {
+    fn emit_delivery(&self, turn: &Turn, number: u64, rooms: (&[Room], &[Room]), delivery: &Delivery, meta: &Meta<'_>) {
         if delivery.is_tick() {
-            return self.emit(turn, rooms, except, delivery.event, &(meta,));
+            return self.emit(turn, number, rooms, delivery.event, &(meta,));
         }
         if matches!(delivery.view, AnyView::MaskedScore(_)) {
             self.metrics.masked_frames.inc();
         }
-        self.emit(turn, rooms, except, delivery.event, &(&delivery.view, meta));
+        self.emit(turn, number, rooms, delivery.event, &(&delivery.view, meta));
     }
 
     fn move_members(&self, turn: &mut Turn, state: &State, moves: Moves<'_>) {
@@ -743,10 +713,9 @@ impl Outlet {
     }
 
     /// Ends a socket. Out of every room first: whatever becomes of the connection, nothing more is sent to it.
-    fn cut(&self, member: &Member) {
-        member.socket.leave_all();
-        self.count_rooms(&member.rooms, -1);
-        self.send_away(&member.socket);
+    fn cut(&self, rooms: &mut Rooms<Room>, member: &Member) {
+        self.let_out(rooms, member);
+        self.send_away(&member.listener);
     }
 
     fn move_user(&self, turn: &mut Turn, state: &State, user: &UserId) {
@@ -756,13 +725,14 @@ impl Outlet {
         members.retain(|_, member| {
             let stands = state.sessions.get(&member.session).is_some_and(|session| session.revoked_at.is_none());
             // One that is being cut off must not come back into a room.
-            if stands && !rooms.is_empty() && !departure(&member.socket).has_begun() {
+            if stands && !rooms.is_empty() && !member.listener.departure().has_begun() {
                 return true;
             }
-            self.cut(member);
+            self.cut(&mut turn.rooms, member);
             false
         });
         let rights = rights(state, user);
+        let said = rights.to_string();
         for member in members.values_mut().filter(|member| member.told.is_some()) {
             let enters = |lane: &Lane| !lane.rooms().iter().any(|room| member.rooms.contains(room));
             let entered: Vec<Lane> = state.lanes_of(user).into_iter().filter(enters).collect();
@@ -770,23 +740,19 @@ impl Outlet {
                 let head = turn.lanes.get(&lane).copied().unwrap_or(0);
                 member.began.insert(lane, head);
             }
-            member.socket.leave(names(member.rooms.difference(&rooms)));
-            member.socket.join(names(rooms.difference(&member.rooms)));
-            // An answer may have been lost meanwhile: those are given outside the turn.
-            if departure(&member.socket).is_due() {
-                member.socket.leave_all();
-            }
+            turn.rooms.leave(member.rooms.difference(&rooms), member.listener.number());
+            turn.rooms.enter(rooms.difference(&member.rooms), &member.listener);
             self.count_rooms(&member.rooms, -1);
             self.count_rooms(&rooms, 1);
             let before = std::mem::replace(&mut member.rooms, rooms.clone());
             if let Some(told) = &mut member.told
-                && (before != rooms || *told != rights)
+                && (before != rooms || **told != *said)
             {
-                told.clone_from(&rights);
+                *told = said.as_str().into();
                 let mut changed = rights.clone();
                 changed["lanes"] = json!(lanes(state, turn, user));
-                self.send(&member.socket, "session:changed", &changed);
-                self.tell_newcomer(turn, state, user, &member.socket, [&before, &rooms]);
+                self.send_to(&member.listener, "session:changed", &changed);
+                self.tell_newcomer(turn, state, user, &member.listener, [&before, &rooms]);
             }
         }
         if !members.is_empty() {
@@ -807,7 +773,7 @@ fn to_public(state: &State, entry: &LogEntry) -> Vec<ToPublic> {
     let told = public::told_live(state, &entry.event).into_iter();
     told.map(|told| {
         let rooms = [Some(LiveRoom::Event(event.clone())), told.race.map(LiveRoom::Race)];
-        let rooms = rooms.iter().flatten().map(LiveRoom::to_string).collect();
+        let rooms = rooms.into_iter().flatten().collect();
         ToPublic { rooms, event: told.event, payload: told.payload, meta: meta.clone() }
     })
     .collect()

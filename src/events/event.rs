@@ -536,6 +536,61 @@ pub struct PublicChanged {
     /// Who has another result now; not said where very many have.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub finals: Vec<RaceFinal>,
+    /// Start lists and results that are another now.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub lists: Vec<RaceLists>,
+    /// Races whose lists are another and found no room here.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub left_out: Vec<RaceId>,
+}
+
+impl PublicChanged {
+    /// More than the status may have changed.
+    #[must_use]
+    pub fn whole(event: &EventId) -> Self {
+        Self {
+            event_id: event.clone(),
+            status: None,
+            whole: true,
+            races: Vec::new(),
+            finals: Vec::new(),
+            lists: Vec::new(),
+            left_out: Vec::new(),
+        }
+    }
+}
+
+/// What is another now in the lists of a race. What is gone goes before what is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RaceLists {
+    /// The race.
+    pub race_id: RaceId,
+    /// Lines of its results.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub lines: Vec<ResultLine>,
+    /// The bibs of lines that are gone.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub removed: Vec<Option<i64>>,
+    /// Everybody who starts, if that is another list now.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub starters: Option<Vec<StarterLine>>,
+    /// Everybody on its ergometers, when a draft is opened: what was measured before that was told to nobody.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub indoor: Vec<IndoorLine>,
+}
+
+/// Somebody on a start list. Names are not in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the columns of the list")]
+pub struct StarterLine {
+    pub participant_id: String,
+    pub bib: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub start_order: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub start_time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lane: Option<i64>,
 }
 
 /// A race stands elsewhere.
@@ -663,9 +718,29 @@ pub struct IndoorImported {
     pub linked_crews_count: usize,
     /// Where the race stands.
     pub phase: RacePhase,
+    /// Those who are another now, where they are too many to be told one by one.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub lines: Vec<IndoorLine>,
 }
 
-/// The result of somebody on an ergometer changed. What was measured stands in the row.
+/// Somebody on an ergometer, as far as anyone is shown it. Names are not in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the columns of the result")]
+pub struct IndoorLine {
+    pub id: String,
+    pub ergrace_id: String,
+    pub place: Option<i64>,
+    pub time_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub status: Option<Irm>,
+    pub time: String,
+    pub distance: i64,
+    pub avg_pace: String,
+    pub spm: i64,
+    pub calories: i64,
+}
+
+/// The result of somebody on an ergometer changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IndoorUpdated {
     /// The event.
@@ -674,6 +749,9 @@ pub struct IndoorUpdated {
     pub race_id: RaceId,
     /// Who.
     pub participant_id: String,
+    /// What it is now.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub line: Option<Box<IndoorLine>>,
 }
 
 /// A race on ergometers is complete.

@@ -1,6 +1,6 @@
 //! What a socket of the public follows. Kept beside the socket, and counted for as long as it is there.
 //!
-//! Invariant: the library has the socket in these rooms and in no others, unless it is going.
+//! Invariant: the dispatcher has the socket in these rooms and in no others.
 
 use super::room::LiveRoom;
 use crate::error::Refusal;
@@ -12,24 +12,22 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 /// Rooms one socket may be in.
 pub const ROOMS_MAX: usize = 100;
 
-/// The rooms of a socket, and whether it has left.
+/// The rooms of a socket.
 #[derive(Clone, Debug)]
 pub struct Following(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     rooms: Mutex<HashMap<LiveRoom, Arc<Counted>>>,
-    gone: CancellationToken,
     // The library drops a socket whose connection ended while it came, and tells nobody.
     _with_the_socket: DropGuard,
 }
 
 impl Following {
-    /// Nothing yet; `gone` is cancelled when the socket has left.
+    /// Nothing yet; `gone` is cancelled with the socket at the latest.
     #[must_use]
     pub fn new(gone: &CancellationToken) -> Self {
-        let inner = Inner { rooms: Mutex::default(), gone: gone.clone(), _with_the_socket: gone.clone().drop_guard() };
-        Self(Arc::new(inner))
+        Self(Arc::new(Inner { rooms: Mutex::default(), _with_the_socket: gone.clone().drop_guard() }))
     }
 
     fn rooms(&self) -> MutexGuard<'_, HashMap<LiveRoom, Arc<Counted>>> {
@@ -61,20 +59,8 @@ impl Following {
         }
     }
 
-    /// Notes that it has left all of them.
-    pub fn leave_all(&self) {
-        self.rooms().clear();
-    }
-
-    /// It has left the namespace.
-    pub fn leaves(&self) {
-        self.0.gone.cancel();
-        self.leave_all();
-    }
-
-    /// Whether it has left the namespace.
-    #[must_use]
-    pub fn has_left(&self) -> bool {
-        self.0.gone.is_cancelled()
+    /// Notes that it has left all of them, and says which they were.
+    pub fn leave_all(&self) -> Vec<LiveRoom> {
+        self.rooms().drain().map(|(room, _counted)| room).collect()
     }
 }

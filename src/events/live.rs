@@ -12,13 +12,13 @@ use crate::db::entity::event::EventStatus;
 use crate::ids::{EventId, RaceId};
 use crate::metrics::Metrics;
 use crate::state::State;
+use crate::wire::{Flusher, Frame, Pushed, Wire};
 use arc_swap::ArcSwap;
 use serde::Serialize;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::Notify;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 /// How long who is on the course stays without being posted again, in seconds.
 const ONCOURSE_SECONDS: i64 = 10;
@@ -48,12 +48,12 @@ pub struct Bounds {
 /// What a viewer is sent.
 #[derive(Clone, Debug)]
 pub enum Sent {
-    /// A frame: what it is, its text, and its place if it has one.
+    /// A frame: what it is, the frame itself, and its place if it has one.
     Frame {
         /// The `type` it says.
         kind: &'static str,
-        /// The JSON.
-        text: Utf8Bytes,
+        /// The JSON, as it leaves over a websocket.
+        frame: Frame,
         /// The place in the public lane of its event.
         seq: Option<i64>,
     },
@@ -69,6 +69,12 @@ struct Waiting {
     /// The last place it was given, be it in a frame that still waits.
     last: i64,
     include: Include,
+    /// The wire its frames go to, if it has one: then no frame waits here.
+    wire: Option<Weak<Wire>>,
+    /// Frames it began with: they wait beside the others until no more than those may wait.
+    beginning: usize,
+    /// The leave has been said: nothing comes after it.
+    is_over: bool,
 }
 
 #[derive(Debug, Default)]
@@ -109,6 +115,7 @@ struct Shared {
     state: Arc<ArcSwap<State>>,
     clock: Clock,
     metrics: Arc<Metrics>,
+    flusher: Flusher,
     bounds: Bounds,
 }
 
@@ -129,7 +136,7 @@ pub struct Place {
 #[derive(Debug)]
 pub struct Viewer {
     queue: Arc<Queue>,
-    _place: Place,
+    place: Place,
 }
 
 #[derive(Serialize)]
@@ -171,34 +178,34 @@ struct RoomFrame<'a> {
     epoch: Option<&'a str>,
 }
 
-fn text(frame: &impl Serialize) -> Utf8Bytes {
-    serde_json::to_string(frame).expect("a frame is plain data with text keys").into()
+fn frame(said: &impl Serialize) -> Frame {
+    Frame::text(&serde_json::to_string(said).expect("a frame is plain data with text keys"))
 }
 
 /// A change of an event, as its viewers are sent it.
 #[must_use]
 pub fn diff(data: &DiffData, seq: Option<i64>, epoch: &str) -> Sent {
     let prev = seq.map(|seq| seq - 1);
-    Sent::Frame { kind: "diff", text: text(&DiffFrame { kind: "diff", data, seq, prev, epoch }), seq }
+    Sent::Frame { kind: "diff", frame: frame(&DiffFrame { kind: "diff", data, seq, prev, epoch }), seq }
 }
 
 /// Everything there is to see of an event.
 #[must_use]
 pub fn full(data: &FullData, seq: i64, epoch: &str) -> Sent {
-    Sent::Frame { kind: "full", text: text(&FullFrame { kind: "full", data, seq, epoch }), seq: Some(seq) }
+    Sent::Frame { kind: "full", frame: frame(&FullFrame { kind: "full", data, seq, epoch }), seq: Some(seq) }
 }
 
 /// That it has to be read anew.
 #[must_use]
 pub fn refresh(seq: i64, epoch: &str) -> Sent {
-    Sent::Frame { kind: "refresh", text: text(&RefreshFrame { kind: "refresh", seq, epoch }), seq: Some(seq) }
+    Sent::Frame { kind: "refresh", frame: frame(&RefreshFrame { kind: "refresh", seq, epoch }), seq: Some(seq) }
 }
 
 /// A message to the room of a race; one that is not in the log has no place.
 #[must_use]
 pub fn room(message: &RoomMessage, place: Option<(i64, &str)>) -> Sent {
     let (seq, epoch) = place.unzip();
-    Sent::Frame { kind: message.kind(), text: text(&RoomFrame { message, seq, epoch }), seq }
+    Sent::Frame { kind: message.kind(), frame: frame(&RoomFrame { message, seq, epoch }), seq }
 }
 
 /// Who is on the course. It has no place: the next one repairs a lost one.
@@ -231,8 +238,14 @@ pub fn feed(state: &State, entry: &LogEntry) -> Option<Sent> {
 impl Live {
     /// Nobody watches anything yet.
     #[must_use]
-    pub fn new(state: Arc<ArcSwap<State>>, clock: Clock, metrics: Arc<Metrics>, bounds: Bounds) -> Self {
-        Self(Arc::new(Shared { book: Mutex::default(), state, clock, metrics, bounds }))
+    pub fn new(
+        state: Arc<ArcSwap<State>>,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        flusher: Flusher,
+        bounds: Bounds,
+    ) -> Self {
+        Self(Arc::new(Shared { book: Mutex::default(), state, clock, metrics, flusher, bounds }))
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -366,11 +379,8 @@ impl Live {
         oncourse: &[PublicOnCourse],
     ) {
         let (Topic::Event(event), epoch) = (topic, &*state.head.epoch) else { return };
-        if let Some(frame) = feed(state, entry) {
-            for queue in watched.viewers.values() {
-                self.push(queue, topic, &frame, state);
-            }
-            return;
+        if let Some(sent) = feed(state, entry) {
+            return self.push_all(watched, topic, &sent, state);
         }
         // As of the state, which may be ahead of the fact: what is in it already must not come again.
         let head = state.lane_seq(&entry.lane);
@@ -391,7 +401,9 @@ impl Live {
                     missing.insert(full(&data, head, epoch))
                 }
             };
-            self.push(queue, topic, frame, state);
+            if self.push(queue, topic, frame, state) {
+                self.count(frame, 1);
+            }
             let mut waiting = queue.waiting();
             waiting.floor = waiting.floor.max(head);
         }
@@ -413,45 +425,77 @@ impl Live {
                 races.map(|race| (Topic::Race(race.id.clone()), room(&public::room_state(state, race), place))),
             );
         }
-        for (topic, frame) in messages {
-            self.push_all(book, &topic, &frame, state);
+        for (topic, sent) in messages {
+            self.tell_within(book, &topic, &sent, state);
         }
     }
 
-    /// Lets a frame wait for a viewer. Where too many wait already, all of them make way.
-    fn push(&self, queue: &Queue, topic: &Topic, sent: &Sent, state: &State) {
+    /// Lets a frame wait for a viewer. Where too many wait already, all of them make way. Whether it went to a wire.
+    fn push(&self, queue: &Queue, topic: &Topic, sent: &Sent, state: &State) -> bool {
+        let Sent::Frame { frame, seq, .. } = sent else { return false };
         let mut waiting = queue.waiting();
-        if let Sent::Frame { seq: Some(seq), .. } = sent {
-            if *seq <= waiting.floor {
-                return;
+        if let Some(seq) = *seq {
+            if seq <= waiting.floor {
+                return false;
             }
-            waiting.last = waiting.last.max(*seq);
+            waiting.last = waiting.last.max(seq);
         }
-        // Nothing comes after the leave, and nothing takes its place.
-        if matches!(waiting.frames.back(), Some(Sent::Close(..))) {
-            return;
+        if waiting.is_over {
+            return false;
         }
-        if waiting.frames.len() >= self.0.bounds.queue_max.max(1) {
+        let max = self.0.bounds.queue_max.max(1);
+        let too_many = || self.0.metrics.slow_consumers.with_label_values(&["live", "refresh"]).inc();
+        if let Some(wire) = &waiting.wire {
+            // It may have ended: then its viewer is about to leave.
+            let Some(wire) = wire.upgrade() else { return false };
+            if waiting.beginning > 0 && wire.waiting() <= max {
+                waiting.beginning = 0;
+            }
+            let pushed = self.0.flusher.push(Arc::clone(&wire), frame, max + waiting.beginning);
+            if pushed == Pushed::Full
+                && let Sent::Frame { frame, .. } = anew(topic, state, waiting.last)
+            {
+                waiting.beginning = 0;
+                self.0.flusher.replace(wire, &frame);
+                too_many();
+            }
+            return pushed != Pushed::Closed;
+        }
+        if waiting.frames.len() >= max {
             let last = waiting.last;
             waiting.frames.clear();
             waiting.frames.push_back(anew(topic, state, last));
-            self.0.metrics.slow_consumers.with_label_values(&["live", "refresh"]).inc();
+            too_many();
         } else {
             waiting.frames.push_back(sent.clone());
         }
         drop(waiting);
         queue.wake.notify_one();
+        false
     }
 
-    fn push_all(&self, book: &Book, topic: &Topic, sent: &Sent, state: &State) {
-        for queue in book.topics.get(topic).into_iter().flat_map(|watched| watched.viewers.values()) {
-            self.push(queue, topic, sent, state);
+    /// Lets a frame wait for all who watch a topic.
+    fn push_all(&self, watched: &Watched, topic: &Topic, sent: &Sent, state: &State) {
+        let carried = watched.viewers.values().filter(|queue| self.push(queue, topic, sent, state)).count();
+        self.count(sent, carried);
+    }
+
+    fn tell_within(&self, book: &Book, topic: &Topic, sent: &Sent, state: &State) {
+        if let Some(watched) = book.topics.get(topic) {
+            self.push_all(watched, topic, sent, state);
+        }
+    }
+
+    /// Counts frames that went to wires.
+    fn count(&self, sent: &Sent, carried: usize) {
+        if let Sent::Frame { kind, .. } = sent {
+            self.0.metrics.socket_events.with_label_values(&[kind, "out", "sent"]).inc_by(carried as u64);
         }
     }
 
     /// Sends everybody who watches a topic what is in no log.
     pub fn tell(&self, topic: &Topic, sent: &Sent) {
-        self.push_all(&self.book(), topic, sent, &self.0.state.load_full());
+        self.tell_within(&self.book(), topic, sent, &self.0.state.load_full());
     }
 
     /// Takes over who is on the course of an event, and tells its viewers.
@@ -476,7 +520,7 @@ impl Live {
         let topic = Topic::Event(event.clone());
         if book.topics.contains_key(&topic) {
             let state = self.0.state.load_full();
-            self.push_all(book, &topic, &oncourse(list, &state.head.epoch), &state);
+            self.tell_within(book, &topic, &oncourse(list, &state.head.epoch), &state);
         }
     }
 
@@ -496,7 +540,7 @@ impl Live {
                 for queue in watched.viewers.values() {
                     // The last that comes; no bound keeps it out.
                     let mut waiting = queue.waiting();
-                    if !matches!(waiting.frames.back(), Some(Sent::Close(..))) {
+                    if !std::mem::replace(&mut waiting.is_over, true) {
                         waiting.frames.push_back(Sent::Close(code, why));
                     }
                     drop(waiting);
@@ -523,7 +567,7 @@ impl Place {
         // Read while nothing can be published: what is not in it is still to come.
         let state = self.live.0.state.load_full();
         let floor = state.lane_seq(&Lane::Public(event.clone()));
-        *queue.waiting() = Waiting { frames: VecDeque::new(), floor, last: floor, include };
+        *queue.waiting() = Waiting { floor, last: floor, include, ..Waiting::default() };
         let watched = book.topics.entry(self.topic.clone()).or_default();
         watched.viewers.insert(self.number, Arc::clone(&queue));
         // It became official on this viewer's way in: no later fact will say so.
@@ -532,11 +576,40 @@ impl Place {
             watched.closing = Some(self.live.farewell(self.live.0.clock.now()));
         }
         drop(book);
-        (Viewer { queue, _place: self }, state)
+        (Viewer { queue, place: self }, state)
     }
 }
 
 impl Viewer {
+    /// From now on what it is sent goes over a wire, `first` before all that waits: nothing but the leave comes out here.
+    pub fn goes_over(&self, wire: &Weak<Wire>, first: Vec<Sent>) {
+        let live = &self.place.live;
+        let mut waiting = self.queue.waiting();
+        let mut leave = None;
+        for sent in first.into_iter().chain(std::mem::take(&mut waiting.frames)) {
+            match &sent {
+                Sent::Frame { frame, .. } if leave.is_none() => {
+                    // What it begins with is bounded by itself.
+                    if let Some(wire) = wire.upgrade()
+                        && live.0.flusher.push(wire, frame, usize::MAX) != Pushed::Closed
+                    {
+                        waiting.beginning += 1;
+                        live.count(&sent, 1);
+                    }
+                }
+                Sent::Frame { .. } => {}
+                Sent::Close(..) => leave = Some(sent),
+            }
+        }
+        waiting.wire = Some(Weak::clone(wire));
+        if let Some(leave) = leave {
+            waiting.is_over = true;
+            waiting.frames.push_back(leave);
+            drop(waiting);
+            self.queue.wake.notify_one();
+        }
+    }
+
     /// What waits, as much as goes out in one write; waits until something does.
     pub async fn next(&self) -> Vec<Sent> {
         loop {
@@ -575,7 +648,7 @@ mod tests {
         let head = LogHead { seq: 0, hash: "".into(), epoch: "now".into() };
         let state = Arc::new(ArcSwap::from_pointee(State::empty(head)));
         let bounds = Bounds { viewers_max: 1, queue_max, official_grace_ms: 0 };
-        let live = Live::new(state, Clock::manual(Micros(0)), Arc::new(Metrics::new()), bounds);
+        let live = Live::new(state, Clock::manual(Micros(0)), Arc::new(Metrics::new()), Flusher::default(), bounds);
         let place = live.enter(topic()).expect("a place");
         let (viewer, _) = place.watch(&"e".parse().expect("an id"), Include::default());
         (live, viewer)

@@ -90,6 +90,23 @@ pub fn sha256_hex(text: &[u8]) -> String {
     hex::encode(Sha256::digest(text))
 }
 
+/// SHA-256 of all there is to read, hex.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn sha256_hex_of(reader: &mut impl std::io::BufRead) -> std::io::Result<String> {
+    let mut hasher = Sha256::new();
+    loop {
+        let some = reader.fill_buf()?;
+        if some.is_empty() {
+            return Ok(hex::encode(hasher.finalize()));
+        }
+        hasher.update(some);
+        let length = some.len();
+        reader.consume(length);
+    }
+}
+
 /// The commitment to a free text: shows nothing of it, and binds it.
 #[must_use]
 pub fn commitment(salt: &str, body: &str) -> String {

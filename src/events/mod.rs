@@ -6,6 +6,7 @@ pub mod departure;
 pub mod dispatcher;
 pub mod event;
 pub mod following;
+pub mod listener;
 pub mod live;
 pub mod log;
 pub mod public;

@@ -3,7 +3,7 @@
 //! Invariants: nothing here is shown of a draft event; everything is built from rows and facts, nothing from what a
 //! client sent; whoever folds the diffs has what the REST reads say.
 
-use super::event::{Event, ResultLine};
+use super::event::{Event, PublicChanged, RaceLists, ResultLine};
 use super::log::LogEntry;
 use crate::clock::Micros;
 use crate::db::entity::event::EventStatus;
@@ -16,7 +16,7 @@ use crate::state::detail::{Measurement, RaceMeta};
 use crate::state::{Starter, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An event.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -429,6 +429,25 @@ pub fn told(state: &State, fact: &Event) -> Told {
         diff.told.extend(announced(fact).map(|(event, payload)| (key(event), payload)));
     }
     Told::Diff(Box::new(diff))
+}
+
+/// The lists that are another after a change that is shown by everything anew, as a diff over all races: for whoever
+/// reads the log later, when there is no everything of then any more.
+#[must_use]
+pub fn told_later(state: &State, fact: &PublicChanged) -> DiffData {
+    let lines = fact.lists.iter().flat_map(|list| list.lines.iter().map(|line| (&list.race_id, line)));
+    let results: Vec<_> = lines.map(|(race, line)| result_view(state, race, line)).collect();
+    let gone = |list: &RaceLists| {
+        let worn: BTreeSet<Option<i64>> = list.lines.iter().map(|line| line.bib).collect();
+        let removed = list.removed.iter().filter(|bib| !worn.contains(bib));
+        removed.map(|bib| RemovedLine { race_id: list.race_id.clone(), bib: *bib }).collect::<Vec<_>>()
+    };
+    DiffData {
+        results: Some(results).filter(|results| !results.is_empty()),
+        removed: fact.lists.iter().flat_map(gone).collect(),
+        status: fact.status.filter(|status| *status != EventStatus::Draft),
+        ..DiffData::default()
+    }
 }
 
 /// Under which name a diff carries an event of the scoring plane.

@@ -5,6 +5,7 @@
 //! publications only, never from the board.
 
 pub mod key;
+pub mod past;
 pub mod read;
 
 use crate::auth::role::Hat;

@@ -350,6 +350,10 @@ pub fn one(state: &State, row: &publication::Model) -> Result<Publication, Refus
     if row.hidden { Err(Refusal::not_found("publication", &row.id)) } else { kept(row, &row.publication) }
 }
 
-fn must_be_public(state: &State, event: &EventId) -> Result<(), Refusal> {
+/// Passes an event that anyone may see.
+///
+/// # Errors
+/// `NOT_FOUND`.
+pub fn must_be_public(state: &State, event: &EventId) -> Result<(), Refusal> {
     if state.is_public(event) { Ok(()) } else { Err(Refusal::not_found("event", event)) }
 }

@@ -4,6 +4,7 @@
 //! official stays so.
 
 use super::canoe::{ClassPart, Export, ParticipantPart, RacePart, ResultPart};
+use super::lists;
 use super::standing::{SECOND_RUN, dependent, settle};
 use super::{Post, Skipped, timed};
 use crate::command::{Decide, Draft};
@@ -335,6 +336,7 @@ fn class_row(event: &EventId, part: &ClassPart, position: i64) -> Result<race_cl
 
 impl Decide for IngestXml {
     fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
+        let before = draft.state.clone();
         let event = timed(draft, &self.event)?;
         Post::Xml.must_be_taken(Some(event), &self.event)?;
         let mut import = Import::new(&self.event, &self.export);
@@ -353,8 +355,8 @@ impl Decide for IngestXml {
         if changed {
             draft.append(Event::SetupChanged(SetupChanged { event_id: self.event.clone() }));
             if draft.state.is_public(&self.event) {
-                let event_id = self.event.clone();
-                let fact = PublicChanged { event_id, status: None, whole: true, races: moved, finals };
+                let fact = lists::changed(&before, &draft.state, &self.event);
+                let fact = PublicChanged { races: moved, finals, ..fact };
                 receipt = Some(draft.append(Event::PublicChanged(fact)));
             }
         }

@@ -12,7 +12,9 @@ use crate::db::entity::race::RacePhase;
 use crate::db::entity::race_report::Irm;
 use crate::db::entity::{indoor_participant, indoor_race, race};
 use crate::error::Refusal;
-use crate::events::event::{Event, IndoorCompleted, IndoorImported, IndoorUpdated, PublicChanged, SetupChanged};
+use crate::events::event::{
+    Event, IndoorCompleted, IndoorImported, IndoorLine, IndoorUpdated, PublicChanged, SetupChanged,
+};
 use crate::events::public::{IndoorView, indoor};
 use crate::ids::{EventId, RaceId};
 use crate::ranking::Method;
@@ -465,20 +467,23 @@ fn tell(draft: &mut Draft, race: &race::Model, before: &Before, imported: Option
     }
     if before.was_made || before.phase != race.status.phase() {
         // The list of races is another for everybody who has it.
-        let event_id = event_id.clone();
-        let fact = PublicChanged { event_id, status: None, whole: true, races: Vec::new(), finals: Vec::new() };
-        draft.append(Event::PublicChanged(fact));
+        draft.append(Event::PublicChanged(PublicChanged::whole(&event_id)));
     }
     let changed = before.changed(&draft.state, &race.id);
+    let line =
+        |id: &String| draft.state.racing.indoor(&race.id).find(|row| row.id == *id).map(|row| IndoorLine::of(row));
+    let changed: Vec<IndoorLine> = changed.iter().filter_map(line).collect();
     if let Some(imported) = imported {
-        draft.append(Event::IndoorImported(imported));
         if changed.len() > UPDATES_MAX {
+            draft.append(Event::IndoorImported(IndoorImported { lines: changed, ..imported }));
             return;
         }
+        draft.append(Event::IndoorImported(imported));
     }
-    for participant_id in changed {
-        let (event_id, race_id) = (event_id.clone(), race.id.clone());
-        draft.append(Event::IndoorUpdated(IndoorUpdated { event_id, race_id, participant_id }));
+    for line in changed {
+        let (event_id, race_id, participant_id) = (event_id.clone(), race.id.clone(), line.id.clone());
+        let line = Some(Box::new(line));
+        draft.append(Event::IndoorUpdated(IndoorUpdated { event_id, race_id, participant_id, line }));
     }
     if completes && let Some(fact) = completed(&draft.state, race) {
         draft.append(fact);
@@ -570,6 +575,7 @@ impl Decide for ImportIndoor {
             participants_count,
             linked_crews_count,
             phase: race.status.phase(),
+            lines: Vec::new(),
         };
         tell(draft, &race, &before, Some(imported), complete && !was_complete);
         Ok(json!({

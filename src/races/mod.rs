@@ -6,6 +6,7 @@
 pub mod canoe;
 pub mod import;
 pub mod indoor;
+pub mod lists;
 pub mod odds;
 pub mod oncourse;
 pub mod reports;

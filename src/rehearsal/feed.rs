@@ -1,7 +1,7 @@
 //! Playing what the public was shown of races: results and the course go in as a timing computer would post them.
 
 use super::Rehearsal;
-use crate::cassettes::file::Line;
+use super::outcome::Became;
 use crate::command::parse;
 use crate::db::entity::event::EventStatus;
 use crate::error::Refusal;
@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// The races and lines a recording ever speaks of.
-#[derive(Default)]
-struct Structure {
+#[derive(Clone, Debug, Default)]
+pub(super) struct Structure {
     title: String,
     races: BTreeMap<String, Value>,
     /// By race and bib.
@@ -26,7 +26,7 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
 }
 
 impl Structure {
-    fn learn(&mut self, data: &Value) {
+    pub(super) fn learn(&mut self, data: &Value) {
         if let Some(title) = data["event"]["mainTitle"].as_str() {
             title.clone_into(&mut self.title);
         }
@@ -47,28 +47,21 @@ impl Structure {
     }
 }
 
-fn data(line: &Line) -> Value {
-    serde_json::from_str(line.data.get()).unwrap_or(Value::Null)
-}
-
-/// The import document of the rehearsal.
-///
-/// # Errors
-/// `STATE` for a recording that shows no race.
-pub(super) fn document(event: &EventId, lines: &[Line]) -> Result<Value, Refusal> {
-    let mut structure = Structure::default();
-    for line in lines {
-        structure.learn(&data(line));
-    }
-    if structure.races.is_empty() {
-        return Err(Refusal::State("the recording shows no race; one of a feed begins with everything".into()));
-    }
-    let races: Vec<Value> = structure
-        .races
-        .iter()
-        .map(|(id, race)| {
-            let starters = structure.starters.iter().filter(|((of, _), _)| of == id);
-            let participants: Vec<Value> = starters
+impl Structure {
+    /// The import document of the rehearsal.
+    ///
+    /// # Errors
+    /// `STATE` for a recording that shows no race.
+    pub(super) fn document(&self, event: &EventId) -> Result<Value, Refusal> {
+        if self.races.is_empty() {
+            return Err(Refusal::State("the recording shows no race; one of a feed begins with everything".into()));
+        }
+        let races: Vec<Value> = self
+            .races
+            .iter()
+            .map(|(id, race)| {
+                let starters = self.starters.iter().filter(|((of, _), _)| of == id);
+                let participants: Vec<Value> = starters
                 .map(|((_, bib), one)| {
                     let category = one.get("catId").map(|id| json!({ "id": id }));
                     let club = one["club"].as_str().filter(|name| !name.is_empty()).map(|name| json!({ "name": name }));
@@ -78,16 +71,17 @@ pub(super) fn document(event: &EventId, lines: &[Line]) -> Result<Value, Refusal
                     })
                 })
                 .collect();
-            json!({
-                "id": format!("{event}.{id}"), "raceType": race["raceType"], "name": race["name"],
-                "classId": race["classId"], "raceOrder": race["raceOrder"], "participants": participants,
+                json!({
+                    "id": format!("{event}.{id}"), "raceType": race["raceType"], "name": race["name"],
+                    "classId": race["classId"], "raceOrder": race["raceOrder"], "participants": participants,
+                })
             })
-        })
-        .collect();
-    Ok(json!({
-        "event": { "id": event, "mainTitle": format!("Rehearsal: {}", structure.title), "status": "running" },
-        "races": races,
-    }))
+            .collect();
+        Ok(json!({
+            "event": { "id": event, "mainTitle": format!("Rehearsal: {}", self.title), "status": "running" },
+            "races": races,
+        }))
+    }
 }
 
 /// A line as a timing computer would post it.
@@ -101,33 +95,62 @@ fn post(line: &Value) -> Value {
     post
 }
 
-pub(super) async fn play(rehearsal: &Rehearsal) -> anyhow::Result<()> {
+/// What a frame of the feed also tells, and nobody posts.
+const TOLD: [&str; 5] = ["published", "frozen", "thawed", "revealed", "announcement"];
+
+pub(super) async fn play(rehearsal: &mut Rehearsal) -> anyhow::Result<()> {
     let mut before = 0;
-    for line in rehearsal.lines.iter().filter(|line| rehearsal.playing.reaches(line.ts)) {
-        rehearsal.wait(before, line.ts).await;
-        before = line.ts;
-        let said = data(line);
-        let gone = list(&said["removed"]).map(|gone| json!({ "raceId": gone["raceId"], "bib": gone["bib"] }));
-        let changed = list(&said["results"]).filter(|line| line["bib"].is_i64()).map(post);
-        let results: Vec<Value> = gone.chain(changed).collect();
-        for some in results.chunks(ITEMS_MAX) {
-            let post = ResultsPost { results: some.to_vec() };
-            let command = IngestResults { event: rehearsal.event.clone(), post };
-            let answer = rehearsal.app.rehearse(rehearsal.actor.clone(), command).await?;
-            if answer["skipped"].as_array().is_some_and(|skipped| !skipped.is_empty()) {
-                tracing::warn!(skipped = %answer["skipped"], event = %rehearsal.event, "not all of a frame could be played");
-            }
+    loop {
+        let frames = rehearsal.next_frames().await?;
+        if frames.is_empty() {
+            return Ok(());
         }
-        if said["oncourse"].is_array()
-            && let Err(refusal) = show_course(rehearsal, &said["oncourse"])
-        {
+        for frame in frames {
+            if !rehearsal.waits(before, frame.ts).await {
+                return Ok(());
+            }
+            before = frame.ts;
+            show(rehearsal, &frame.kind, &frame.data).await?;
+        }
+    }
+}
+
+async fn show(rehearsal: &mut Rehearsal, kind: &str, said: &Value) -> anyhow::Result<()> {
+    if kind == "refresh" {
+        // It was to be read anew, and nothing says what was read.
+        rehearsal.count(kind, Became::Skipped, 1);
+    }
+    rehearsal.count("results", Became::Skipped, list(&said["leftOut"]).count());
+    for told in TOLD.iter().filter(|told| said.get(**told).is_some()) {
+        rehearsal.count(told, Became::Skipped, 1);
+    }
+    let gone = list(&said["removed"]).map(|gone| json!({ "raceId": gone["raceId"], "bib": gone["bib"] }));
+    let (known, unknown): (Vec<_>, Vec<_>) = list(&said["results"]).partition(|line| line["bib"].is_i64());
+    rehearsal.count("results", Became::Skipped, unknown.len());
+    let results: Vec<Value> = gone.chain(known.into_iter().map(post)).collect();
+    for some in results.chunks(ITEMS_MAX) {
+        let post = ResultsPost { results: some.to_vec() };
+        let command = IngestResults { event: rehearsal.event.clone(), post };
+        let answer = rehearsal.app.rehearse(rehearsal.actor.clone(), command).await?;
+        let skipped = answer["skipped"].as_array().map_or(0, Vec::len);
+        if skipped > 0 {
+            tracing::warn!(skipped = %answer["skipped"], event = %rehearsal.event, "not all of a frame could be played");
+        }
+        rehearsal.count("results", Became::Skipped, skipped);
+        rehearsal.count("results", Became::Played, some.len().saturating_sub(skipped));
+    }
+    if said["oncourse"].is_array() {
+        let shown = show_course(rehearsal, &said["oncourse"]);
+        if let Err(refusal) = &shown {
             tracing::warn!(%refusal, event = %rehearsal.event, "the course of a frame could not be played");
         }
-        if let Ok(status) = serde_json::from_value::<EventStatus>(said["status"].clone()) {
-            let command = SetEventStatus { event: rehearsal.event.clone(), status };
-            // It may stand there already, or not be one step away: a rehearsal begins as running.
-            let _refused = rehearsal.app.rehearse(rehearsal.actor.clone(), command).await;
-        }
+        rehearsal.count("oncourse", if shown.is_ok() { Became::Played } else { Became::Skipped }, 1);
+    }
+    if let Ok(status) = serde_json::from_value::<EventStatus>(said["status"].clone()) {
+        let command = SetEventStatus { event: rehearsal.event.clone(), status };
+        // It may not be one step away: a rehearsal begins as running.
+        let moved = rehearsal.app.rehearse(rehearsal.actor.clone(), command).await;
+        rehearsal.count("status", if moved.is_ok() { Became::Played } else { Became::Skipped }, 1);
     }
     Ok(())
 }

@@ -103,7 +103,7 @@ impl Decide for ImportDocument {
         if self.rehearsal && draft.state.events.contains_key(event) {
             return Err(Refusal::Duplicate { what: "event", id: event.to_string() });
         }
-        let shown = Shown::before(draft, event);
+        let shown = Shown::before(draft);
         let mut changed = put_event(draft, &root.field("event"), Mode::Upsert, &self.document.event)?;
         if self.rehearsal {
             let row = draft.state.events.get(event).ok_or(Refusal::Internal)?.as_ref().clone();

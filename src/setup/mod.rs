@@ -21,7 +21,7 @@ use crate::error::Refusal;
 use crate::events::event::{ContestantsChanged, Event, PublicChanged, SetupChanged, UserChanged};
 use crate::events::room::Lane;
 use crate::ids::{CategoryId, ContestId, ContestantId, EventId, UserId};
-use crate::races::standing;
+use crate::races::{lists, standing};
 use crate::ranking::Decimal;
 use crate::state::{Category, State};
 use races::remove_race;
@@ -289,24 +289,24 @@ fn setup_changed(draft: &mut Draft, event: &EventId) {
 }
 
 /// What the public was shown of an event before a change.
-struct Shown(Option<EventStatus>);
+struct Shown(State);
 
 impl Shown {
-    fn before(draft: &Draft, event: &EventId) -> Self {
-        Self(draft.state.events.get(event).map(|event| event.status))
+    fn before(draft: &Draft) -> Self {
+        Self(draft.state.clone())
     }
 
     /// Tells the public, if it knew of the event or does now. `whole` says whether more than the status may have changed.
     fn after(self, draft: &mut Draft, event: &EventId, whole: bool) {
         let known = |status: Option<EventStatus>| status.is_some_and(|status| status != EventStatus::Draft);
-        let now = draft.state.events.get(event).map(|event| event.status);
-        let status = now.filter(|_| now != self.0);
+        let status_in = |state: &State| state.events.get(event).map(|event| event.status);
+        let (before, now) = (status_in(&self.0), status_in(&draft.state));
+        let status = now.filter(|_| now != before);
         // What changed in a draft was told to nobody.
-        let whole = whole || (known(now) && !known(self.0));
-        if (known(self.0) || known(now)) && (whole || status.is_some()) {
-            let event_id = event.clone();
-            let changed = PublicChanged { event_id, status, whole, races: Vec::new(), finals: Vec::new() };
-            draft.append(Event::PublicChanged(changed));
+        let whole = whole || (known(now) && !known(before));
+        if (known(before) || known(now)) && (whole || status.is_some()) {
+            let fact = if whole { lists::changed(&self.0, &draft.state, event) } else { PublicChanged::whole(event) };
+            draft.append(Event::PublicChanged(PublicChanged { status, whole, ..fact }));
         }
     }
 }
@@ -367,7 +367,7 @@ fn put_event(draft: &mut Draft, at: &At, mode: Mode, spec: &EventSpec) -> Result
 impl Decide for PutEvent {
     fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
         draft.actor.must_run_installation(&draft.state)?;
-        let shown = Shown::before(draft, &self.spec.id);
+        let shown = Shown::before(draft);
         let changed = put_event(draft, &At::default(), self.mode, &self.spec)?;
         if changed {
             setup_changed(draft, &self.spec.id);
@@ -393,7 +393,7 @@ impl Decide for SetEventStatus {
         let status = before.status.to(self.status, &At::default())?;
         if status != before.status {
             let row = event::Model { status, updated_at: draft.now, ..before.as_ref().clone() };
-            let shown = Shown::before(draft, &self.event);
+            let shown = Shown::before(draft);
             draft.put(row);
             setup_changed(draft, &self.event);
             shown.after(draft, &self.event, false);
@@ -468,7 +468,7 @@ impl Decide for DeleteEvent {
         {
             draft.remove(key.as_ref().clone());
         }
-        let shown = Shown::before(draft, &self.event);
+        let shown = Shown::before(draft);
         draft.remove(row);
         setup_changed(draft, &self.event);
         shown.after(draft, &self.event, true);

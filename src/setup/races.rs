@@ -139,7 +139,7 @@ pub struct PutRace {
 impl Decide for PutRace {
     fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
         draft.actor.must_run_installation(&draft.state)?;
-        let shown = Shown::before(draft, &self.event);
+        let shown = Shown::before(draft);
         let changed = put_race(draft, &At::default(), self.mode, &self.event, &self.spec)?;
         if changed {
             setup_changed(draft, &self.event);
@@ -165,7 +165,7 @@ impl Decide for DeleteRace {
             return Err(Refusal::State(format!("race {} has results; what happened is kept", race.id)));
         }
         let event = race.event_id.clone();
-        let shown = Shown::before(draft, &event);
+        let shown = Shown::before(draft);
         remove_race(draft, &race);
         setup_changed(draft, &event);
         shown.after(draft, &event, true);

@@ -2,6 +2,8 @@
 //!
 //! Invariant: what people are and may do is that of now; what they see is that of then.
 
+pub mod races;
+
 use super::board::Board;
 use super::{Category, State};
 use crate::db::entity::decision::{self, DecisionKind};
@@ -70,13 +72,19 @@ fn certification_row(fact: &CertificationUpdated) -> certification::Model {
     }
 }
 
-/// The state in which a category's board stands as it did after these facts, the first ones of its lane.
+/// The state in which a category's board stands as it did after these facts, the first ones of its lane, with what was
+/// published by then.
 ///
 /// # Errors
-/// `INTERNAL`; a tie is plain data, so there is no way to it.
+/// `BoardNeeded`; `INTERNAL`, to which there is no way, because a tie is plain data.
 pub fn after(state: &State, category: &Category, entries: &[LogEntry]) -> Result<State, Refusal> {
     let id = &category.row.id;
-    let (mut state, mut board) = (state.clone(), Board::default());
+    let seq = entries.last().map_or(0, |last| last.lane_seq);
+    // Whether one may be seen is a matter of now.
+    let published = state.board(id)?.publications.iter().filter(|(_, row)| row.lane_seq <= seq);
+    let mut board = Board::default();
+    board.publications = published.map(|(revision, row)| (*revision, Arc::clone(row))).collect();
+    let mut state = state.clone();
     for entry in category.entries.values() {
         state.put(&Row::from(entry::Model { withdrawn: false, ..entry.as_ref().clone() }));
     }

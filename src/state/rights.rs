@@ -8,8 +8,8 @@ use crate::db::entity::assignment::{self, AssignmentStatus};
 use crate::db::entity::event::EventStatus;
 use crate::error::Refusal;
 use crate::events::room::{Lane, Room};
-use crate::ids::{CategoryId, UserId};
-use std::collections::BTreeSet;
+use crate::ids::{CategoryId, ContestId, UserId};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// How many lanes a session is told of; the others are reached by resuming them.
@@ -43,6 +43,70 @@ fn worn(hat: &assignment::Model) -> bool {
 /// How exactly a hat says where it is worn.
 fn precision(hat: &assignment::Model) -> u8 {
     u8::from(hat.contest_id.is_some()) + u8::from(hat.category_id.is_some())
+}
+
+/// The hats of one user by the narrowest place each names: whoever asks about many categories looks at each hat once.
+struct Wardrobe<'a>(HashMap<&'a str, Vec<&'a assignment::Model>>);
+
+impl<'a> Wardrobe<'a> {
+    fn of(state: &'a State, user: &UserId) -> Self {
+        let mut hats: HashMap<&str, Vec<&assignment::Model>> = HashMap::new();
+        for hat in state.hats_ever(user) {
+            let (category, contest) = (hat.category_id.as_ref(), hat.contest_id.as_ref());
+            let place = category.map(CategoryId::as_str).or(contest.map(ContestId::as_str));
+            hats.entry(place.unwrap_or(hat.event_id.as_str())).or_default().push(hat);
+        }
+        Self(hats)
+    }
+
+    /// Those that cover a category, worn or laid down.
+    fn on(&self, category: &Category) -> Vec<&'a assignment::Model> {
+        let places = [category.row.id.as_str(), category.row.contest_id.as_str(), category.event_id.as_str()];
+        let hats = places.into_iter().filter_map(|place| self.0.get(place)).flatten();
+        hats.copied().filter(|hat| covers(hat, category)).collect()
+    }
+}
+
+/// Which of these hats are worn.
+fn kinds(hats: &[&assignment::Model]) -> BTreeSet<Hat> {
+    hats.iter().filter(|hat| worn(hat)).map(|hat| hat.hat).collect()
+}
+
+/// Where somebody sits by all the hats that cover the category, worn or laid down.
+fn seat(role: Role, hats: &[&assignment::Model]) -> Seat {
+    let (kinds, runs) = (kinds(hats), role.runs_installation());
+    if kinds.iter().any(|hat| hat.judges()) {
+        return Seat::Judge;
+    }
+    if kinds.is_empty() && !runs {
+        return Seat::Stranger;
+    }
+    if hats.iter().any(|hat| hat.hat.judges()) {
+        return Seat::FormerJudge;
+    }
+    if runs || kinds.iter().any(|hat| hat.reads_all_marks()) { Seat::Office } else { Seat::Guest }
+}
+
+/// The rooms of a category somebody stands in by those hats.
+fn category_rooms(role: Role, hats: &[&assignment::Model], category: &CategoryId) -> Vec<Room> {
+    let id = || category.clone();
+    let kinds = kinds(hats);
+    let mut rooms = Vec::new();
+    if !kinds.is_empty() {
+        rooms.push(Room::Category(id()));
+    }
+    match seat(role, hats) {
+        Seat::Judge => {
+            rooms.push(Room::CategoryHat(id(), Hat::Judge));
+            if kinds.contains(&Hat::HeadJudge) {
+                rooms.push(Room::CategoryHat(id(), Hat::HeadJudge));
+            }
+        }
+        Seat::FormerJudge => rooms.push(Room::CategoryFormerJudge(id())),
+        Seat::Office | Seat::Guest => rooms.extend(kinds.into_iter().map(|hat| Room::CategoryHat(id(), hat))),
+        Seat::Stranger => {}
+    }
+    rooms
 }
 
 /// A judge of a category, as the tally asks.
@@ -85,18 +149,9 @@ impl State {
     #[must_use]
     pub fn seat(&self, user: &UserId, category: &Category) -> Seat {
         let Some(role) = self.role_of(user) else { return Seat::Stranger };
-        let hats = self.hats_on(user, category);
-        if hats.iter().any(|hat| hat.judges()) {
-            return Seat::Judge;
-        }
-        let runs = role.runs_installation();
-        if hats.is_empty() && !runs {
-            return Seat::Stranger;
-        }
-        if self.hats_ever(user).any(|hat| hat.hat.judges() && covers(hat, category)) {
-            return Seat::FormerJudge;
-        }
-        if runs || hats.iter().any(|hat| hat.reads_all_marks()) { Seat::Office } else { Seat::Guest }
+        let hats: Vec<&assignment::Model> =
+            self.hats_ever(user).map(Arc::as_ref).filter(|hat| covers(hat, category)).collect();
+        seat(role, &hats)
     }
 
     /// Passes whoever neither judges a category nor ever did: the judging hat wins over every other role and hat.
@@ -154,37 +209,15 @@ impl State {
             .collect()
     }
 
-    /// The rooms of a user's sockets within one category.
-    #[must_use]
-    pub fn category_rooms(&self, user: &UserId, category: &Category) -> Vec<Room> {
-        let id = || category.row.id.clone();
-        let hats = self.hats_on(user, category);
-        let mut rooms = Vec::new();
-        if !hats.is_empty() {
-            rooms.push(Room::Category(id()));
-        }
-        match self.seat(user, category) {
-            Seat::Judge => {
-                rooms.push(Room::CategoryHat(id(), Hat::Judge));
-                if hats.contains(&Hat::HeadJudge) {
-                    rooms.push(Room::CategoryHat(id(), Hat::HeadJudge));
-                }
-            }
-            Seat::FormerJudge => rooms.push(Room::CategoryFormerJudge(id())),
-            Seat::Office | Seat::Guest => rooms.extend(hats.into_iter().map(|hat| Room::CategoryHat(id(), hat))),
-            Seat::Stranger => {}
-        }
-        rooms
-    }
-
     /// All rooms of a user's sockets; none for a user who is switched off.
     #[must_use]
     pub fn rooms_of(&self, user: &UserId) -> BTreeSet<Room> {
         let Some(role) = self.role_of(user) else { return BTreeSet::new() };
         let mut rooms = BTreeSet::from([Room::Everyone, Room::User(user.clone()), Room::Role(role)]);
         // A hat that was laid down gives no room, but it can take one away: so every category it ever reached is asked.
+        let wardrobe = Wardrobe::of(self, user);
         for category in self.categories_reached(user) {
-            rooms.extend(self.category_rooms(user, category));
+            rooms.extend(category_rooms(role, &wardrobe.on(category), &category.row.id));
         }
         for hat in self.hats_worn(user) {
             rooms.insert(Room::Event(hat.event_id.clone()));
@@ -231,10 +264,12 @@ impl State {
             let events: BTreeSet<_> =
                 self.hats_worn(user).map(|hat| hat.event_id.clone()).filter(|event| open(event)).collect();
             lanes.extend(events.iter().cloned().map(Lane::Event));
+            let wardrobe = Wardrobe::of(self, user);
+            let reads = |category: &Category| wardrobe.on(category).into_iter().any(worn);
             let mut categories: Vec<CategoryId> = self
                 .categories_reached(user)
                 .into_iter()
-                .filter(|category| events.contains(&category.event_id) && !self.hats_on(user, category).is_empty())
+                .filter(|category| events.contains(&category.event_id) && reads(category))
                 .map(|category| category.row.id.clone())
                 .collect();
             categories.sort();
@@ -264,12 +299,18 @@ impl State {
 
     /// The categories in which a user has this seat, among those whose lanes a session is told of.
     #[must_use]
-    pub fn open_seats(&self, user: &UserId, seat: Seat) -> Vec<&Arc<Category>> {
+    pub fn open_seats(&self, user: &UserId, wanted: Seat) -> Vec<&Arc<Category>> {
+        let Some(role) = self.role_of(user) else { return Vec::new() };
+        let wardrobe = Wardrobe::of(self, user);
         let category = |lane: &Lane| match lane {
             Lane::Category(id) => self.categories.get(id),
             Lane::Event(_) | Lane::User(_) | Lane::Public(_) | Lane::System => None,
         };
-        self.lanes_of(user).iter().filter_map(category).filter(|category| self.seat(user, category) == seat).collect()
+        self.lanes_of(user)
+            .iter()
+            .filter_map(category)
+            .filter(|category| seat(role, &wardrobe.on(category)) == wanted)
+            .collect()
     }
 
     /// Whether a user may read names and schedules of an event: runs the installation, or has a hat on it or below it.

@@ -8,6 +8,7 @@ use crate::app::App;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
+use axum::http::StatusCode;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -33,8 +34,8 @@ pub async fn accept(app: App, listener: TcpListener, connections: Connections, r
         match accepted {
             Ok((stream, address)) => match connections.enter(address) {
                 Ok(place) => {
-                    let guarded =
-                        Guarded::new(nodelay(stream), place, Duration::from_millis(app.config.write_timeout_ms));
+                    let patience = Duration::from_millis(app.config.write_timeout_ms);
+                    let guarded = Guarded::new(nodelay(stream), place, patience, app.tasks.clone());
                     app.tasks.spawn(serve(app.clone(), guarded, router.clone()));
                 }
                 // Closed at once. Counted and not logged: a flood must not become a flood of lines.
@@ -64,7 +65,16 @@ async fn serve(app: App, stream: Guarded, router: Router) {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(connection.address()));
         request.extensions_mut().insert(connection.clone());
-        router.clone().oneshot(request)
+        let (answering, connection) = (router.clone().oneshot(request), connection.clone());
+        async move {
+            let answer = answering.await;
+            if answer.as_ref().is_ok_and(|answer| answer.status() == StatusCode::SWITCHING_PROTOCOLS)
+                && let Some(wire) = connection.wire().upgrade()
+            {
+                wire.upgrades();
+            }
+            answer
+        }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -21,10 +21,10 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Response, header};
 use futures_util::{SinkExt, StreamExt};
-use serde_json::{Value, json};
+use serde::Serialize;
 use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::Message as Frame;
 
 /// How often a listener is asked whether it lives.
 const PING_EVERY: Duration = Duration::from_secs(30);
@@ -34,6 +34,33 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const PROTOCOL: &str = "scorecast";
 /// The code of a session that has ended (RFC 6455, 7.4.1: policy).
 const POLICY: u16 = 1008;
+
+/// A recording as a listener is told of it.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the contract explains each field")]
+pub struct Listed {
+    pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    pub recorded_at: Micros,
+    pub interactions_count: i64,
+}
+
+/// What a listener is told.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "type")]
+#[allow(missing_docs, reason = "the contract explains each message")]
+#[allow(clippy::enum_variant_names, reason = "they are the words on the wire")]
+pub enum Message {
+    CassetteCreated { cassette: Listed, timestamp: Micros },
+    CassetteUpdated { cassette: Listed, timestamp: Micros },
+    CassetteDeleted { name: String, timestamp: Micros },
+    CassetteListReset { cassettes: Vec<Listed>, timestamp: Micros },
+}
+
+fn text(message: &Message) -> String {
+    serde_json::to_string(message).unwrap_or_default()
+}
 
 /// The token that is offered as a protocol: `scorecast, bearer.<jwt>`.
 fn offered(headers: &HeaderMap) -> (Option<&'static str>, Option<&str>) {
@@ -62,7 +89,7 @@ pub async fn listen(
     upgrade.protocol = protocol;
     let served = app.clone();
     upgrade.accept(&app, move |socket, connection| async move {
-        let hung_up = connection.map(|connection| connection.hung_up().clone()).unwrap_or_default();
+        let hung_up = connection.hung_up().clone();
         let listener = Listener { app: served, actor, user, until, tapes, socket };
         let gone = tokio::select! {
             gone = listener.serve(&outlet) => gone,
@@ -100,16 +127,19 @@ impl Listener {
                 },
                 news = facts.recv() => match news {
                     Ok((fact, at)) => self.say(self.news(&fact, at)).await?,
-                    Err(RecvError::Lagged(_)) => self.say(Some(self.everything())).await?,
+                    Err(RecvError::Lagged(_)) => {
+                        self.app.metrics.slow_consumers.with_label_values(&["cassettes", "list"]).inc();
+                        self.say(Some(self.everything())).await?;
+                    }
                     Err(RecvError::Closed) => return Ok(()),
                 },
                 count = counts.recv() => match count {
-                    Ok((name, at)) => self.say(self.updated("CassetteUpdated", &name, at)).await?,
+                    Ok((name, at)) => self.say(self.updated(&name, at)).await?,
                     // The next count is as good.
                     Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => return Ok(()),
                 },
-                _ = ping.tick() => self.socket.send(Message::Ping(Vec::new().into())).await?,
+                _ = ping.tick() => self.socket.send(Frame::Ping(Vec::new().into())).await?,
                 _ = look.tick() => if !self.may_stay() {
                     return self.socket.send(close(POLICY, "Session ended")).await;
                 },
@@ -122,45 +152,44 @@ impl Listener {
         now < self.until && self.actor.must_be_signed_in(&self.app.state(), now).is_ok()
     }
 
-    async fn say(&mut self, said: Option<Value>) -> Result<(), WireError> {
+    async fn say(&mut self, said: Option<Message>) -> Result<(), WireError> {
         match said {
             // Nothing goes out after the session has ended, however late the next look is.
-            Some(said) if self.may_stay() => self.socket.send(Message::Text(said.to_string().into())).await,
+            Some(said) if self.may_stay() => self.socket.send(Frame::Text(text(&said).into())).await,
             Some(_) | None => Ok(()),
         }
     }
 
-    fn news(&self, fact: &CassetteChanged, at: Micros) -> Option<Value> {
+    fn news(&self, fact: &CassetteChanged, timestamp: Micros) -> Option<Message> {
         match (fact.change, &fact.gone) {
-            (CassetteChange::Created, _) => self.updated("CassetteCreated", &fact.name, at),
-            (CassetteChange::Updated, _) => self.updated("CassetteUpdated", &fact.name, at),
+            (CassetteChange::Created, _) => {
+                Some(Message::CassetteCreated { cassette: self.readable(&fact.name)?, timestamp })
+            }
+            (CassetteChange::Updated, _) => self.updated(&fact.name, timestamp),
             (CassetteChange::Deleted, Some(gone)) => may_read(&self.app.state(), &self.user, gone)
-                .then(|| json!({ "type": "CassetteDeleted", "name": fact.name, "timestamp": at })),
+                .then(|| Message::CassetteDeleted { name: fact.name.clone(), timestamp }),
             (CassetteChange::Deleted, None) => None,
         }
     }
 
-    fn view(&self, mut view: CassetteView) -> Value {
+    fn view(&self, mut view: CassetteView) -> Listed {
         self.tapes.count_in(&mut view);
-        let mut shown = json!({
-            "name": view.name, "recorded_at": view.recorded_at, "interactions_count": view.interactions_count,
-        });
-        if let Some(description) = view.description {
-            shown["description"] = json!(description);
-        }
-        shown
+        let CassetteView { name, description, recorded_at, interactions_count, .. } = view;
+        Listed { name, description, recorded_at, interactions_count }
     }
 
-    fn updated(&self, kind: &str, name: &str, at: Micros) -> Option<Value> {
+    fn readable(&self, name: &str) -> Option<Listed> {
         let state = self.app.state();
         let row = state.cassettes.get(name).filter(|row| may_read(&state, &self.user, &bound_to(row)))?;
-        Some(json!({ "type": kind, "cassette": self.view(CassetteView::of(row)), "timestamp": at }))
+        Some(self.view(CassetteView::of(row)))
     }
 
-    fn everything(&self) -> Value {
+    fn updated(&self, name: &str, timestamp: Micros) -> Option<Message> {
+        Some(Message::CassetteUpdated { cassette: self.readable(name)?, timestamp })
+    }
+
+    fn everything(&self) -> Message {
         let cassettes = cassettes::list(&self.app.state(), &self.user).into_iter().map(|view| self.view(view));
-        json!({
-            "type": "CassetteListReset", "cassettes": cassettes.collect::<Vec<_>>(), "timestamp": self.app.clock.now(),
-        })
+        Message::CassetteListReset { cassettes: cassettes.collect(), timestamp: self.app.clock.now() }
     }
 }

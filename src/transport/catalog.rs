@@ -1,6 +1,7 @@
 //! `docs/events.md`, made from the code: what the facts deliver comes from [`Event::deliveries`], so the page cannot say
 //! what the server does not do.
 
+mod cassettes;
 pub mod live;
 
 use crate::auth::role::{Hat, Role};
@@ -594,5 +595,6 @@ pub fn markdown() -> anyhow::Result<String> {
         writeln!(page, "| `{}` | {} |", code.as_str(), code.status())?;
     }
     live::write(&mut page)?;
+    cassettes::section(&mut page)?;
     Ok(page)
 }

@@ -4,10 +4,11 @@
 
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::wire::Wire;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +30,7 @@ struct Line {
     is_websocket: AtomicBool,
     session: Mutex<Option<Box<str>>>,
     guest: Mutex<Option<Guest>>,
+    wire: OnceLock<Weak<Wire>>,
 }
 
 /// Why a connection is cut.
@@ -92,7 +94,20 @@ impl Connection {
             is_websocket: AtomicBool::new(false),
             session: Mutex::default(),
             guest: Mutex::default(),
+            wire: OnceLock::new(),
         }))
+    }
+
+    /// What is written to it goes through this.
+    pub fn is_carried_by(&self, wire: &Arc<Wire>) {
+        // It has one stream, so this is said once.
+        let _only_once = self.0.wire.set(Arc::downgrade(wire));
+    }
+
+    /// What is written to it goes through this; nothing as soon as it has ended.
+    #[must_use]
+    pub fn wire(&self) -> Weak<Wire> {
+        self.0.wire.get().cloned().unwrap_or_default()
     }
 
     /// The peer.
@@ -131,7 +146,10 @@ impl Connection {
 
     /// Makes reading and writing fail at once.
     pub fn kill(&self) {
-        self.0.killed.cancel();
+        match self.wire().upgrade() {
+            Some(wire) => wire.kill(),
+            None => self.0.killed.cancel(),
+        }
     }
 
     /// Ends when it was hung up or killed.
@@ -181,9 +199,9 @@ pub struct Place {
 }
 
 impl Place {
-    /// Cuts the connection and counts why.
-    pub fn cut(&self, why: Cut) {
-        self.connections.cut_one(&self.connection, why);
+    /// Counts why the connection was cut.
+    pub fn count_cut(&self, why: Cut) {
+        self.connections.0.metrics.connections_cut.with_label_values(&[why.as_str()]).inc();
     }
 }
 

@@ -15,8 +15,8 @@ use crate::cassettes::tapes::Tapes;
 use crate::error::Refusal;
 use crate::events::dispatcher::Outlet;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::extract::{DefaultBodyLimit, OriginalUri, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
@@ -193,6 +193,8 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(cassettes::stop))
         .routes(routes!(cassettes::download))
         .routes(routes!(cassettes::replay))
+        .routes(routes!(cassettes::rehearsals))
+        .routes(routes!(cassettes::stop_rehearsal))
         .routes(routes!(cassette_socket::listen))
         // Operation
         .routes(routes!(operation::healthz))
@@ -262,7 +264,12 @@ async fn session_of(
     if !request.uri().path().starts_with(SOCKET_PATH) {
         return next.run(request).await;
     }
-    let websocket = parameter(request.uri(), "transport") == Some("websocket");
+    let transport = parameter(request.uri(), "transport");
+    if transport.is_some_and(|transport| !matches!(transport, "websocket" | "polling")) {
+        // The library reads it more loosely: what it takes for a websocket has to be one here.
+        return refuse(&app, &Refusal::invalid("transport", "is websocket or polling"));
+    }
+    let websocket = transport == Some("websocket");
     let websocket = request.extensions().get::<Connection>().filter(|_| websocket).cloned();
     if let Some(websocket) = &websocket {
         websocket.becomes_websocket();
@@ -273,6 +280,7 @@ async fn session_of(
         }
     } else {
         let Some(guest) = connections.guest() else { return refuse(&app, &Refusal::Overloaded) };
+        make_anew(&mut request);
         request.extensions_mut().insert(guest.clone());
         if let Some(websocket) = &websocket {
             websocket.brings(guest);
@@ -285,6 +293,26 @@ async fn session_of(
     tokio::time::timeout(REQUEST_TIMEOUT, next.run(request))
         .await
         .unwrap_or_else(|_late| StatusCode::REQUEST_TIMEOUT.into_response())
+}
+
+/// The library keeps the request a session began with for as long as the session lives. As it was read it is a part of the
+/// buffer it was read into, and says what a browser says besides: so it is made anew of what is looked at later.
+fn make_anew(request: &mut Request) {
+    const KEPT: [HeaderName; 3] =
+        [header::AUTHORIZATION, header::SEC_WEBSOCKET_KEY, HeaderName::from_static("x-forwarded-for")];
+    let mut headers = HeaderMap::new();
+    for name in KEPT {
+        for value in request.headers().get_all(&name) {
+            if let Ok(copy) = HeaderValue::from_bytes(value.as_bytes()) {
+                headers.append(&name, copy);
+            }
+        }
+    }
+    *request.headers_mut() = headers;
+    request.extensions_mut().remove::<OriginalUri>();
+    if let Ok(uri) = Uri::try_from(request.uri().to_string()) {
+        *request.uri_mut() = uri;
+    }
 }
 
 /// Refuses what has not reached the pages.

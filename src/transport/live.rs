@@ -43,8 +43,8 @@ type WireError = tokio_tungstenite::tungstenite::Error;
 
 /// Largest message of a viewer, in bytes: they have next to nothing to say.
 const MESSAGE_BYTES_MAX: usize = 4 * 1024;
-/// What waits for a viewer goes out in writes of at least so many bytes, where there is so much.
-const WRITE_BYTES: usize = 64 * 1024;
+/// Bytes a viewer is read by at a time: they say next to nothing.
+const HEARD_BYTES: usize = 128;
 /// The code of a server that goes away (RFC 6455, 7.4.1).
 const GOING_AWAY: u16 = 1001;
 /// The code of a message that is too long (RFC 6455, 7.4.1).
@@ -93,7 +93,7 @@ impl WatchQuery {
 pub struct Upgrade {
     pending: OnUpgrade,
     accept: String,
-    connection: Option<Connection>,
+    connection: Connection,
     /// The protocol that is agreed upon.
     pub protocol: Option<&'static str>,
 }
@@ -111,13 +111,11 @@ impl FromRequestParts<App> for Upgrade {
             && says(header::UPGRADE, "websocket")
             && says(header::SEC_WEBSOCKET_VERSION, "13");
         let accept = parts.headers.get(header::SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
-        match (asks, accept, parts.extensions.remove::<OnUpgrade>()) {
-            (true, Some(accept), Some(upgrade)) => Ok(Self {
-                pending: upgrade,
-                accept,
-                connection: parts.extensions.get::<Connection>().cloned(),
-                protocol: None,
-            }),
+        let connection = parts.extensions.get::<Connection>().cloned();
+        match (asks, accept, parts.extensions.remove::<OnUpgrade>(), connection) {
+            (true, Some(accept), Some(pending), Some(connection)) => {
+                Ok(Self { pending, accept, connection, protocol: None })
+            }
             _ => Err(Refusal::invalid("", "this is a WebSocket").into()),
         }
     }
@@ -131,15 +129,13 @@ impl Upgrade {
     pub fn accept<F>(
         self,
         app: &App,
-        serve: impl FnOnce(Socket, Option<Connection>) -> F + Send + 'static,
+        serve: impl FnOnce(Socket, Connection) -> F + Send + 'static,
     ) -> Result<Response<Body>, ApiError>
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let Self { pending, accept, connection, protocol } = self;
-        if let Some(connection) = &connection {
-            connection.becomes_websocket();
-        }
+        connection.becomes_websocket();
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         let headers: &mut HeaderMap = response.headers_mut();
@@ -154,8 +150,8 @@ impl Upgrade {
             // The client may have gone before it heard of it.
             let Ok(upgraded) = pending.await else { return };
             let config = WebSocketConfig::default()
-                .read_buffer_size(1024)
-                .write_buffer_size(WRITE_BYTES)
+                .read_buffer_size(HEARD_BYTES)
+                .write_buffer_size(0)
                 .max_message_size(Some(MESSAGE_BYTES_MAX))
                 .max_frame_size(Some(MESSAGE_BYTES_MAX));
             let socket = Socket::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
@@ -230,10 +226,13 @@ pub async fn event(
     let served = app.clone();
     upgrade.accept(&app, move |socket, connection| async move {
         let (viewer, state) = place.watch(&event, include);
-        let first = beginning(&served, &outlet, &state, &event, &query, include).await.unwrap_or_else(|error| {
+        // In a box, and the state let go: neither is to stay with a viewer who stays for a day.
+        let beginning = Box::pin(beginning(&served, &outlet, &state, &event, &query, include));
+        let first = beginning.await.unwrap_or_else(|error| {
             let _logged = error.into_refusal();
             vec![Sent::Close(INTERNAL_ERROR, "Internal server error")]
         });
+        drop((state, outlet, query, event));
         Watching { app: served, viewer, socket, connection, room: None }.serve(first).await;
     })
 }
@@ -294,8 +293,8 @@ async fn missed(
         let page = replay::page(&app.db, lane, &missed).await?;
         for entry in &page {
             let Some(frame) = live::feed(state, entry) else { return Ok(None) };
-            if let Sent::Frame { text, .. } = &frame {
-                bytes += text.len();
+            if let Sent::Frame { frame, .. } = &frame {
+                bytes += frame.as_bytes().len();
             }
             if bytes > MISSED_BYTES_MAX {
                 return Ok(None);
@@ -389,7 +388,7 @@ struct Watching {
     app: App,
     viewer: Viewer,
     socket: Socket,
-    connection: Option<Connection>,
+    connection: Connection,
     room: Option<Room>,
 }
 
@@ -400,28 +399,8 @@ impl Watching {
         }
     }
 
-    /// Sends frames in one write, as far as they fit into one; whether more may come.
-    async fn send(&mut self, batch: Vec<Sent>) -> Result<bool, WireError> {
-        for sent in batch {
-            match sent {
-                Sent::Frame { kind, text, .. } => {
-                    self.socket.feed(Message::Text(text)).await?;
-                    count(&self.app, kind);
-                }
-                Sent::Close(code, why) => {
-                    leave(&mut self.socket, code, why).await?;
-                    return Ok(false);
-                }
-            }
-        }
-        self.socket.flush().await?;
-        Ok(true)
-    }
-
     async fn watch(&mut self, first: Vec<Sent>) -> Result<(), WireError> {
-        if !self.send(first).await? {
-            return Ok(());
-        }
+        self.viewer.goes_over(&self.connection.wire(), first);
         let config = Arc::clone(&self.app.config);
         let every = Duration::from_millis(config.live_ping_interval_ms.max(1));
         let patience = Duration::from_millis(config.live_pong_timeout_ms);
@@ -429,12 +408,12 @@ impl Watching {
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut answer_due: Option<Instant> = None;
         let mut heard = 0;
-        let hung_up = self.connection.as_ref().map(|connection| connection.hung_up().clone()).unwrap_or_default();
+        let hung_up = self.connection.hung_up().clone();
         loop {
             tokio::select! {
                 biased;
                 () = hung_up.cancelled() => {
-                    return leave(&mut self.socket, GOING_AWAY, "The server is restarting").await;
+                    return Box::pin(leave(&mut self.socket, GOING_AWAY, "The server is restarting")).await;
                 }
                 // First, because an answer may have come before the patience ended; but who talks without end does not
                 // keep the rest from happening.
@@ -455,8 +434,10 @@ impl Watching {
                         Some(Ok(_)) => {}
                     }
                 }
-                batch = self.viewer.next() => if !self.send(batch).await? {
-                    return Ok(());
+                over = self.viewer.next() => for sent in over {
+                    if let Sent::Close(code, why) = sent {
+                        return Box::pin(leave(&mut self.socket, code, why)).await;
+                    }
                 },
                 _ = ping.tick() => {
                     self.socket.send(Message::Ping(Vec::new().into())).await?;

@@ -4,28 +4,28 @@
 //! from where on nothing is missed.
 
 use super::catalog::live::LIVE_CLIENT_EVENTS;
-use super::connection::{Connection, Connections, Guest};
-use super::request::{client_address, parameter, peer};
-use super::socket::{GRACE, Payload, Wanted, is_connected};
+use super::connection::{Connections, Guest};
+use super::request::{client_address, peer};
+use super::socket::{Payload, Wanted, listener, see_off};
 use crate::app::App;
 use crate::command::parse;
 use crate::error::{ErrorView, Refusal};
-use crate::events::departure::Departure;
 use crate::events::dispatcher::Outlet;
 use crate::events::following::Following;
+use crate::events::listener::{Ack, Listener};
 use crate::events::room::{LIVE_PATH, LiveRoom};
 use crate::ids::{EventId, RaceId};
 use crate::metrics::Counted;
+use crate::wire::weave::Namespace;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use socketioxide::SocketIo;
-use socketioxide::extract::{AckSender, Event, SocketRef};
+use socketioxide::extract::{Event, SocketRef};
 use socketioxide::handler::ConnectHandler;
 use std::future::ready;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::sync::CancellationToken;
 
 /// Opens the live plane.
 pub fn open(app: &App, io: &SocketIo, outlet: Outlet, connections: Connections) {
@@ -79,61 +79,37 @@ impl Door {
             self.app.metrics.live_rejected.with_label_values(&["full"]).inc();
             Refusal::TooManyConnections
         })?;
-        let upgraded = parameter(&parts.uri, "transport") == Some("websocket");
-        if let (true, Some(connection)) = (upgraded, parts.extensions.get::<Connection>()) {
-            connection.speaks_for(socket.id.as_str());
-        }
+        let listener = listener(socket, Namespace::Live);
         if let Some(guest) = parts.extensions.get::<Guest>() {
             guest.leaves();
         }
         socket.extensions.insert(Placed { _permit: Arc::new(permit) });
         socket.extensions.insert(Counted::one(self.app.metrics.connections_active.with_label_values(&["live"])));
-        socket.extensions.insert(Departure::default());
-        self.attend(socket, address);
+        self.attend(&listener, address);
+        listener.awaits_greeting();
         Ok(())
     }
 
     /// Registers what listens to the socket. Everything is done in the call, so in the order it was asked for.
-    fn attend(&self, socket: &SocketRef, address: IpAddr) {
-        let door = self.clone();
+    fn attend(&self, listener: &Listener, address: IpAddr) {
+        let (socket, door) = (&listener.socket, self.clone());
         socket.on_fallback(
-            move |socket: SocketRef,
-                  Event(event): Event,
-                  Payload(payload): Payload,
-                  Wanted(wanted): Wanted,
-                  ack: AckSender| {
+            move |socket: SocketRef, Event(event): Event, Payload(payload): Payload, Wanted(ack): Wanted| {
                 let answer = door.answer(&socket, &event, &payload, address);
-                door.reply(&socket, wanted.then_some(ack), &event, answer);
+                door.reply(&socket, ack, &event, answer);
                 ready(())
             },
         );
-        let gone = CancellationToken::new();
-        let following = Following::new(&gone);
-        socket.extensions.insert(following.clone());
-        // In the call, before the library forgets its rooms: whoever joins meanwhile sees it.
-        socket.on_disconnect(move |_: SocketRef| {
-            following.leaves();
-            ready(())
+        let gone = listener.gone().clone();
+        socket.extensions.insert(Following::new(&gone));
+        let outlet = self.outlet.clone();
+        socket.on_disconnect(move |socket: SocketRef| {
+            // In the call, so that it joins nothing more; the rest when whoever holds the books is done.
+            gone.cancel();
+            let outlet = outlet.clone();
+            async move { outlet.forget_public(&socket) }
         });
-        let (io, connections, id) = (self.io.clone(), self.connections.clone(), socket.id);
-        let departure = socket.extensions.get::<Departure>().unwrap_or_default();
-        let stopping = self.app.stopping.clone();
-        self.app.tasks.spawn(async move {
-            let attend = async {
-                tokio::select! {
-                    () = gone.cancelled() => {}
-                    () = departure.begun() => {}
-                }
-                departure.due(GRACE).await;
-                if departure.has_begun() || !is_connected(&io, id) {
-                    connections.cut_off(id.as_str()).await;
-                }
-            };
-            tokio::select! {
-                () = stopping.cancelled() => {}
-                () = attend => {}
-            }
-        });
+        see_off(&self.app, &self.io, &self.connections, listener);
     }
 
     fn answer(&self, socket: &SocketRef, event: &str, payload: &str, address: IpAddr) -> Result<Value, Refusal> {
@@ -150,7 +126,7 @@ impl Door {
     }
 
     /// The founding document's clients read `ok` beside the rest.
-    fn reply(&self, socket: &SocketRef, ack: Option<AckSender>, event: &str, answer: Result<Value, Refusal>) {
+    fn reply(&self, socket: &SocketRef, ack: Option<Ack>, event: &str, answer: Result<Value, Refusal>) {
         let known = LIVE_CLIENT_EVENTS.iter().map(|known| known.name).find(|known| *known == event);
         let name = known.unwrap_or("unknown");
         let outcome = if answer.is_ok() { "ok" } else { "refused" };

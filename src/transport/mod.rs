@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod connection;
 pub mod guarded;
 pub mod http;
+mod line;
 pub mod live;
 pub mod live_socket;
 pub mod problem;

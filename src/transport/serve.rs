@@ -4,6 +4,7 @@ use super::accept::accept;
 use super::connection::{Connections, Cut};
 use super::{http, live_socket, socket};
 use crate::app::{App, Emitters, Running};
+use crate::cassettes::shelf::Shelf;
 use crate::cassettes::tapes::Tapes;
 use anyhow::Context;
 use axum::Router;
@@ -14,6 +15,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 use tower::ServiceExt;
 
 /// Over how long sockets are closed: so long it takes until the last of very many comes back elsewhere.
@@ -37,6 +39,8 @@ pub struct Server {
     io: SocketIo,
     connections: Connections,
     emitters: Emitters,
+    /// Ends with everything else: what was said last has to leave, too.
+    flushing: AbortOnDropHandle<()>,
 }
 
 /// Starts to serve.
@@ -49,15 +53,28 @@ pub async fn start(app: App, running: Running) -> anyhow::Result<Server> {
     let address = listener.local_addr()?;
     let (connections, to_close) = Connections::new(app.config.clone(), app.metrics.clone());
     let (layer, io) = socket::layer(&app.config);
-    let (outlet, emitters) = app.start_tasks(io.clone());
-    let tapes = Tapes::new(app.states(), outlet.live.clone());
+    let (outlet, emitters) = app.start_tasks();
+    let flushing = AbortOnDropHandle::new(app.tasks.spawn(outlet.clone().flush()));
+    sweep(&app).await;
+    let tapes = Tapes::new(app.states(), outlet.live.clone(), app.config.cassette_bytes_max);
     app.tasks.spawn(tell_counts(app.clone(), tapes.clone()));
     socket::open(&app, &io, outlet.clone(), connections.clone());
     live_socket::open(&app, &io, outlet.clone(), connections.clone());
     let router = http::guard(&app, &connections, http::router(&app, outlet, tapes).layer(layer));
     app.tasks.spawn(close_polling(app.clone(), to_close, router.clone()));
     app.tasks.spawn(accept(app.clone(), listener, connections.clone(), router));
-    Ok(Server { address, app, running, io, connections, emitters })
+    Ok(Server { address, app, running, io, connections, emitters, flushing })
+}
+
+/// Lays aside the files of recordings that came to nothing; a folder that cannot be swept keeps nobody from serving.
+async fn sweep(app: &App) {
+    let named = app.state().cassettes.values().filter_map(|row| row.file.clone()).collect();
+    let shelf = Shelf::new(&app.config.cassettes);
+    match app.computing(move || shelf.sweep(&named)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the folder of recordings could not be swept"),
+        Err(error) => tracing::warn!(%error, "the folder of recordings could not be swept"),
+    }
 }
 
 /// Tells how far recordings have come, at most twice a second.
@@ -115,6 +132,7 @@ impl Server {
             tracing::warn!("some connections did not end in time and are cut");
             self.connections.cut_all(Cut::Stopping);
         }
+        self.flushing.abort();
         self.app.stop(self.running).await
     }
 }

@@ -5,6 +5,7 @@
 
 use super::catalog::CLIENT_EVENTS;
 use super::connection::{Connection, Connections, Full, Guest};
+use super::line::{Incoming, Line};
 use super::request::{bearer, client_address, parameter, peer, take_command_id};
 use super::rest::scoring::{ScoresQuery, read_marks};
 use super::rest::setup::category_command;
@@ -26,6 +27,7 @@ use crate::error::{AppError, ErrorView, Refusal};
 use crate::events::departure::Departure;
 use crate::events::dispatcher::Outlet;
 use crate::events::dispatcher::presence::Unsent;
+use crate::events::listener::{Ack, Listener};
 use crate::events::room::LIVE_PATH;
 use crate::ids::{CategoryId, ContestantId, SessionId, UserId};
 use crate::metrics::Counted;
@@ -37,6 +39,7 @@ use crate::setup::entries::{ReinstateEntry, WithdrawEntry};
 use crate::setup::spec::EntrySpec;
 use crate::setup::{Mode, PutEntries};
 use crate::traps::Trap;
+use crate::wire::weave::Namespace;
 use axum::http::request::Parts;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -51,18 +54,16 @@ use std::convert::Infallible;
 use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio_util::sync::CancellationToken;
 
-/// Bytes of the commands that may wait for one socket.
-const QUEUED_BYTES_MAX: usize = 1 << 20;
+/// Bytes a websocket is read into at a time; a longer message grows the buffer.
+const READ_BYTES: usize = 1024;
 /// How long a transport may take to say which namespace it wants.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Marks a tablet may say it has not sent.
 const UNSENT_MAX: u32 = 10_000;
 /// How long a socket that has left or has to go keeps its connection: long enough to read what was said last, or to come
 /// back over it.
-pub(super) const GRACE: Duration = Duration::from_millis(500);
+const GRACE: Duration = Duration::from_millis(500);
 /// How late a trap greets.
 const LATE: Duration = Duration::from_millis(20);
 
@@ -221,6 +222,7 @@ pub fn layer(config: &Config) -> (SocketIoLayer, SocketIo) {
         .connect_timeout(CONNECT_TIMEOUT)
         .max_buffer_size(config.socket_buffer_max)
         .max_payload(config.frame_bytes_max as u64)
+        .ws_read_buffer_size(READ_BYTES)
         .ws_max_message_size(config.frame_bytes_max)
         .ws_max_frame_size(config.frame_bytes_max)
         .with_parser(ParserConfig::common().max_incoming_binaries(0));
@@ -236,15 +238,15 @@ pub fn layer(config: &Config) -> (SocketIoLayer, SocketIo) {
 
 /// Opens the scoring plane.
 pub fn open(app: &App, io: &SocketIo, outlet: Outlet, connections: Connections) {
-    let door = Door { app: app.clone(), io: io.clone(), outlet, connections };
-    let at_door = door.clone();
+    let door = Arc::new(Door { app: app.clone(), io: io.clone(), outlet, connections });
+    let at_door = Arc::clone(&door);
     let admit = move |socket: SocketRef, TryData(auth): TryData<Auth>| {
-        let door = at_door.clone();
+        let door = Arc::clone(&at_door);
         async move { door.admit(&socket, auth.unwrap_or_default()).await }
     };
     let greet = move |socket: SocketRef| {
         // A trap: who has gone meanwhile is greeted all the same.
-        let late = door.app.traps.is_set(Trap::JoinAfterLeave).then(|| door.clone());
+        let late = door.app.traps.is_set(Trap::JoinAfterLeave).then(|| Arc::clone(&door));
         if late.is_none() {
             door.greet(&socket);
         }
@@ -260,7 +262,7 @@ pub fn open(app: &App, io: &SocketIo, outlet: Outlet, connections: Connections) 
 
 /// Whether a session speaks in a namespace: one that has left one by itself may go on in another over the same
 /// connection, or have come back.
-pub(super) fn is_connected(io: &SocketIo, session: Sid) -> bool {
+fn is_connected(io: &SocketIo, session: Sid) -> bool {
     let there = |path| io.of(path).and_then(|plane| plane.get_socket(session));
     // Who has left is found until it is forgotten, which may take a while.
     ["/", LIVE_PATH].into_iter().any(|path| there(path).is_some_and(|socket| socket.connected()))
@@ -281,6 +283,40 @@ fn is_upgrade(began_with: &Parts) -> bool {
     parameter(&began_with.uri, "transport") == Some("websocket")
 }
 
+/// Makes a listener of a socket that is let in. Where its session began as a websocket, it is sent to over the wire of that
+/// connection; over polling each request names the session.
+pub(super) fn listener(socket: &SocketRef, namespace: Namespace) -> Listener {
+    let began_with = socket.req_parts();
+    let connection = began_with.extensions.get::<Connection>().filter(|_| is_upgrade(began_with));
+    if let Some(connection) = connection {
+        connection.speaks_for(socket.id.as_str());
+    }
+    Listener::new(socket.clone(), namespace, connection.map(Connection::wire))
+}
+
+/// Waits until a socket has left or has to go, and cuts what it leaves behind. Holds no socket of its own.
+pub(super) fn see_off(app: &App, io: &SocketIo, connections: &Connections, listener: &Listener) {
+    let (id, gone, departure) = (listener.socket.id, listener.gone().clone(), listener.departure().clone());
+    let (io, connections, stopping) = (io.clone(), connections.clone(), app.stopping.clone());
+    app.tasks.spawn(async move {
+        let attend = async {
+            tokio::select! {
+                () = gone.cancelled() => {}
+                () = departure.begun() => {}
+            }
+            // The library leaves the connection of a socket open that has gone, and would for ever.
+            departure.due(GRACE).await;
+            if departure.has_begun() || !is_connected(&io, id) {
+                connections.cut_off(id.as_str()).await;
+            }
+        };
+        tokio::select! {
+            () = stopping.cancelled() => {}
+            () = attend => {}
+        }
+    });
+}
+
 /// Who a socket belongs to. Kept beside the socket, never told to anybody.
 #[derive(Clone)]
 struct Visitor {
@@ -292,43 +328,31 @@ struct Visitor {
 
 /// What a client said at the door that it has missed, as text.
 #[derive(Clone)]
-struct Missed(Arc<str>);
+struct Missed(String);
 
-/// Where the events of a socket wait for its worker.
-#[derive(Clone)]
-struct Line {
-    queue: mpsc::Sender<Incoming>,
-    room: Arc<Semaphore>,
+/// A worker at its work. However it ends before all is done, nothing more waits for it; a socket whose worker panicked has
+/// to go, because nobody would answer it.
+struct Working<'a> {
+    line: &'a Line,
+    departure: &'a Departure,
+    is_done: bool,
 }
 
-/// An event on its way to the socket's worker. It waits as text: parsed, a hostile one takes a hundred times its size.
-struct Incoming {
-    event: String,
-    payload: String,
-    answer: Answer,
-    _held: OwnedSemaphorePermit,
-}
-
-/// Puts an event into the socket's queue, or gives it back when there is no room, in events or in bytes.
-fn enqueue(
-    queue: &mpsc::Sender<Incoming>,
-    room: &Arc<Semaphore>,
-    event: String,
-    payload: String,
-    answer: Answer,
-) -> Result<(), (String, Answer)> {
-    let bytes = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-    let Ok(held) = Arc::clone(room).try_acquire_many_owned(bytes) else { return Err((event, answer)) };
-    queue.try_send(Incoming { event, payload, answer, _held: held }).map_err(|full| {
-        let (mpsc::error::TrySendError::Full(incoming) | mpsc::error::TrySendError::Closed(incoming)) = full;
-        (incoming.event, incoming.answer)
-    })
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.line.close();
+        }
+        if std::thread::panicking() {
+            self.departure.soon();
+        }
+    }
 }
 
 /// Where the answer to an event goes: to its ack, or, without one, out as an event.
-struct Answer {
+pub(super) struct Answer {
     socket: SocketRef,
-    ack: Option<AckSender>,
+    ack: Option<Ack>,
 }
 
 /// The first argument of an event, as the text the client sent; `null` where there is none.
@@ -348,22 +372,22 @@ impl FromMessageParts<LocalAdapter> for Payload {
     }
 }
 
-/// Whether the client waits for an ack; the library's sender does not tell.
-pub(super) struct Wanted(pub(super) bool);
+/// How the client is answered, where it waits for that.
+pub(super) struct Wanted(pub(super) Option<Ack>);
 
 impl FromMessageParts<LocalAdapter> for Wanted {
     type Error = Infallible;
 
     fn from_message_parts(
-        _: &Arc<Socket<LocalAdapter>>,
-        _: &mut socketioxide_core::Value,
-        ack: &Option<i64>,
+        socket: &Arc<Socket<LocalAdapter>>,
+        packet: &mut socketioxide_core::Value,
+        number: &Option<i64>,
     ) -> Result<Self, Infallible> {
-        Ok(Self(ack.is_some()))
+        let sender = AckSender::from_message_parts(socket, packet, number)?;
+        Ok(Self(number.map(|id| Ack { id, sender })))
     }
 }
 
-#[derive(Clone)]
 struct Door {
     app: App,
     io: SocketIo,
@@ -372,35 +396,28 @@ struct Door {
 }
 
 impl Door {
-    async fn admit(&self, socket: &SocketRef, auth: Auth) -> Result<(), Refusal> {
+    async fn admit(self: &Arc<Self>, socket: &SocketRef, auth: Auth) -> Result<(), Refusal> {
         let count = |outcome| self.app.metrics.connections_total.with_label_values(&["scoring", outcome]).inc();
         let admitted = self.identify(socket, auth).await.and_then(|visitor| self.let_in(socket, &visitor));
         count(admitted.as_ref().map_or_else(|refusal| refusal.code().as_str(), |()| "accepted"));
         admitted
     }
 
-    fn let_in(&self, socket: &SocketRef, visitor: &Visitor) -> Result<(), Refusal> {
-        let began_with = socket.req_parts();
-        // Over polling each request names the session; a websocket that began one does not.
-        if let (true, Some(connection)) = (is_upgrade(began_with), began_with.extensions.get::<Connection>()) {
-            connection.speaks_for(socket.id.as_str());
-        }
+    fn let_in(self: &Arc<Self>, socket: &SocketRef, visitor: &Visitor) -> Result<(), Refusal> {
+        let listener = listener(socket, Namespace::Scoring);
         let gauge = self.app.metrics.connections_active.with_label_values(&["scoring"]);
         socket.extensions.insert(Counted::one(gauge));
         socket.extensions.insert(visitor.clone());
-        socket.extensions.insert(Departure::default());
-        let gone = CancellationToken::new();
-        self.attend(socket, visitor, &gone);
+        self.attend(&listener, visitor);
         let max = self.app.config.sockets_per_user_max;
-        self.outlet.admit(socket, &visitor.user, &visitor.session, visitor.until, &gone, max).inspect_err(
-            |_too_many| {
-                self.connections.refused(Full::User);
-                gone.cancel();
-            },
-        )?;
-        if let Some(guest) = began_with.extensions.get::<Guest>() {
+        self.outlet.admit(&listener, &visitor.user, &visitor.session, visitor.until, max).inspect_err(|_too_many| {
+            self.connections.refused(Full::User);
+            listener.gone().cancel();
+        })?;
+        if let Some(guest) = socket.req_parts().extensions.get::<Guest>() {
             guest.leaves();
         }
+        listener.awaits_greeting();
         Ok(())
     }
 
@@ -408,7 +425,7 @@ impl Door {
         let parts = socket.req_parts();
         let token = auth.token.filter(|token| !token.is_empty());
         if let Some(resume) = auth.resume {
-            socket.extensions.insert(Missed(resume.to_string().into()));
+            socket.extensions.insert(Missed(resume.to_string()));
         }
         let known = match token.as_deref().or_else(|| bearer(&parts.headers)) {
             None => Err(Refusal::AuthRequired),
@@ -424,75 +441,75 @@ impl Door {
         }
     }
 
-    /// Registers what listens to the socket, and starts its one worker. The worker holds no socket of its own: when the
-    /// last one is gone, its queue ends and so does it.
-    fn attend(&self, socket: &SocketRef, visitor: &Visitor, gone: &CancellationToken) {
-        let (queue, waiting) = mpsc::channel(self.app.config.socket_queue_max.max(1));
-        let room = Arc::new(Semaphore::new(QUEUED_BYTES_MAX));
-        socket.extensions.insert(Line { queue: queue.clone(), room: Arc::clone(&room) });
-        let door = self.clone();
+    /// Registers what listens to the socket.
+    fn attend(self: &Arc<Self>, listener: &Listener, visitor: &Visitor) {
+        let socket = &listener.socket;
+        socket.extensions.insert(Line::new(self.app.config.socket_queue_max));
+        let door = Arc::clone(self);
         socket.on_fallback(
-            move |socket: SocketRef,
-                  Event(event): Event,
-                  Payload(payload): Payload,
-                  Wanted(wanted): Wanted,
-                  ack: AckSender| {
+            move |socket: SocketRef, Event(event): Event, Payload(payload): Payload, Wanted(ack): Wanted| {
                 // In this call, not in the future it returns: the library starts those in any order.
-                let answer = Answer { socket, ack: wanted.then_some(ack) };
-                if let Err((event, answer)) = enqueue(&queue, &room, event, payload, answer) {
-                    door.refuse(answer, &event, &Refusal::Overloaded);
-                }
+                door.enqueue(Incoming { event, payload, answer: Answer { socket, ack } });
                 ready(())
             },
         );
-        let (outlet, leaving, user) = (self.outlet.clone(), gone.clone(), visitor.user.clone());
+        let (door, gone, user) = (Arc::clone(self), listener.gone().clone(), visitor.user.clone());
         socket.on_disconnect(move |socket: SocketRef| {
-            leaving.cancel();
-            let (outlet, user) = (outlet.clone(), user.clone());
-            // In the future, not in the call: the dispatcher disconnects sockets while it holds the books.
-            async move { outlet.forget(&socket, &user) }
-        });
-        let (door, visitor, gone) = (self.clone(), visitor.clone(), gone.clone());
-        let stopping = self.app.stopping.clone();
-        let departure = socket.extensions.get::<Departure>().unwrap_or_default();
-        let (id, io) = (socket.id, self.io.clone());
-        self.app.tasks.spawn(async move {
-            let connections = door.connections.clone();
-            let attend = async {
-                tokio::select! {
-                    () = gone.cancelled() => {}
-                    () = departure.begun() => {}
-                    () = door.work(visitor, waiting) => {}
-                }
-                // The library leaves the connection of a socket open that has gone, and would for ever.
-                departure.due(GRACE).await;
-                if departure.has_begun() || !is_connected(&io, id) {
-                    connections.cut_off(id.as_str()).await;
-                }
-            };
-            tokio::select! {
-                () = stopping.cancelled() => {}
-                () = attend => {}
+            // In the call: what is still under way must find it gone, and what waits for it holds it.
+            gone.cancel();
+            if let Some(line) = socket.extensions.get::<Line>() {
+                line.close();
             }
+            let (door, user) = (Arc::clone(&door), user.clone());
+            // In the future, not in the call: the dispatcher disconnects sockets while it holds the books.
+            async move { door.outlet.forget(&socket, &user) }
         });
+        see_off(&self.app, &self.io, &self.connections, listener);
     }
 
-    fn greet(&self, socket: &SocketRef) {
+    fn greet(self: &Arc<Self>, socket: &SocketRef) {
         let Some(Visitor { user, .. }) = socket.extensions.get::<Visitor>() else { return };
         self.outlet.greet(socket, &user, &limits(&self.app.config));
         // What was missed before this connection comes before anything the client asks for on it.
-        if let (Some(Missed(payload)), Some(line)) = (socket.extensions.get(), socket.extensions.get::<Line>()) {
+        if let Some(Missed(payload)) = socket.extensions.remove() {
             let answer = Answer { socket: socket.clone(), ack: None };
-            let event = "sync:resume".to_owned();
-            if let Err((event, answer)) = enqueue(&line.queue, &line.room, event, payload.to_string(), answer) {
-                self.refuse(answer, &event, &Refusal::Overloaded);
+            self.enqueue(Incoming { event: "sync:resume".to_owned(), payload, answer });
+        }
+    }
+
+    /// Has an event carried out after those before it; refuses it where too many are.
+    fn enqueue(self: &Arc<Self>, incoming: Incoming) {
+        let socket = incoming.answer.socket.clone();
+        let Some(line) = socket.extensions.get::<Line>() else { return };
+        match line.push(incoming) {
+            Err(Incoming { event, answer, .. }) => self.refuse(answer, &event, &Refusal::Overloaded),
+            Ok(false) => {}
+            Ok(true) => {
+                let (Some(mut visitor), Some(listener)) = (socket.extensions.get::<Visitor>(), Listener::of(&socket))
+                else {
+                    return;
+                };
+                let (gone, departure) = (listener.gone().clone(), listener.departure().clone());
+                let door = Arc::clone(self);
+                self.app.tasks.spawn(async move {
+                    let mut working = Working { line: &line, departure: &departure, is_done: false };
+                    tokio::select! {
+                        // Who is gone is not answered, even if the answer is there.
+                        biased;
+                        () = door.app.stopping.cancelled() => {}
+                        () = gone.cancelled() => {}
+                        () = departure.begun() => {}
+                        () = door.work(&line, &mut visitor) => working.is_done = true,
+                    }
+                });
             }
         }
     }
 
-    async fn work(self, mut visitor: Visitor, mut waiting: mpsc::Receiver<Incoming>) {
-        while let Some(Incoming { event, payload, answer, _held }) = waiting.recv().await {
-            match self.carry_out(&mut visitor, &answer.socket, &event, &payload).await {
+    /// Carries out what waits.
+    async fn work(&self, line: &Line, visitor: &mut Visitor) {
+        while let Some(Incoming { event, payload, answer }) = line.next() {
+            match self.carry_out(visitor, &answer.socket, &event, &payload).await {
                 Ok(data) => {
                     self.count(&event, "ok");
                     if let Some(ack) = answer.ack {
@@ -585,6 +602,7 @@ impl Door {
             Ok((Actor::User { id, session }, until)) if id == visitor.user => {
                 self.outlet.extend(socket, &id, &session, until)?;
                 *visitor = Visitor { user: id, session, until };
+                socket.extensions.insert(visitor.clone());
                 Ok(json!({ "exp": until }))
             }
             Ok(_) | Err(Refusal::TokenExpired | Refusal::SessionRevoked) => Err(Refusal::InvalidToken),

@@ -13,6 +13,7 @@ pub mod lives;
 pub mod resume;
 pub mod revoke;
 pub mod stalled;
+pub mod tape;
 pub mod viewer;
 pub mod watch;
 

@@ -229,35 +229,73 @@ fn must_agree(folded: &Folded, races: &BTreeSet<String>, said: &(BTreeMap<String
     assert_eq!(folded.oncourse, said.1, "the course after message {at}");
 }
 
-/// What was recorded of it, played at two speeds, shows the same results in the end.
-async fn played_again_it_ends_the_same(app: &TestApp, folded: &Folded, races: &BTreeSet<String>) {
+/// A rehearsal once it is over, as it is listed.
+async fn over(app: &TestApp, event: &str) -> Value {
+    loop {
+        let listed = app.get("/api/rehearsals", &email("admin")).await.body;
+        let one = listed["items"].as_array().expect("a list").iter().find(|one| one["event_id"] == event).cloned();
+        match one.expect("it is listed") {
+            one if one["phase"] == "playing" => tokio::time::sleep(Duration::from_millis(100)).await,
+            one => return one,
+        }
+    }
+}
+
+/// What was recorded of it, played at some speeds, comes to the same results and the same course; how long each took.
+async fn played_again_it_ends_the_same(
+    app: &TestApp,
+    folded: &Folded,
+    races: &BTreeSet<String>,
+    speeds: &[u32],
+) -> Vec<Duration> {
     let done = app.post("/api/cassettes/afternoon/stop", &email("admin"), json!({})).await;
     assert_eq!(done.status, 200, "{done:?}");
-    for speed in [0, 60] {
+    let (mut outcomes, mut times) = (Vec::new(), Vec::new());
+    for speed in speeds {
+        let begun = std::time::Instant::now();
         let playing = app.post("/api/cassettes/afternoon/replay", &email("admin"), json!({ "speed": speed })).await;
         assert_eq!(playing.status, 202, "{playing:?}");
         let event = playing.body["event_id"].as_str().expect("an event").to_owned();
         let mut viewer = Viewer::watch(app, &event).await;
         assert_eq!(viewer.folded.full["event"]["rehearsal"], true);
-        for race in races {
-            let id = format!("{event}.{race}");
-            let expected: Vec<Value> = folded.of_race(race);
-            let plain = |mut line: Value| {
-                line["raceId"] = json!(race);
-                line
-            };
-            let shows = |viewer: &Viewer| viewer.folded.of_race(&id).into_iter().map(plain).collect::<Vec<_>>();
-            while shows(&viewer) != expected {
-                let frame = viewer.read().await;
-                assert!(frame.get("cut").is_none(), "{frame}: {race} does not come to what it was");
+        // The ids of its races begin with its own.
+        let plain = |mut lines: Vec<Value>| {
+            for line in &mut lines {
+                let id = line["raceId"].as_str().expect("a race").trim_start_matches(&format!("{event}.")).to_owned();
+                line["raceId"] = json!(id);
+            }
+            lines
+        };
+        let is_whole = |viewer: &Viewer| {
+            let is_same =
+                |race: &String| plain(viewer.folded.of_race(&format!("{event}.{race}"))) == folded.of_race(race);
+            plain(viewer.folded.oncourse.clone()) == folded.oncourse && races.iter().all(is_same)
+        };
+        let mut end = None;
+        while end.is_none() || !is_whole(&viewer) {
+            let frame = viewer.read().await;
+            assert!(frame.get("cut").is_none(), "{frame}: it does not come to what it was");
+            if is_whole(&viewer) && end.is_none() {
+                let one = over(app, &event).await;
+                assert_eq!((&one["phase"], &one["not_played"]), (&json!("ended"), &json!({})), "{one}");
+                end = Some(one["played"].clone());
             }
         }
+        times.push(begun.elapsed());
         assert_eq!((viewer.gaps, viewer.refreshes), (0, 0));
+        outcomes.push(end);
     }
+    assert!(outcomes.windows(2).all(|pair| pair[0] == pair[1]), "every frame is played at every speed: {outcomes:?}");
+    times
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_afternoon_of_slalom_ends_with_the_standings_of_its_timing_computer() {
+    afternoon(&[0, 60]).await;
+}
+
+/// The whole afternoon, and what was recorded of it played again at some speeds; how long each took.
+pub async fn afternoon(speeds: &[u32]) -> Vec<Duration> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let app = TestApp::start_with(|config| {
         config.rate_limit_ingest_per_minute = 100_000;
@@ -334,6 +372,7 @@ async fn an_afternoon_of_slalom_ends_with_the_standings_of_its_timing_computer()
             assert_eq!(line["total"].as_i64(), hundredths(&result["Total"]), "the total of {bib:?} in {race}: {line}");
         }
     }
-    played_again_it_ends_the_same(&app, &viewers[0].folded, &touched).await;
+    let times = played_again_it_ends_the_same(&app, &viewers[0].folded, &touched, speeds).await;
     app.stop().await;
+    times
 }

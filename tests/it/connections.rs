@@ -3,7 +3,7 @@
 use crate::support::client::{Client, ConnectError};
 use crate::support::people::{self, email, mark};
 use crate::support::process::ServerProcess;
-use crate::support::wire::{LIMIT, Wire, places};
+use crate::support::wire::{FLOOD_FRAMES, LIMIT, Wire, places};
 use crate::support::{Reply, TestApp};
 use clap::{Args, FromArgMatches};
 use futures_util::future::join_all;
@@ -47,6 +47,7 @@ pub fn nobody_is_left_in_a_room(app: &TestApp) -> bool {
 
 pub const OPEN: &str = "scorecast_connections_open";
 const ACTIVE: &str = "scorecast_socket_connections_active{plane=\"scoring\"}";
+const REFUSED: &str = "scorecast_socket_events_total{direction=\"in\",event=\"unknown\",outcome=\"refused\"}";
 const CLOSED: &str = "scorecast_slow_consumers_total{action=\"closed\",plane=\"scoring\"}";
 
 pub fn cut(reason: &str) -> String {
@@ -113,6 +114,8 @@ async fn a_revoked_socket_is_told_so_and_its_connection_ends_whatever_the_client
     let mut reads_nothing = Wire::signed_in(app.address, &token).await;
     reads_nothing.stall().await;
     until_metric(&app, ACTIVE, 3).await;
+    // Who still talks in a namespace it was sent out of is cut by the library itself.
+    until_metric(&app, REFUSED, FLOOD_FRAMES as u64).await;
     revoke(&app, "ada").await;
     let came = ignores_it.to_the_end().await;
     assert!(came.iter().any(|text| text == "41"), "it is told before it is cut: {came:?}");

@@ -13,7 +13,7 @@ use scorecast::auth::sessions::{
     EndSession, OpenSession, RefreshKey, RevokeSession, RevokeSessions, RotateSession, SessionGrant,
 };
 use scorecast::cassettes::{
-    CreateCassette, DeleteCassette, DescribeCassette, FinishCassette, Recorded, Source, StartCassette,
+    CreateCassette, DeleteCassette, DescribeCassette, FillCassette, FinishCassette, Recorded, Source, StartCassette,
 };
 use scorecast::certification::decisions::{
     ApproveDecision, CloseDecision, RaiseFlag, RequestDeduction, RequestRemoval, RequestUncertification,
@@ -631,7 +631,7 @@ fn other_facts(world: &World) -> Vec<(String, Event)> {
 fn of_races() -> Vec<(&'static str, Event)> {
     let (event_id, race_id): (EventId, RaceId) = (id("cup"), id("race"));
     let phase = RacePhase::NonOfficial;
-    let shown = PublicChanged { event_id: event_id.clone(), status: None, whole: true, races: vec![], finals: vec![] };
+    let shown = PublicChanged::whole(&event_id);
     let results = ResultsChanged {
         event_id: event_id.clone(),
         race_id: race_id.clone(),
@@ -645,13 +645,14 @@ fn of_races() -> Vec<(&'static str, Event)> {
         participants_count: 1,
         linked_crews_count: 1,
         phase,
+        lines: vec![],
     };
     let completed =
         IndoorCompleted { event_id: event_id.clone(), race_id: race_id.clone(), total_participants: 1, phase };
     let moved = RaceStatusChanged { event_id: event_id.clone(), race_id: race_id.clone(), phase };
     let splits = SplitsPassed { event_id: event_id.clone(), race_id: race_id.clone(), splits: vec![] };
     let odds = OddsChanged { event_id: event_id.clone(), race_id: race_id.clone(), odds: vec![] };
-    let measured = IndoorUpdated { event_id, race_id, participant_id: "P".into() };
+    let measured = IndoorUpdated { event_id, race_id, participant_id: "P".into(), line: None };
     vec![
         ("the cup's races are changed", Event::PublicChanged(shown)),
         ("a race is over", Event::RaceStatusChanged(moved)),
@@ -966,10 +967,18 @@ fn timing() -> Vec<(&'static str, Command)> {
             StartCassette { name: "none".parse().expect("a name"), source: Source::Event(id("cup")) }.into()
         }),
         ("end a recording", {
-            let recorded =
-                Recorded { range: None, interactions: 0, bytes: 0, sha256: "00".into(), file: "00".into(), seat: None };
+            let recorded = Recorded {
+                range: None,
+                interactions: 0,
+                bytes: 0,
+                sha256: "00".into(),
+                file: "00".into(),
+                seat: None,
+                full: false,
+            };
             FinishCassette { name: "none".parse().expect("a name"), recorded }.into()
         }),
+        ("note that a recording is full", FillCassette { name: "none".parse().expect("a name") }.into()),
         ("describe a recording", {
             DescribeCassette { name: "none".parse().expect("a name"), description: None }.into()
         }),

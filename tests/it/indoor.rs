@@ -653,3 +653,46 @@ async fn what_cannot_be_is_refused_with_its_place_and_changes_nothing() {
     assert_eq!(outcome(&app.keyed(&key, UPDATE, &more).await), (413, "TOO_LARGE"));
     app.stop().await;
 }
+
+#[tokio::test]
+async fn ergometers_can_be_seen_as_they_stood() {
+    let (app, key) = regatta().await;
+    let place = || app.app.state().lane_seq(&Lane::Public("cup".parse().expect("an id")));
+    let crowd = |late: &str| -> Vec<Value> {
+        let all = (10..70).map(|number| erg(&format!("r{number}"), &format!("6:{number}.{}", number % 10)));
+        all.chain([erg("r70", late)])
+            .map(|mut one| {
+                // Two digits of seconds.
+                if one["time"].as_str().is_some_and(|time| time > "6:59.9") {
+                    one["time"] = json!("7:01.5");
+                }
+                one
+            })
+            .collect()
+    };
+    let mut stood = Vec::new();
+    for (race, participants) in [
+        ("erg", vec![erg("c1", "6:00.0")]),
+        ("erg", vec![erg("c1", "6:00.0"), erg("c2", "5:59.0"), erg("c3", "6:10.0")]),
+        ("open", crowd("7:20.0")),
+        ("open", crowd("5:20.0")),
+        ("erg", vec![erg("c1", "5:58.0"), erg("c2", "5:59.0"), erg("c3", "6:10.0")]),
+    ] {
+        let answer = app.keyed(&key, IMPORT, &results(race, &participants)).await;
+        assert!(answer.status.is_success(), "{answer:?}");
+        stood.push((race, place(), shown(&app, race).await));
+    }
+    for (race, seq, expected) in &stood {
+        assert_eq!(&shown(&app, &format!("{race}?at={seq}")).await, expected, "{race} at {seq}");
+    }
+    assert_eq!(shown(&app, "erg?at=0").await["participants"], json!([]));
+    for (at, status) in [(-1, 400), (place() + 1, 400)] {
+        assert_eq!(app.public(&format!("/indoor-results/race/erg?at={at}")).await.status, status, "{at}");
+    }
+    // What was measured in a draft is there once it is open, and nobody sees it before.
+    app.post(IMPORT, &email("admin"), results("secret", &[erg("c1", "6:00.0")])).await;
+    assert_eq!(app.public("/indoor-results/race/secret?at=0").await.status, 404);
+    app.set_status("plan", "startlist").await;
+    assert_eq!(shown(&app, "secret?at=1").await, shown(&app, "secret").await);
+    app.stop().await;
+}

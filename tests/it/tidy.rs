@@ -23,7 +23,8 @@ fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
 
 fn all_sources() -> BTreeMap<String, String> {
     let mut paths = Vec::new();
-    for folder in ["src", "migration/src", "tests/it", "tests/chaos"] {
+    let bench = ["bench/src", "bench/servers/src", "bench/micro/src"];
+    for folder in ["src", "migration/src", "tests/it", "tests/chaos"].into_iter().chain(bench) {
         sources(&root().join(folder), &mut paths);
     }
     paths
@@ -121,14 +122,20 @@ fn the_page_of_events_is_what_the_code_does() {
 }
 
 #[test]
-fn only_the_dispatcher_emits() {
-    let emits = |text: &str| text.contains(".emit(") || text.contains(".emit_with_ack(");
-    let found: Vec<String> = all_sources()
-        .into_iter()
-        .filter(|(path, text)| path.starts_with("src/") && emits(text))
-        .map(|(path, _)| path)
-        .collect();
-    assert_eq!(found, ["src/events/dispatcher.rs"]);
+fn only_the_dispatcher_and_the_live_plane_send() {
+    let with = |words: &[&str]| -> Vec<String> {
+        let sources = all_sources().into_iter();
+        let found = sources.filter(|(path, text)| {
+            path.starts_with("src/") && !path.starts_with("src/wire/") && words.iter().any(|word| text.contains(word))
+        });
+        found.map(|(path, _)| path).collect()
+    };
+    assert_eq!(
+        with(&[".emit(", ".emit_with_ack(", "Frame::event(", "Frame::answer("]),
+        ["src/events/dispatcher.rs", "src/events/listener.rs"]
+    );
+    assert_eq!(with(&["flusher"]), ["src/events/dispatcher.rs", "src/events/listener.rs", "src/events/live.rs"]);
+    assert_eq!(with(&["Listener::new("]), ["src/transport/socket.rs"]);
 }
 
 #[test]

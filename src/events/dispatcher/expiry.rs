@@ -6,6 +6,7 @@ use super::{Outlet, Turn};
 use crate::auth::actor::Actor;
 use crate::clock::Micros;
 use crate::error::Refusal;
+use crate::events::listener::Listener;
 use crate::ids::{SessionId, UserId};
 use serde_json::json;
 use socketioxide::extract::SocketRef;
@@ -49,14 +50,14 @@ impl Outlet {
         for (user, members) in &mut turn.members {
             members.retain(|_, member| {
                 if member.stay.until <= now {
-                    self.cut(member);
+                    self.cut(&mut turn.rooms, member);
                     turn.presence.touch(user, now);
                     return false;
                 }
                 // One that was not greeted yet is told then: nothing comes before `session:ready`.
                 if member.told.is_some() && member.stay.due() <= now {
                     member.stay.warned = true;
-                    self.send(&member.socket, "session:expiring", &json!({ "exp": member.stay.until }));
+                    self.send_to(&member.listener, "session:expiring", &json!({ "exp": member.stay.until }));
                 }
                 turn.due = turn.due.min(if member.told.is_some() { member.stay.due() } else { member.stay.until });
                 true
@@ -75,7 +76,8 @@ impl Outlet {
         // Under the turn: the fact that ends this session has not been sent yet, and will find the socket in it.
         let actor = Actor::User { id: user.clone(), session: session.clone() };
         actor.must_be_signed_in(&self.state.load(), self.clock.now())?;
-        let member = turn.members.get_mut(user).and_then(|members| members.get_mut(socket.id.as_str()));
+        let listener = Listener::of(socket).ok_or(Refusal::SessionRevoked)?;
+        let member = turn.members.get_mut(user).and_then(|members| members.get_mut(&listener.number()));
         let member = member.ok_or(Refusal::SessionRevoked)?;
         let before = std::mem::replace(&mut member.session, session.clone());
         member.stay = Stay::new(until);

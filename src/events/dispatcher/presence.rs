@@ -7,12 +7,12 @@
 use super::{Outlet, Turn};
 use crate::clock::Micros;
 use crate::events::audience::{Delivery, Office};
+use crate::events::listener::Listener;
 use crate::events::room::Room;
 use crate::events::view::JudgePresence;
 use crate::ids::{CategoryId, SessionId, UserId};
 use crate::state::State;
 use crate::state::rights::Seat;
-use socketioxide::extract::SocketRef;
 use std::collections::{BTreeSet, HashMap};
 
 /// Judges told of at one look; the others wait for the next.
@@ -166,7 +166,7 @@ impl Outlet {
         turn: &Turn,
         state: &State,
         user: &UserId,
-        socket: &SocketRef,
+        listener: &Listener,
         rooms: [&BTreeSet<Room>; 2],
     ) {
         let [before, now] = rooms;
@@ -180,7 +180,7 @@ impl Outlet {
             .map(|(category, judge)| turn.presence_in(&category, &judge, turn.standing_of(&judge)))
             .filter(|delivery| delivery.reaches(now) && !delivery.reaches(before));
         for delivery in deliveries.take(TOLD_ON_COMING_MAX) {
-            self.send(socket, delivery.event, &delivery.view);
+            self.send_to(listener, delivery.event, &delivery.view);
         }
     }
 }

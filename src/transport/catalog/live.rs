@@ -71,7 +71,7 @@ fn kind(value: &Value) -> String {
 }
 
 /// What an object looks like, by one that has everything and one that has as little as can be.
-fn shape(whole: &Value, bare: &Value) -> String {
+pub(super) fn shape(whole: &Value, bare: &Value) -> String {
     let (Value::Object(whole), Value::Object(bare)) = (whole, bare) else {
         return match (whole, bare) {
             (Value::Array(whole), Value::Array(bare)) => {
@@ -89,7 +89,7 @@ fn shape(whole: &Value, bare: &Value) -> String {
     format!("{{{}}}", whole.iter().map(field).collect::<Vec<_>>().join(", "))
 }
 
-fn json(value: &impl Serialize) -> anyhow::Result<Value> {
+pub(super) fn json(value: &impl Serialize) -> anyhow::Result<Value> {
     Ok(serde_json::to_value(value)?)
 }
 
@@ -261,7 +261,7 @@ fn split(bare: bool) -> SplitLine {
 /// One of each public fact that timing makes, with everything or with as little as can be.
 fn timed(bare: bool) -> Vec<(&'static str, Event)> {
     let (event_id, race_id) = (|| id("E"), || id("R"));
-    let changed = |status, whole| PublicChanged { event_id: event_id(), status, whole, races: vec![], finals: vec![] };
+    let changed = |status, whole| PublicChanged { status, whole, ..PublicChanged::whole(&event_id()) };
     let number = Some(1).filter(|_| !bare);
     let last = RaceFinal { race_id: race_id(), participant_id: "CREW".into(), total_ms: number, behind_ms: number };
     let moved = RaceMoved { race_id: race_id(), phase: RacePhase::NonOfficial };
@@ -302,6 +302,7 @@ fn timed(bare: bool) -> Vec<(&'static str, Event)> {
                 participants_count: 0,
                 linked_crews_count: 0,
                 phase: RacePhase::NonOfficial,
+                lines: vec![],
             }),
         ),
         (
@@ -311,6 +312,7 @@ fn timed(bare: bool) -> Vec<(&'static str, Event)> {
                 event_id: event_id(),
                 race_id: race_id(),
                 participant_id: "ID".into(),
+                line: None,
             }),
         ),
         (
@@ -412,7 +414,7 @@ fn live_events(page: &mut String) -> anyhow::Result<()> {
 
 fn text_of(sent: &Sent) -> anyhow::Result<Value> {
     match sent {
-        Sent::Frame { text, .. } => Ok(serde_json::from_str(text)?),
+        Sent::Frame { frame, .. } => Ok(serde_json::from_str(frame.as_str())?),
         Sent::Close(code, why) => Ok(json!({ "close": code, "reason": why })),
     }
 }

@@ -2,19 +2,24 @@
 
 use super::{Answer, Caller, Created, created, or_empty, with_path};
 use crate::app::App;
-use crate::cassettes::file::{self, Shelf};
+use crate::auth::actor::Actor;
+use crate::cassettes::file::{self, Tape};
 use crate::cassettes::record;
+use crate::cassettes::shelf::Shelf;
 use crate::cassettes::tapes::Tapes;
 use crate::cassettes::{
-    self, CreateCassette, DeleteCassette, DescribeCassette, FinishCassette, Name, Recorded, Source, StartCassette,
+    self, CreateCassette, DeleteCassette, DescribeCassette, FillCassette, FinishCassette, Name, Recorded, Source,
+    StartCassette,
 };
 use crate::command::{Limit, parse, to_value};
-use crate::db::entity::cassette::{Audience, Phase};
+use crate::db::entity::cassette::{self, Audience, Phase};
 use crate::error::{AppError, Refusal};
 use crate::events::dispatcher::Outlet;
 use crate::events::room::Lane;
 use crate::ids::EventId;
-use crate::rehearsal::{self, Playing};
+use crate::rehearsal::register::RehearsalView;
+use crate::rehearsal::{self, Piece, Playing};
+use crate::setup::list::{PageQuery, page};
 use crate::transport::problem::{ApiError, Problem};
 use crate::transport::request::Json as Body;
 use axum::body::Bytes;
@@ -23,7 +28,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -93,16 +98,32 @@ pub struct NewCassette {
     to_seq: Option<i64>,
 }
 
-/// Recordings the caller may read.
-#[utoipa::path(get, path = "/api/cassettes", tag = "cassettes",
-    responses((status = 200, body = Vec<cassettes::CassetteView>)))]
-pub async fn list(caller: Caller, Extension(tapes): Extension<Tapes>) -> Answer {
+/// Which page of a list.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListQuery {
+    /// Items of a page, at most 200.
+    limit: Option<usize>,
+    /// Where the last page ended: its `nextCursor`.
+    cursor: Option<String>,
+}
+
+/// Recordings the caller may read, by name.
+#[utoipa::path(get, path = "/api/cassettes", tag = "cassettes", params(ListQuery),
+    responses((status = 200, description = "{items, nextCursor?}", body = Vec<cassettes::CassetteView>),
+        (status = 400, body = Problem)))]
+pub async fn list(caller: Caller, Extension(tapes): Extension<Tapes>, Query(query): Query<ListQuery>) -> Answer {
     caller.app.limit_reading(&caller.actor, "cassettes")?;
-    let mut views = cassettes::list(&caller.app.state(), &caller.user);
-    for view in &mut views {
-        tapes.count_in(view);
-    }
-    Ok(Json(json!({ "items": views })))
+    let state = caller.app.state();
+    let query = PageQuery { limit: query.limit, cursor: query.cursor, ..PageQuery::default() };
+    let readable = |row: &cassette::Model| cassettes::may_read(&state, &caller.user, &cassettes::bound_to(row));
+    let shown = page(&query, &state.cassettes, readable, |row| {
+        let mut view = cassettes::CassetteView::of(row);
+        tapes.count_in(&mut view);
+        to_value(view)
+    })?;
+    Ok(Json(shown))
 }
 
 /// A recording.
@@ -135,9 +156,13 @@ pub async fn create(caller: Caller, Extension(tapes): Extension<Tapes>, Body(bod
             if !(0 <= from && from <= to && to <= head) {
                 return Err(Refusal::invalid("from_seq", format!("0 <= from_seq <= to_seq <= {head}")).into());
             }
-            let tape = record::range(&app.db, &state, source, audience, &ears, (from, to)).await?;
-            let (bytes, interactions) = tape.finish();
-            Some(keep(&app, bytes.into(), interactions, Some((from, to)), ears.seat).await?)
+            let max = app.config.cassette_bytes_max;
+            let (tape, _) = record::range(&app.db, &state, source, audience, &ears, (from, to), max).await?;
+            // Where it was said up to where, less can be said.
+            if tape.is_full() {
+                return Err(Refusal::TooLarge { what: "bytes in a cassette", max }.into());
+            }
+            Some(keep_tape(&app, tape, (from, to), ears.seat).await?)
         }
         None if past => return Err(Refusal::invalid("from_seq", "of what is not said").into()),
         Some(_) | None => None,
@@ -178,7 +203,18 @@ fn begin(app: &App, tapes: &Tapes, name: &Name) {
     let row = row.filter(|row| row.phase == Phase::Recording && row.audience == Audience::Public);
     let source = row.and_then(|row| row.source.as_deref()?.parse::<Source>().ok());
     let Some(Source::Event(event)) = source else { return };
-    if let Some(work) = tapes.begin(name, &event, app.clock.clone()) {
+    let (filled, full) = (app.clone(), FillCassette { name: name.clone() });
+    let is_full = move || {
+        tracing::warn!(cassette = %full.name, "a recording is full and hears no more");
+        let noting = filled.clone();
+        filled.tasks.spawn(async move {
+            let noted = noting.carry_out(Actor::Operator, full.into(), None, &Value::Null).await;
+            if let Err(refusal) = noted {
+                tracing::warn!(%refusal, "that a recording is full could not be noted");
+            }
+        });
+    };
+    if let Some(work) = tapes.begin(name, &event, app.clock.clone(), is_full) {
         let stopping = app.stopping.clone();
         app.tasks.spawn(async move {
             tokio::select! {
@@ -201,7 +237,14 @@ async fn keep(
     let length = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
     let kept = file.clone();
     let sha256 = app.computing(move || shelf.keep(&kept, &bytes)).await??;
-    Ok(Recorded { range, interactions, bytes: length, sha256, file, seat })
+    Ok(Recorded { range, interactions, bytes: length, sha256, file, seat, full: false })
+}
+
+/// Keeps what was recorded here.
+async fn keep_tape(app: &App, tape: Tape, range: (i64, i64), seat: Option<String>) -> Result<Recorded, AppError> {
+    let full = tape.is_full();
+    let (bytes, interactions) = tape.finish();
+    Ok(Recorded { full, ..keep(app, bytes.into(), interactions, Some(range), seat).await? })
 }
 
 fn shelf(app: &App) -> Shelf {
@@ -261,13 +304,13 @@ async fn end(caller: Caller, tapes: &Tapes, name: &Name) -> Answer {
     let (from, to) = (row.from_seq.unwrap_or(0), record::head(&state, &source));
     // What was heard as it happened has who was on the course in it; the log has not.
     let heard = tapes.end(name).await;
-    let tape = match heard {
-        Some(tape) => tape,
-        None => record::range(&app.db, &state, &source, row.audience, &ears, (from, to)).await?,
+    let max = app.config.cassette_bytes_max;
+    let (tape, to) = match heard {
+        Some(tape) => (tape, to),
+        None => record::range(&app.db, &state, &source, row.audience, &ears, (from, to), max).await?,
     };
     drop(state);
-    let (bytes, interactions) = tape.finish();
-    let recorded = keep(&app, bytes.into(), interactions, Some((from, to)), ears.seat).await?;
+    let recorded = keep_tape(&app, tape, (from, to), ears.seat).await?;
     let file = recorded.file.clone();
     let command = FinishCassette { name: name.clone(), recorded };
     let finished = caller.carry_out(command, &json!({ "name": name, "file": file })).await;
@@ -322,7 +365,9 @@ pub async fn delete(
 pub async fn download(caller: Caller, Path(name): Path<String>) -> Result<Response, ApiError> {
     let _turn = turn(&caller, 1)?;
     let name: Name = name.parse()?;
-    let (sha256, bytes) = kept(&caller, &name).await?;
+    let (sha256, file) = kept(&caller, &name)?;
+    let (shelf, known) = (shelf(&caller.app), sha256.clone());
+    let bytes = caller.app.computing(move || shelf.read(&file, &known)).await??;
     let value = |text: String| HeaderValue::from_str(&text).map_err(anyhow::Error::from).map_err(AppError::from);
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson")),
@@ -344,35 +389,48 @@ pub async fn replay(
     Body(body): Body,
 ) -> Created {
     caller.must_run_installation()?;
-    let turn = turn(&caller, RECORDING_COST)?;
+    let reading = turn(&caller, RECORDING_COST)?;
     let playing: Playing = parse(or_empty(body))?;
-    let (_, bytes) = kept(&caller, &name.parse()?).await?;
-    let app = caller.app.clone();
-    let rehearsal = rehearsal::prepare(&app, Some(&outlet.live), caller.actor, &bytes, playing).await?;
+    let place = caller.app.rehearsals.turn()?;
+    let name: Name = name.parse()?;
+    let (sha256, file) = kept(&caller, &name)?;
+    let bound = cassettes::bound_to(cassettes::find(&caller.app.state(), &caller.user, &name)?);
+    let (app, shelf) = (caller.app.clone(), shelf(&caller.app));
+    let reel = app.computing(move || shelf.open(&file, &sha256)).await??;
+    let piece = Piece { cassette: &name, reel, actor: caller.actor, playing };
+    let mut rehearsal = rehearsal::prepare(&app, Some(&outlet.live), piece).await?;
     let event = rehearsal.event().clone();
-    let playing = Arc::clone(&app.rehearsals).try_acquire_owned().map_err(|_all_taken| Refusal::Overloaded)?;
-    drop(turn);
-    let stopping = app.stopping.clone();
-    app.tasks.spawn(async move {
-        tokio::select! {
-            () = stopping.cancelled() => {}
-            () = rehearsal.play_aside() => {}
-        }
-        drop(playing);
-    });
+    rehearsal.takes(app.rehearsals.enter(place, &rehearsal, caller.user, bound));
+    drop(reading);
+    app.tasks.spawn(rehearsal.play_aside());
     Ok((StatusCode::ACCEPTED, Json(json!({ "event_id": event }))))
 }
 
-/// The file of a recording the caller may read, with its hash.
-async fn kept(caller: &Caller, name: &Name) -> Result<(String, Vec<u8>), ApiError> {
+/// The rehearsals that are played and the last hundred that were, the latest first.
+#[utoipa::path(get, path = "/api/rehearsals", tag = "cassettes",
+    responses((status = 200, description = "{items}", body = Vec<RehearsalView>), (status = 403, body = Problem)))]
+pub async fn rehearsals(caller: Caller) -> Answer {
+    let state = caller.desk("rehearsals")?;
+    Ok(Json(json!({ "items": caller.app.rehearsals.list(&state, &caller.user) })))
+}
+
+/// Stops a rehearsal with the frame it is at; what was played stays. Whoever may start one may stop it.
+#[utoipa::path(post, path = "/api/rehearsals/{event_id}/stop", tag = "cassettes", params(("event_id" = EventId, Path)),
+    responses((status = 202, body = RehearsalView), (status = 403, body = Problem), (status = 404, body = Problem),
+        (status = 409, description = "it is over", body = Problem)))]
+pub async fn stop_rehearsal(caller: Caller, Path(event): Path<EventId>) -> Created {
+    caller.must_run_installation()?;
+    caller.app.limit(&caller.actor, Limit::Commands, 1, "rehearsals")?;
+    let stopping = caller.app.rehearsals.stop(&caller.app.state(), &caller.user, &event)?;
+    Ok((StatusCode::ACCEPTED, Json(to_value(stopping)?)))
+}
+
+/// The hash and the file of a recording the caller may read.
+fn kept(caller: &Caller, name: &Name) -> Result<(String, String), Refusal> {
     let state = caller.app.state();
     let row = cassettes::find(&state, &caller.user, name)?;
     let sha256 = row.sha256.clone().filter(|_| row.phase == Phase::Done);
-    let kept = sha256.zip(row.file.clone());
-    let (sha256, file) = kept.ok_or_else(|| Refusal::State(format!("nothing is in cassette {name} yet")))?;
-    let (shelf, known) = (shelf(&caller.app), sha256.clone());
-    let bytes = caller.app.computing(move || shelf.read(&file, &known)).await??;
-    Ok((sha256, bytes))
+    sha256.zip(row.file.clone()).ok_or_else(|| Refusal::State(format!("nothing is in cassette {name} yet")))
 }
 
 /// How a file that is taken in is called.

@@ -1,6 +1,6 @@
 //! Certification over HTTP: the commands of the sockets, with the category in the path.
 
-use super::{Answer, Caller, Created, created, or_empty, with_path};
+use super::{Answer, AtQuery, Caller, Created, created, or_empty, with_path};
 use crate::certification;
 use crate::certification::judges::{CertifySheet, SignFinal};
 use crate::certification::officers::{OverrideStage, RejectStage, SignStage};
@@ -11,15 +11,20 @@ use crate::ids::{CategoryId, ContestantId};
 use crate::transport::problem::Problem;
 use crate::transport::request::Json as Body;
 use axum::Json;
-use axum::extract::Path;
+use axum::extract::{Path, Query};
 use serde_json::json;
 
 /// How far the certification of a category has come, as the one who asks may see it.
-#[utoipa::path(get, path = "/api/v1/categories/{id}/certification", tag = "certification", params(("id" = CategoryId, Path)),
+#[utoipa::path(get, path = "/api/v1/categories/{id}/certification", tag = "certification",
+    params(("id" = CategoryId, Path), AtQuery),
     responses((status = 200, body = CertificationFields), (status = 403, body = Problem)))]
-pub async fn show(caller: Caller, Path(category): Path<CategoryId>) -> Answer {
+pub async fn show(caller: Caller, Path(category): Path<CategoryId>, Query(query): Query<AtQuery>) -> Answer {
     caller.app.limit_reading(&caller.actor, "certification")?;
     certification::may_read(&caller.app.state(), &caller.user, &category)?;
+    if let Some(at) = query.at {
+        let then = caller.app.board_at(&category, at).await?;
+        return Ok(Json(certification::view_then(&then.state, &then.facts, &caller.user, &category)?));
+    }
     let state = caller.app.state_with(&category).await?;
     Ok(Json(certification::view(&state, &caller.user, &category)?))
 }

@@ -1,6 +1,6 @@
 //! Decisions of several people over HTTP: the commands of the sockets, with ids in the path.
 
-use super::{Answer, Caller, Created, created, or_empty, with_path};
+use super::{Answer, AtQuery, Caller, Created, created, or_empty, with_path};
 use crate::certification::decisions::{
     self, Approval, ApproveDecision, CloseDecision, Closing, RaiseFlag, RequestDeduction, RequestRemoval,
     RequestUncertification,
@@ -13,12 +13,16 @@ use crate::ids::CategoryId;
 use crate::transport::problem::Problem;
 use crate::transport::request::Json as Body;
 use axum::Json;
-use axum::extract::Path;
+use axum::extract::{Path, Query};
 use serde_json::{Value, json};
 
-async fn list(caller: Caller, category: CategoryId, kind: DecisionKind) -> Answer {
+async fn list(caller: Caller, category: CategoryId, query: AtQuery, kind: DecisionKind) -> Answer {
     caller.app.limit_reading(&caller.actor, "decisions")?;
     crate::certification::may_read(&caller.app.state(), &caller.user, &category)?;
+    if let Some(at) = query.at {
+        let then = caller.app.board_at(&category, at).await?;
+        return Ok(Json(decisions::list_then(&then.state, &then.facts, &caller.user, &category, kind)?));
+    }
     let state = caller.app.state_with(&category).await?;
     Ok(Json(decisions::list(&state, &caller.user, &category, kind)?))
 }
@@ -42,10 +46,10 @@ async fn close(caller: Caller, kind: DecisionKind, withdrawn: bool, id: &str, bo
 }
 
 /// The deductions of a category that concern the one who asks.
-#[utoipa::path(get, path = "/api/v1/categories/{id}/deductions", tag = "decisions", params(("id" = CategoryId, Path)),
-    responses((status = 200, description = "{items}", body = Vec<DecisionFields>), (status = 403, body = Problem)))]
-pub async fn deductions(caller: Caller, Path(category): Path<CategoryId>) -> Answer {
-    list(caller, category, DecisionKind::Deduction).await
+#[utoipa::path(get, path = "/api/v1/categories/{id}/deductions", tag = "decisions",
+    params(("id" = CategoryId, Path), AtQuery), responses((status = 200, description = "{items}", body = Vec<DecisionFields>), (status = 403, body = Problem)))]
+pub async fn deductions(caller: Caller, Path(category): Path<CategoryId>, Query(query): Query<AtQuery>) -> Answer {
+    list(caller, category, query, DecisionKind::Deduction).await
 }
 
 /// Asks for points off a contestant's total.
@@ -79,10 +83,10 @@ pub async fn withdraw_deduction(caller: Caller, Path(id): Path<String>, Body(bod
 }
 
 /// The removals of a category that concern the one who asks.
-#[utoipa::path(get, path = "/api/v1/categories/{id}/removals", tag = "decisions", params(("id" = CategoryId, Path)),
-    responses((status = 200, description = "{items}", body = Vec<DecisionFields>), (status = 403, body = Problem)))]
-pub async fn removals(caller: Caller, Path(category): Path<CategoryId>) -> Answer {
-    list(caller, category, DecisionKind::Removal).await
+#[utoipa::path(get, path = "/api/v1/categories/{id}/removals", tag = "decisions",
+    params(("id" = CategoryId, Path), AtQuery), responses((status = 200, description = "{items}", body = Vec<DecisionFields>), (status = 403, body = Problem)))]
+pub async fn removals(caller: Caller, Path(category): Path<CategoryId>, Query(query): Query<AtQuery>) -> Answer {
+    list(caller, category, query, DecisionKind::Removal).await
 }
 
 /// Asks for marks of a judge to be taken out.
@@ -116,10 +120,14 @@ pub async fn withdraw_removal(caller: Caller, Path(id): Path<String>, Body(body)
 }
 
 /// The uncertifications of a category that concern the one who asks.
-#[utoipa::path(get, path = "/api/v1/categories/{id}/uncertifications", tag = "decisions", params(("id" = CategoryId, Path)),
-    responses((status = 200, description = "{items}", body = Vec<DecisionFields>), (status = 403, body = Problem)))]
-pub async fn uncertifications(caller: Caller, Path(category): Path<CategoryId>) -> Answer {
-    list(caller, category, DecisionKind::Uncertification).await
+#[utoipa::path(get, path = "/api/v1/categories/{id}/uncertifications", tag = "decisions",
+    params(("id" = CategoryId, Path), AtQuery), responses((status = 200, description = "{items}", body = Vec<DecisionFields>), (status = 403, body = Problem)))]
+pub async fn uncertifications(
+    caller: Caller,
+    Path(category): Path<CategoryId>,
+    Query(query): Query<AtQuery>,
+) -> Answer {
+    list(caller, category, query, DecisionKind::Uncertification).await
 }
 
 /// Asks for certified sheets of a judge to be opened again.
@@ -153,10 +161,10 @@ pub async fn withdraw_uncertification(caller: Caller, Path(id): Path<String>, Bo
 }
 
 /// The flags of a category that concern the one who asks.
-#[utoipa::path(get, path = "/api/v1/categories/{id}/flags", tag = "decisions", params(("id" = CategoryId, Path)),
-    responses((status = 200, description = "{items}", body = Vec<DecisionFields>), (status = 403, body = Problem)))]
-pub async fn flags(caller: Caller, Path(category): Path<CategoryId>) -> Answer {
-    list(caller, category, DecisionKind::Flag).await
+#[utoipa::path(get, path = "/api/v1/categories/{id}/flags", tag = "decisions",
+    params(("id" = CategoryId, Path), AtQuery), responses((status = 200, description = "{items}", body = Vec<DecisionFields>), (status = 403, body = Problem)))]
+pub async fn flags(caller: Caller, Path(category): Path<CategoryId>, Query(query): Query<AtQuery>) -> Answer {
+    list(caller, category, query, DecisionKind::Flag).await
 }
 
 /// Raises a flag.

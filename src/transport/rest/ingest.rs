@@ -1,6 +1,7 @@
 //! What timing software posts. The key says which event it is of.
 
-use super::{Answer, Created, Timekeeper};
+use super::public::PAST_COST;
+use super::{Answer, AtQuery, Created, Timekeeper};
 use crate::auth::actor::Actor;
 use crate::command::{Limit, parse};
 use crate::db::entity::race::RacePhase;
@@ -18,7 +19,7 @@ use crate::transport::http::IMPORT_BYTES_MAX;
 use crate::transport::problem::{ApiError, Problem};
 use crate::transport::request::{ClientAddress, Json as Body};
 use axum::body::Bytes;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::{Extension, Json};
 use serde::Deserialize;
@@ -198,17 +199,19 @@ async fn take_indoor_update(keeper: Timekeeper, body: Value) -> Answer {
     keeper.carry_out(parse::<UpdateIndoor>(body.clone())?, &body).await
 }
 
-/// A race on ergometers: for anyone once it is over, before that for those who time it.
-#[utoipa::path(get, path = "/indoor-results/race/{id}", tag = "public", security(()), params(("id" = RaceId, Path)),
+/// A race on ergometers: for anyone once it is over, before that for those who time it. Its status is that of now.
+#[utoipa::path(get, path = "/indoor-results/race/{id}", tag = "public", security(()),
+    params(("id" = RaceId, Path), AtQuery),
     responses((status = 200, description = "{race_id, event_id, race_status, participants}", body = Object),
-        (status = 404, body = Problem)))]
+        (status = 400, body = Problem), (status = 404, body = Problem)))]
 pub async fn indoor_race(
     State(app): State<crate::app::App>,
     ClientAddress(address): ClientAddress,
     keeper: Result<Timekeeper, ApiError>,
     Path(race): Path<RaceId>,
+    Query(query): Query<AtQuery>,
 ) -> Answer {
-    app.limits.public_read(address, 1)?;
+    app.limits.public_read(address, if query.at.is_some() { PAST_COST } else { 1 })?;
     let state = app.state();
     // A key calls its races as its software does.
     let own = keeper.as_ref().ok().and_then(|keeper| event_of(&keeper.actor).ok());
@@ -217,7 +220,11 @@ pub async fn indoor_race(
     let over = matches!(row.status.phase(), RacePhase::NonOfficial | RacePhase::Official);
     let times = || keeper.is_ok_and(|keeper| keeper.actor.must_time(&state, &row.event_id).is_ok());
     if (over && state.is_public(&row.event_id)) || times() {
-        return Ok(Json(indoor::view(&state, &row.id)?));
+        let then = match query.at {
+            Some(at) => app.race_at(&row.event_id, &row.id, at).await?,
+            None => Arc::clone(&state),
+        };
+        return Ok(Json(indoor::view(&then, &row.id)?));
     }
     Err(AppError::from(Refusal::not_found("race", &race)).into())
 }

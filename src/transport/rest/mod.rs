@@ -33,6 +33,15 @@ use axum::http::request::Parts;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
+/// Which moment.
+#[derive(Debug, Default, serde::Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct AtQuery {
+    /// As it stood at this place: of the category's lane, of what anyone sees in the event's public lane.
+    pub at: Option<i64>,
+}
+
 /// What every handler answers.
 pub type Answer = Result<Json<Value>, ApiError>;
 

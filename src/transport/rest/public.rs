@@ -3,7 +3,7 @@
 //! Invariant: nothing here knows who asks; a draft event is not there.
 
 use super::super::live::{WatchQuery, beginning, count, must_be_live, place, rejected};
-use super::Answer;
+use super::{Answer, AtQuery};
 use crate::app::App;
 use crate::error::{AppError, Refusal};
 use crate::events::dispatcher::Outlet;
@@ -33,6 +33,8 @@ use std::time::Duration;
 
 /// Says where in the public lane of its event an answer stands.
 pub const SEQ: HeaderName = HeaderName::from_static("x-seq");
+/// What a board of the past costs, in public reads: its lane is read from the beginning.
+pub(super) const PAST_COST: u32 = 10;
 /// How often a quiet stream says that it lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -62,6 +64,24 @@ impl Shown {
     fn answer<T: Serialize>(&self, headers: &HeaderMap, body: impl FnOnce() -> T) -> Result<Response, ApiError> {
         let tag = format!("{}-{}", self.state.head.epoch, self.seq());
         respond(headers, &tag, self.seq(), body)
+    }
+
+    /// A list of a race as it is now, or as it stood at a place of the event's lane.
+    async fn answer_at(
+        &self,
+        (app, address): (&App, ClientAddress),
+        race: &str,
+        at: Option<i64>,
+        headers: &HeaderMap,
+        list: impl Fn(&Snapshot, &RaceId) -> Value,
+    ) -> Result<Response, ApiError> {
+        let race = self.race(race)?;
+        if let Some(at) = at {
+            app.limits.public_read(address.0, PAST_COST)?;
+            let then = app.race_at(&self.event, &race, at).await?;
+            return respond_by_content(headers, at, list(&then, &race));
+        }
+        self.answer(headers, || list(&self.state, &race))
     }
 }
 
@@ -156,32 +176,36 @@ pub async fn categories(
 
 /// The results of a race, by place.
 #[utoipa::path(get, path = "/api/v1/events/{id}/results/{race_id}", tag = "public", security(()),
-    params(("id" = EventId, Path), ("race_id" = RaceId, Path)),
-    responses((status = 200, body = Vec<PublicResult>), (status = 304), (status = 404, body = Problem)))]
+    params(("id" = EventId, Path), ("race_id" = RaceId, Path), AtQuery),
+    responses((status = 200, body = Vec<PublicResult>), (status = 304), (status = 400, body = Problem),
+        (status = 404, body = Problem), (status = 409, description = "too large to be in the log", body = Problem)))]
 pub async fn results(
     State(app): State<App>,
     address: ClientAddress,
     Path((event, race)): Path<(EventId, String)>,
+    Query(query): Query<AtQuery>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let shown = Shown::find(&app, address, event)?;
-    let race = shown.race(&race)?;
-    shown.answer(&headers, || json!({ "items": public::results(&shown.state, &race) }))
+    let items = |state: &Snapshot, race: &RaceId| json!({ "items": public::results(state, race) });
+    shown.answer_at((&app, address), &race, query.at, &headers, items).await
 }
 
 /// The start list of a race.
 #[utoipa::path(get, path = "/api/v1/events/{id}/startlist/{race_id}", tag = "public", security(()),
-    params(("id" = EventId, Path), ("race_id" = RaceId, Path)),
-    responses((status = 200, body = Vec<public::PublicStarter>), (status = 304), (status = 404, body = Problem)))]
+    params(("id" = EventId, Path), ("race_id" = RaceId, Path), AtQuery),
+    responses((status = 200, body = Vec<public::PublicStarter>), (status = 304), (status = 400, body = Problem),
+        (status = 404, body = Problem), (status = 409, description = "too large to be in the log", body = Problem)))]
 pub async fn startlist(
     State(app): State<App>,
     address: ClientAddress,
     Path((event, race)): Path<(EventId, String)>,
+    Query(query): Query<AtQuery>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let shown = Shown::find(&app, address, event)?;
-    let race = shown.race(&race)?;
-    shown.answer(&headers, || json!({ "items": public::startlist(&shown.state, &race) }))
+    let items = |state: &Snapshot, race: &RaceId| json!({ "items": public::startlist(state, race) });
+    shown.answer_at((&app, address), &race, query.at, &headers, items).await
 }
 
 /// Who is on the course.
@@ -249,9 +273,10 @@ fn follow(app: App, viewer: Viewer, first: Vec<Sent>) -> impl Stream<Item = (Byt
     stream::unfold((app, viewer, VecDeque::from(first)), async |(app, viewer, mut waiting)| {
         loop {
             match waiting.pop_front() {
-                Some(Sent::Frame { kind, text, seq }) => {
+                Some(Sent::Frame { kind, frame, seq }) => {
                     count(&app, kind);
-                    return Some(((text.into(), seq), (app, viewer, waiting)));
+                    let text = Bytes::copy_from_slice(frame.as_str().as_bytes());
+                    return Some(((text, seq), (app, viewer, waiting)));
                 }
                 Some(Sent::Close(..)) => return None,
                 None => waiting = viewer.next().await.into(),
@@ -301,8 +326,8 @@ async fn page_of(
     for entry in &page {
         let frame = crate::events::live::feed(state, entry);
         let frame = frame.unwrap_or_else(|| refresh(entry.lane_seq, &state.head.epoch));
-        if let Sent::Frame { text: line, .. } = frame {
-            text.extend_from_slice(line.as_bytes());
+        if let Sent::Frame { frame, .. } = frame {
+            text.extend_from_slice(frame.as_str().as_bytes());
             text.push(b'\n');
         }
     }

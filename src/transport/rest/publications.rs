@@ -1,7 +1,7 @@
 //! Published results: publishing, showing them step by step, evidence, keys, and checking a bundle.
 
-use super::public::respond_by_content;
-use super::{Answer, Caller, Created, created, or_empty, with_path};
+use super::public::{PAST_COST, respond_by_content};
+use super::{Answer, AtQuery, Caller, Created, created, or_empty, with_path};
 use crate::app::App;
 use crate::command::parse;
 use crate::db::entity::publication;
@@ -103,16 +103,24 @@ pub async fn one(
 
 /// The judged results of an event as anyone is shown them; a frozen event shows those of the freeze, and what was
 /// revealed since.
-#[utoipa::path(get, path = "/api/v1/events/{id}/judged", tag = "publications", security(()), params(("id" = EventId, Path)),
+#[utoipa::path(get, path = "/api/v1/events/{id}/judged", tag = "publications", security(()),
+    params(("id" = EventId, Path), AtQuery),
     responses((status = 200, description = "{eventId, frozenAt, hidden, items}", body = Object), (status = 304),
         (status = 404, body = Problem)))]
 pub async fn judged(
     State(app): State<App>,
     ClientAddress(address): ClientAddress,
     Path(event): Path<EventId>,
+    Query(query): Query<AtQuery>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    app.limits.public_read(address, 1)?;
+    app.limits.public_read(address, if query.at.is_some() { PAST_COST } else { 1 })?;
+    if let Some(at) = query.at {
+        read::must_be_public(&app.state(), &event)?;
+        let told = app.told_at(&event, at).await?;
+        let rows = public_rows(&app, &event).await?;
+        return respond_by_content(&headers, at, told.view(&app.state(), &event, rows)?);
+    }
     // Read first: what is shown may be ahead of the place it is said to have, never behind.
     let seq = app.state().lane_seq(&Lane::Public(event.clone()));
     respond_by_content(&headers, seq, public_results(&app, &event).await?)
@@ -123,33 +131,50 @@ pub async fn judged(
 /// # Errors
 /// `NOT_FOUND` for an event that is not there, or is a draft.
 pub async fn public_results(app: &App, event: &EventId) -> Result<Value, AppError> {
+    let rows = public_rows(app, event).await?;
+    // The state after the rows: what was hidden meanwhile is judged by what the rows say.
+    Ok(read::public(&app.state(), event, rows)?)
+}
+
+/// What was published of an event.
+async fn public_rows(app: &App, event: &EventId) -> Result<Vec<publication::Model>, AppError> {
     // Without the records: the public reads what was signed, not what it was computed from.
     let told = publication::Column::iter().filter(|column| !matches!(column, publication::Column::Tally));
-    let rows = publication::Entity::find()
+    Ok(publication::Entity::find()
         .filter(publication::Column::EventId.eq(event))
         .select_only()
         .columns(told)
         .expr_as(Expr::val(""), "tally")
         .into_model::<publication::Model>()
         .all(&app.db)
-        .await?;
-    // The state after the rows: what was hidden meanwhile is judged by what the rows say.
-    Ok(read::public(&app.state(), event, rows)?)
+        .await?)
+}
+
+/// Which standings.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct StandingsQuery {
+    /// As they stood at this place of the whole log, by the rules of now; `seq` of an answer is such a place.
+    pub at: Option<i64>,
 }
 
 /// The standings of a contest: live for the office, else of what is published.
-#[utoipa::path(get, path = "/api/v1/contests/{id}/standings", tag = "publications", params(("id" = ContestId, Path)),
-    responses((status = 200, description = "{contestId, published, standings}", body = Object), (status = 403, body = Problem)))]
-pub async fn standings(caller: Caller, Path(contest): Path<ContestId>) -> Answer {
+#[utoipa::path(get, path = "/api/v1/contests/{id}/standings", tag = "publications",
+    params(("id" = ContestId, Path), StandingsQuery),
+    responses((status = 200, description = "{contestId, published, standings, seq}", body = Object),
+        (status = 400, body = Problem), (status = 403, body = Problem)))]
+pub async fn standings(caller: Caller, Path(contest): Path<ContestId>, Query(query): Query<StandingsQuery>) -> Answer {
     caller.app.limit_reading(&caller.actor, "standings")?;
-    let categories: Vec<CategoryId> =
-        caller.app.state().categories_in(&contest).map(|category| category.row.id.clone()).collect();
     read::for_contest_readers(&caller.app.state(), &caller.user, &contest)?;
-    for category in &categories {
-        caller.app.state_with(category).await?;
-    }
-    let (state, user) = (caller.app.state(), caller.user.clone());
-    Ok(Json(caller.app.computing(move || read::standings(&state, &user, &contest)).await??))
+    let state = match query.at {
+        Some(at) => caller.app.contest_at(&contest, at).await?,
+        None => caller.app.contest_now(&contest).await?,
+    };
+    let (seq, user) = (query.at.unwrap_or(state.head.seq), caller.user.clone());
+    let mut view = caller.app.computing(move || read::standings(&state, &user, &contest)).await??;
+    view["seq"] = json!(seq);
+    Ok(Json(view))
 }
 
 /// Stops showing the public anything new of an event.
@@ -200,7 +225,7 @@ pub async fn verify_page() -> impl IntoResponse {
 
 /// Checks a bundle against the keys of this installation.
 #[utoipa::path(post, path = "/verify", tag = "publications", security(()), request_body(content = Vec<u8>, content_type = "application/zip"),
-    responses((status = 200, description = "{accepted, reason?, statement?, keyId?, facts?, marks?}", body = Object),
+    responses((status = 200, description = "{accepted, reason?, rehearsal?, statement?, keyId?, facts?, marks?}", body = Object),
         (status = 413, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub async fn verify_bundle(
     State(app): State<App>,
@@ -219,7 +244,7 @@ pub async fn verify_bundle(
     let keys: Vec<_> = kept.into_iter().map(|key| key.public).collect();
     Ok(Json(match app.computing(move || verify::verify(&bytes, &keys, &[])).await? {
         Ok(found) => json!({
-            "accepted": true, "statement": found.statement, "keyId": found.key_id, "facts": found.facts,
+            "accepted": true, "rehearsal": found.statement.rehearsal, "statement": found.statement, "keyId": found.key_id, "facts": found.facts,
             "marks": found.marks,
         }),
         Err(rejected) => json!({ "accepted": false, "reason": rejected.to_string() }),

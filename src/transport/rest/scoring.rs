@@ -1,6 +1,6 @@
 //! Marks and what they come to.
 
-use super::{Answer, Caller, or_empty, with_path};
+use super::{Answer, AtQuery, Caller, or_empty, with_path};
 use crate::app::App;
 use crate::auth::actor::Actor;
 use crate::command::{parse, to_value};
@@ -10,9 +10,8 @@ use crate::ids::{CategoryId, ContestantId, MarkId};
 use crate::preview::Preview;
 use crate::publications::read::{self, ReleasedMarks};
 use crate::scores::{self, ConfirmScore, SubmitBatch, SubmitScore};
-use crate::state::past;
-use crate::state::rights::Seat;
-use crate::tally::{self, CompletenessView};
+use crate::state::State;
+use crate::tally::CompletenessView;
 use crate::transport::problem::{ApiError, Problem};
 use crate::transport::request::Json as Body;
 use crate::transport::socket::{PreviewRequest, previewed};
@@ -20,6 +19,7 @@ use axum::Json;
 use axum::extract::{Path, Query};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// Which marks of a category.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
@@ -31,15 +31,6 @@ pub struct ScoresQuery {
     /// Only those that have changed after this place in the category's lane; then `removed` names those taken out.
     pub since_seq: Option<i64>,
     /// As they stood at this place in the category's lane, for whoever may read its marks.
-    pub at: Option<i64>,
-}
-
-/// Which tally.
-#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct TallyQuery {
-    /// As it stood at this place in the category's lane, by the rules of now; for the office.
     pub at: Option<i64>,
 }
 
@@ -67,10 +58,7 @@ pub async fn read_marks(
     let user = actor.user()?;
     read::for_readers(&state, user, category)?;
     if scores::may_read(&state, user, category).is_err() {
-        if query.at.is_some() {
-            return Err(Refusal::Forbidden.into());
-        }
-        let state = app.state_with(category).await?;
+        let state = state_of(app, category, query.at).await?;
         let marks = read::released_marks(&state, user, category, query.contestant_id.as_ref())?;
         return Ok(json!({ "scores": marks, "seq": state.lane_seq(&Lane::Category(category.clone())) }));
     }
@@ -81,12 +69,9 @@ pub async fn read_marks(
         Some(seq) => Some(app.marks_changed_since(category, seq).await?),
         None => None,
     };
-    let state = match query.at {
-        Some(at) => app.state_at(category, at).await?,
-        None => app.state_with(category).await?,
-    };
+    let state = state_of(app, category, query.at).await?;
     let filter = scores::Filter { contestant: query.contestant_id, among };
-    let released = match state.categories.get(category).filter(|_| query.at.is_none()) {
+    let released = match state.categories.get(category) {
         Some(category) => ReleasedMarks::of(&state, category)?,
         None => ReleasedMarks::default(),
     };
@@ -132,40 +117,38 @@ pub async fn confirm(caller: Caller, Path((category, score)): Path<(CategoryId, 
     caller.carry_out(command, &payload).await
 }
 
-/// What the marks of a category come to: live for its office, for its other staff as it was published.
-#[utoipa::path(get, path = "/api/v1/categories/{id}/tally", tag = "scoring", params(("id" = CategoryId, Path), TallyQuery),
+/// The state in which a category's board stands as it does, or did.
+async fn state_of(app: &App, category: &CategoryId, at: Option<i64>) -> Result<Arc<State>, AppError> {
+    Ok(match at {
+        Some(at) => app.board_at(category, at).await?.state,
+        None => app.state_with(category).await?,
+    })
+}
+
+/// What the marks of a category come to: live for its office, for its other staff as it was published. Of the past by the
+/// rules of now.
+#[utoipa::path(get, path = "/api/v1/categories/{id}/tally", tag = "scoring", params(("id" = CategoryId, Path), AtQuery),
     responses((status = 200, description = "{categoryId, stage, tallyHash, complete, missing, ranking, warnings}", body = Object),
         (status = 403, body = Problem)))]
-pub async fn tally(caller: Caller, Path(category): Path<CategoryId>, Query(query): Query<TallyQuery>) -> Answer {
+pub async fn tally(caller: Caller, Path(category): Path<CategoryId>, Query(query): Query<AtQuery>) -> Answer {
     caller.app.limit_reading(&caller.actor, "tally")?;
-    let state = caller.app.state();
-    read::for_readers(&state, &caller.user, &category)?;
-    if let Some(at) = query.at {
-        let row = past::category(&state, &category)?;
-        if state.seat(&caller.user, &row) != Seat::Office {
-            return Err(Refusal::Forbidden.into());
-        }
-        let then = caller.app.state_at(&category, at).await?;
-        let view =
-            caller.app.computing(move || tally::tally(&then, past::category(&then, &row.row.id)?.as_ref())).await??;
-        return Ok(Json(to_value(view)?));
-    }
-    drop(state);
-    let (state, user) = (caller.app.state_with(&category).await?, caller.user.clone());
+    read::for_readers(&caller.app.state(), &caller.user, &category)?;
+    let (state, user) = (state_of(&caller.app, &category, query.at).await?, caller.user.clone());
     let view = caller.app.computing(move || read::tally(&state, &user, &category)).await??;
     Ok(Json(serde_json::to_value(view).map_err(anyhow::Error::from)?))
 }
 
 /// How much of a category's marks is there: for its office, and once it is official for its other staff.
-#[utoipa::path(get, path = "/api/v1/categories/{id}/completeness", tag = "scoring", params(("id" = CategoryId, Path)),
-    responses((status = 200, body = CompletenessView), (status = 403, body = Problem)))]
+#[utoipa::path(get, path = "/api/v1/categories/{id}/completeness", tag = "scoring",
+    params(("id" = CategoryId, Path), AtQuery), responses((status = 200, body = CompletenessView), (status = 403, body = Problem)))]
 pub async fn completeness(
     caller: Caller,
     Path(category): Path<CategoryId>,
+    Query(query): Query<AtQuery>,
 ) -> Result<Json<CompletenessView>, ApiError> {
     caller.app.limit_reading(&caller.actor, "completeness")?;
     read::for_readers(&caller.app.state(), &caller.user, &category)?;
-    let state = caller.app.state_with(&category).await?;
+    let state = state_of(&caller.app, &category, query.at).await?;
     Ok(Json(read::completeness(&state, &caller.user, &category)?))
 }
 

@@ -52,6 +52,7 @@ pub fn config(folder: &TempDir) -> Config {
         database_url: format!("sqlite://{}?mode=rwc", folder.path().join("it.db").display()),
         bind: "127.0.0.1:0".parse().expect("an address"),
         jwt_secret: "it-0123456789abcdef0123456789abcdef".into(),
+        cassettes: folder.path().join("cassettes"),
         ..Config::defaults()
     }
 }

@@ -13,7 +13,7 @@ pub const LIMIT: Duration = Duration::from_secs(30);
 /// How much the machine takes for a client that does not read; as little as it allows.
 const RECEIVE_BYTES: u32 = 4096;
 /// More than the machine keeps for a client that does not read, in frames that fit.
-const FLOOD_FRAMES: usize = 60;
+pub const FLOOD_FRAMES: usize = 60;
 const FLOOD_BYTES: usize = 100_000;
 
 /// A websocket to the server; nothing is read unless it is asked for.

@@ -1,0 +1,194 @@
+//! What was aimed at, compared with what was measured. Verdicts are computed. Why a target is missed stands here, beside
+//! it, and is shown only when it is; a cause is named only once it has been measured.
+
+use crate::record::Part;
+use crate::svg::figure;
+use std::collections::BTreeMap;
+
+/// All parts that were measured, by their keys.
+pub type Parts = BTreeMap<&'static str, Part>;
+
+/// One target.
+pub struct Target {
+    /// What it is about.
+    pub what: String,
+    /// As it was set.
+    pub aim: &'static str,
+    /// What was measured, and how much of it is allowed: both in the same unit.
+    pub measured: Option<(f64, f64)>,
+    /// Whether more is better.
+    pub more: bool,
+    /// Unit of both.
+    pub unit: &'static str,
+    /// Why it is missed, where it is.
+    pub reason: String,
+}
+
+impl Target {
+    /// Whether it is met; none when it was not measured.
+    pub fn met(&self) -> Option<bool> {
+        self.measured.map(|(measured, limit)| if self.more { measured >= limit } else { measured <= limit })
+    }
+
+    /// `met`, or by how much it is missed.
+    pub fn verdict(&self) -> String {
+        match (self.met(), self.measured) {
+            (Some(true), _) => "met".to_owned(),
+            (Some(false), Some((measured, limit))) => {
+                let off = if self.more { limit / measured } else { measured / limit };
+                format!("**missed** by a factor of {}", figure(off))
+            }
+            _ => "not measured".to_owned(),
+        }
+    }
+}
+
+/// Where nobody has looked yet. A guess does not belong beside what was measured.
+const UNKNOWN: &str = "Not looked into yet.";
+
+/// What the nearest relatives need for the same, as far as they were measured: facts only, no guess at the cause.
+fn relatives(parts: &Parts, case: &str, ours: &str) -> String {
+    let cpu = |server: &str| parts.get("fanout")?.median(server, case, "cpu_us");
+    let shown = |value: Option<f64>| value.map_or("–".to_owned(), figure);
+    let (hub, oxide, axum) = (shown(cpu("hub")), shown(cpu("socketioxide")), shown(cpu("axum")));
+    format!(
+        "At {case} {ours} needs {} µs, the bare hub {hub}, socketioxide as it comes {oxide}, axum's WebSocket {axum}; of these \
+         only Scorecast decides, commits and masks. Which part of the difference is which was not measured.",
+        shown(cpu(ours))
+    )
+}
+
+/// The targets, with what was measured.
+pub fn targets(parts: &Parts) -> Vec<Target> {
+    let median = |part: &str, server: &str, case: &str, metric: &str| parts.get(part)?.median(server, case, metric);
+    let cpu = |server: &str, case: &str| median("fanout", server, case, "cpu_us");
+    let connected = |server: &str, metric: &str| median("connections", server, "idle", metric);
+    let durable = |server: &str| median("durable", server, "W=64", "per_second");
+    let against = |measured: Option<f64>, other: Option<f64>, factor: f64| Some((measured?, other? * factor));
+    let target = |more: bool| {
+        move |what: String, aim: &'static str, unit: &'static str, measured: Option<(f64, f64)>, reason: String| {
+            Target { what, aim, measured, more, unit, reason }
+        }
+    };
+    let (at_most, at_least) = (target(false), target(true));
+    let mut all = Vec::new();
+    for (in_flight, aim, factor) in
+        [("1", "≤ 1/2 of Node", 2.0), ("8", "≤ 1/12 of Node", 12.0), ("32", "≤ 1/30 of Node", 30.0)]
+    {
+        let case = format!("W={in_flight}");
+        let what = || format!("server CPU per delivery, {in_flight} in flight");
+        let reason = || relatives(parts, &case, "scorecast");
+        let ours = cpu("scorecast", &case);
+        all.push(at_most(what(), aim, "µs", against(ours, cpu("node", &case), 1.0 / factor), reason()));
+        if in_flight != "1" {
+            all.push(at_most(what(), "≤ 1.2 × the bare hub", "µs", against(ours, cpu("hub", &case), 1.2), reason()));
+        }
+    }
+    all.push(at_most(
+        "delivery p99 at 20 events/s to 1,000 viewers".to_owned(),
+        "≤ Node's p50",
+        "ms",
+        against(median("fanout", "scorecast", "20/s", "p99_ms"), median("fanout", "node", "20/s", "p50_ms"), 1.0),
+        UNKNOWN.to_owned(),
+    ));
+    for in_flight in ["1", "8", "32"] {
+        let case = format!("W={in_flight}");
+        all.push(at_most(
+            format!("plain feed, server CPU per delivery, {in_flight} in flight"),
+            "≤ 1.1 × the bare hub",
+            "µs",
+            against(cpu("scorecast-feed", &case), cpu("hub", &case), 1.1),
+            relatives(parts, &case, "scorecast-feed"),
+        ));
+    }
+    let held =
+        |server: &str, limit: f64| against(connected(server, "bytes").map(|bytes| bytes / 1e3), Some(limit), 1.0);
+    let count = figure(connected("scorecast", "count").unwrap_or_default());
+    all.push(at_most(
+        format!("plain feed, memory a connection, {count} of them"),
+        "≤ 3 kB",
+        "kB",
+        held("scorecast-feed", 3.0),
+        UNKNOWN.to_owned(),
+    ));
+    all.push(at_most(
+        format!("memory an authenticated Socket.IO connection, {count} of them"),
+        "≤ 12 kB",
+        "kB",
+        held("scorecast", 12.0),
+        format!(
+            "socketioxide as it comes holds {} kB; what the rest is was not measured.",
+            connected("socketioxide", "bytes").map_or("–".to_owned(), |bytes| figure(bytes / 1e3))
+        ),
+    ));
+    all.push(at_least(
+        "handshakes with a JWT".to_owned(),
+        "≥ 8 × Node",
+        "/s",
+        against(connected("scorecast", "per_second"), connected("node", "per_second"), 8.0),
+        UNKNOWN.to_owned(),
+    ));
+    all.push(at_least(
+        "durable marks, 64 judges at once".to_owned(),
+        "≥ 10 × the founding stack",
+        "/s",
+        against(durable("scorecast"), durable("founding"), 10.0),
+        UNKNOWN.to_owned(),
+    ));
+    let disk = median("modest", "disk", "scorecast", "p99_ms").map(|fsync| 2.0 * fsync + 2.0);
+    all.push(at_most(
+        "submit → other viewer, p99".to_owned(),
+        "≤ 2 × fsync (p99) + 2 ms",
+        "ms",
+        median("modest", "scorecast", "10/s", "p99_ms").zip(disk),
+        UNKNOWN.to_owned(),
+    ));
+    all.push(at_most(
+        "resume of 1,000 missed facts, server CPU".to_owned(),
+        "≤ 5 ms",
+        "ms",
+        against(median("resume", "scorecast", "1000", "cpu_ms"), Some(5.0), 1.0),
+        UNKNOWN.to_owned(),
+    ));
+    let grown = |case: &str| {
+        let cpu = |case: &str| median("growth", "scorecast", case, "cpu_us");
+        against(cpu(case), cpu("1000"), GROWTH)
+    };
+    let most = parts.get("growth").and_then(|part| viewers(part).pop()).unwrap_or_default();
+    let size = |case: &str, metric: &str| median("growth", "scorecast", case, metric).map_or("?".to_owned(), figure);
+    for (what, case) in [
+        (format!("server CPU per delivery, {most} viewers (aimed at 20,000)"), &*most),
+        (format!("the same, 1,000 viewers, {} more rooms and lanes", size("rooms", "categories")), "rooms"),
+        (format!("the same, 1,000 viewers, {} facts in the log", size("log", "facts")), "log"),
+    ] {
+        all.push(at_most(what, "≤ 1.25 × with 1,000 and none of it", "µs", grown(case), UNKNOWN.to_owned()));
+    }
+    all
+}
+
+/// How much dearer a delivery may become before growth no longer counts as linear. The target says "linear" and no
+/// number; this is our reading of it.
+const GROWTH: f64 = 1.25;
+
+/// The numbers of viewers that were tried, as cases, in their order.
+pub fn viewers(growth: &Part) -> Vec<String> {
+    let mut numbers: Vec<u64> = growth.samples.iter().filter_map(|sample| sample.case.parse().ok()).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers.iter().map(u64::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Target;
+
+    #[test]
+    fn a_verdict_says_by_how_much() {
+        let target =
+            |measured, more| Target { what: String::new(), aim: "", measured, more, unit: "", reason: String::new() };
+        assert_eq!(target(Some((4.0, 5.0)), false).verdict(), "met");
+        assert_eq!(target(Some((10.0, 5.0)), false).verdict(), "**missed** by a factor of 2");
+        assert_eq!(target(Some((4.0, 6.0)), true).verdict(), "**missed** by a factor of 1.50");
+        assert_eq!(target(None, true).verdict(), "not measured");
+    }
+}

@@ -1,0 +1,330 @@
+//! Sockets that are sent to, and the rooms they stand in. Ours, not the library's: a message is made once and goes over the
+//! wires of all it is for, and whoever has no room for it is known by name.
+//!
+//! Invariant: of what is sent under one number, each listener gets one message at most, whatever rooms it stands in.
+
+use super::departure::Departure;
+use crate::wire::weave::Namespace;
+use crate::wire::{Flusher, Frame, Pushed, Wire};
+use indexmap::IndexMap;
+use serde::Serialize;
+use socketioxide::extract::{AckSender, SocketRef};
+use socketioxide::{SendError, SocketError};
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// How a socket is reached. Kept beside it.
+#[derive(Debug)]
+pub struct Carrier {
+    number: u64,
+    namespace: Namespace,
+    /// The wire of its connection; none where the library serves it alone, because it polls or began by polling.
+    wire: Option<Weak<Wire>>,
+    departure: Departure,
+    gone: CancellationToken,
+    since: Instant,
+    served: AtomicU64,
+    left_out: AtomicU64,
+}
+
+/// A socket that is sent to.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// The library's part of it.
+    pub socket: SocketRef,
+    carrier: Arc<Carrier>,
+}
+
+/// What an event was asked with, where its client waits for an answer.
+pub struct Ack {
+    /// The number its client gave it.
+    pub id: i64,
+    /// The library's way to answer.
+    pub sender: AckSender,
+}
+
+/// What became of a message to one socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// It is on its way.
+    Gone,
+    /// There was no room.
+    Full,
+    /// The socket is on its way out, or has left.
+    Nobody,
+}
+
+/// How a socket is reached now.
+enum Way {
+    Library,
+    Wire(Arc<Wire>),
+    /// Its connection has ended.
+    Gone,
+}
+
+/// A message to several; the frame is made when the first wire needs it.
+struct Message<'a, T> {
+    event: &'static str,
+    arguments: &'a T,
+    frame: Option<Frame>,
+}
+
+impl<T: Serialize> Message<'_, T> {
+    fn frame(&mut self, namespace: Namespace) -> serde_json::Result<&Frame> {
+        let frame = match self.frame.take() {
+            Some(frame) => frame,
+            None => Frame::event(namespace, self.event, self.arguments)?,
+        };
+        Ok(self.frame.insert(frame))
+    }
+
+    fn send(&mut self, listener: &Listener, flusher: &Flusher, max: usize) -> Sent {
+        match listener.way() {
+            Way::Library => library(&listener.socket, self.event, self.arguments),
+            Way::Gone => Sent::Nobody,
+            Way::Wire(wire) => match self.frame(listener.carrier.namespace) {
+                Ok(frame) => flusher.push(wire, frame, max).into(),
+                Err(error) => unwritable(self.event, &error),
+            },
+        }
+    }
+}
+
+impl Carrier {
+    /// How a new socket of a namespace is reached over `wire`, if it has one.
+    fn new(namespace: Namespace, wire: Option<Weak<Wire>>) -> Self {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        Self {
+            number: NUMBER.fetch_add(1, Ordering::Relaxed),
+            namespace,
+            wire,
+            departure: Departure::default(),
+            gone: CancellationToken::new(),
+            since: Instant::now(),
+            served: AtomicU64::new(0),
+            left_out: AtomicU64::new(0),
+        }
+    }
+}
+
+fn library<T: Serialize>(socket: &SocketRef, event: &'static str, arguments: &T) -> Sent {
+    #[expect(clippy::disallowed_methods, reason = "who speaks through the library is told by it, and only from here")]
+    match socket.emit(event, arguments) {
+        Ok(()) => Sent::Gone,
+        Err(SendError::Socket(SocketError::InternalChannelFull)) => Sent::Full,
+        Err(SendError::Socket(SocketError::Closed)) => Sent::Nobody,
+        Err(SendError::Serialize(error)) => unwritable(event, &error),
+    }
+}
+
+/// A view is plain data and can be written; were one ever not, the server goes on.
+fn unwritable(what: &str, error: &dyn std::fmt::Display) -> Sent {
+    tracing::error!(what, %error, "a message could not be written");
+    Sent::Nobody
+}
+
+impl Listener {
+    /// The listener a socket is; none if it was not admitted.
+    #[must_use]
+    pub fn of(socket: &SocketRef) -> Option<Self> {
+        let carrier = socket.extensions.get::<Arc<Carrier>>()?;
+        Some(Self { socket: socket.clone(), carrier })
+    }
+
+    /// Makes a listener of a socket that is about to be greeted by the library: what is sent to it comes after that.
+    #[must_use]
+    pub fn new(socket: SocketRef, namespace: Namespace, wire: Option<Weak<Wire>>) -> Self {
+        let carrier = Arc::new(Carrier::new(namespace, wire));
+        socket.extensions.insert(Arc::clone(&carrier));
+        Self { socket, carrier }
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.carrier.number
+    }
+
+    /// How it is made to go.
+    #[must_use]
+    pub fn departure(&self) -> &Departure {
+        &self.carrier.departure
+    }
+
+    fn way(&self) -> Way {
+        match self.carrier.wire.as_ref().map(Weak::upgrade) {
+            None => Way::Library,
+            Some(Some(wire)) => Way::Wire(wire),
+            Some(None) => Way::Gone,
+        }
+    }
+
+    /// For how long it has been there.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.carrier.since.elapsed()
+    }
+
+    /// The word for its plane in metrics.
+    #[must_use]
+    pub fn plane(&self) -> &'static str {
+        match self.carrier.namespace {
+            Namespace::Scoring => "scoring",
+            Namespace::Live => "live",
+        }
+    }
+
+    /// It is let in, so the library is about to greet it: what is sent from now on comes after that.
+    pub fn awaits_greeting(&self) {
+        if let Way::Wire(wire) = self.way() {
+            wire.comes_after_greeting(self.carrier.namespace);
+        }
+    }
+
+    /// Is cancelled when it leaves its namespace: nothing is for it any more, even if its connection stays for others.
+    #[must_use]
+    pub fn gone(&self) -> &CancellationToken {
+        &self.carrier.gone
+    }
+
+    /// Whether it has left.
+    #[must_use]
+    pub fn has_left(&self) -> bool {
+        self.carrier.gone.is_cancelled()
+    }
+
+    /// Whether it has left, or has to go.
+    fn is_going(&self) -> bool {
+        self.has_left() || self.carrier.departure.has_begun()
+    }
+
+    /// Sends it something. `max` messages may wait for it.
+    pub fn send<T: Serialize>(&self, event: &'static str, arguments: &T, flusher: &Flusher, max: usize) -> Sent {
+        if self.is_going() {
+            return Sent::Nobody;
+        }
+        Message { event, arguments, frame: None }.send(self, flusher, max)
+    }
+
+    /// Answers it.
+    pub fn answer(&self, ack: Ack, said: &impl Serialize, flusher: &Flusher, max: usize) -> Sent {
+        if self.is_going() {
+            return Sent::Nobody;
+        }
+        match self.way() {
+            Way::Library => match ack.sender.send(said) {
+                Err(SendError::Socket(SocketError::InternalChannelFull)) => Sent::Full,
+                Ok(()) | Err(_) => Sent::Gone,
+            },
+            Way::Gone => Sent::Nobody,
+            Way::Wire(wire) => match Frame::answer(self.carrier.namespace, ack.id, said) {
+                Ok(frame) => flusher.push(wire, &frame, max).into(),
+                Err(error) => unwritable("an answer", &error),
+            },
+        }
+    }
+}
+
+impl From<Pushed> for Sent {
+    fn from(pushed: Pushed) -> Self {
+        match pushed {
+            Pushed::First | Pushed::Waits => Self::Gone,
+            Pushed::Full => Self::Full,
+            Pushed::Closed => Self::Nobody,
+        }
+    }
+}
+
+/// Who stands where.
+#[derive(Debug)]
+pub struct Rooms<R> {
+    listeners: HashMap<R, IndexMap<u64, Listener>>,
+    /// The last number something was sent under.
+    number: AtomicU64,
+}
+
+impl<R> Default for Rooms<R> {
+    fn default() -> Self {
+        Self { listeners: HashMap::new(), number: AtomicU64::new(0) }
+    }
+}
+
+impl<R: Clone + Eq + Hash> Rooms<R> {
+    /// Lets a listener into rooms.
+    pub fn enter<'a>(&mut self, rooms: impl IntoIterator<Item = &'a R>, listener: &Listener)
+    where
+        R: 'a,
+    {
+        for room in rooms {
+            self.listeners.entry(room.clone()).or_default().insert(listener.number(), listener.clone());
+        }
+    }
+
+    /// Lets it out of rooms.
+    pub fn leave<'a>(&mut self, rooms: impl IntoIterator<Item = &'a R>, number: u64)
+    where
+        R: 'a,
+    {
+        for room in rooms {
+            if let Some(listeners) = self.listeners.get_mut(room) {
+                listeners.swap_remove(&number);
+                if listeners.is_empty() {
+                    self.listeners.remove(room);
+                }
+            }
+        }
+    }
+
+    /// Lets out of all rooms whoever is not to be kept.
+    pub fn retain(&mut self, keeps: impl Fn(&Listener) -> bool) {
+        self.listeners.retain(|_, listeners| {
+            listeners.retain(|_, listener| keeps(listener));
+            !listeners.is_empty()
+        });
+    }
+
+    /// A number under which each listener gets one message at most.
+    pub fn begin(&self) -> u64 {
+        self.number.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn within<'a>(&'a self, rooms: &'a [R]) -> impl Iterator<Item = &'a Listener> {
+        rooms.iter().filter_map(|room| self.listeners.get(room)).flat_map(IndexMap::values)
+    }
+
+    /// Sends something to whoever stands in one of `rooms` and in none of `except`, and has got nothing under `number`
+    /// yet. Says who had no room for it: `max` messages may wait for each.
+    pub fn send<T: Serialize>(
+        &self,
+        (rooms, except): (&[R], &[R]),
+        number: u64,
+        (event, arguments): (&'static str, &T),
+        flusher: &Flusher,
+        max: usize,
+    ) -> Vec<Listener> {
+        let left_out = self.begin();
+        for listener in self.within(except) {
+            listener.carrier.left_out.store(left_out, Ordering::Relaxed);
+        }
+        let mut message = Message { event, arguments, frame: None };
+        let mut full = Vec::new();
+        for listener in self.within(rooms) {
+            let carrier = &listener.carrier;
+            if carrier.left_out.load(Ordering::Relaxed) == left_out
+                || carrier.served.swap(number, Ordering::Relaxed) == number
+                || carrier.departure.is_due()
+            {
+                continue;
+            }
+            let sent = message.send(listener, flusher, max);
+            if sent == Sent::Full {
+                full.push(listener.clone());
+            }
+        }
+        full
+    }
+}

@@ -1,0 +1,316 @@
+//! The bytes of a connection, decoded by the library's own client: whatever the library writes, however little the client
+//! takes at a time, and whenever frames of ours come, each stream is whole.
+
+use super::weave::{Flow, Namespace, Weave};
+use super::{Frame, Pushed};
+use proptest::prelude::*;
+use std::collections::VecDeque;
+use std::io::{Cursor, Error, ErrorKind, IoSlice, Read, Write};
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocket};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+
+const SWITCHED: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n\r\n";
+
+/// What happens to a connection.
+#[derive(Clone, Debug)]
+enum Step {
+    /// The library greets a namespace, which is said before.
+    Greet(bool),
+    /// The library writes a message of its own of so many bytes.
+    Library(usize),
+    /// It pings.
+    Ping,
+    /// It takes leave.
+    Leave,
+    /// A frame of ours of so many bytes.
+    Ours(usize),
+    /// The client takes so many bytes.
+    Takes(usize),
+    /// The flusher comes.
+    Flush,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let length = prop_oneof![8 => 0..40_usize, 2 => 120..130_usize, 1 => 65_530..65_540_usize];
+    let step = prop_oneof![
+        2 => any::<bool>().prop_map(Step::Greet),
+        4 => length.clone().prop_map(Step::Library),
+        2 => Just(Step::Ping),
+        1 => Just(Step::Leave),
+        8 => length.prop_map(Step::Ours),
+        6 => (1..4_usize).prop_map(Step::Takes),
+        3 => (4..100_000_usize).prop_map(Step::Takes),
+        6 => Just(Step::Flush),
+    ];
+    proptest::collection::vec(step, 1..80)
+}
+
+/// Where the library's frames are made.
+#[derive(Default)]
+struct Made(VecDeque<u8>);
+
+impl Read for Made {
+    fn read(&mut self, _: &mut [u8]) -> Result<usize, Error> {
+        Err(ErrorKind::WouldBlock.into())
+    }
+}
+
+impl Write for Made {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Error> {
+        self.0.extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// A client that takes so much and no more.
+#[derive(Default)]
+struct Client {
+    got: Vec<u8>,
+    takes: usize,
+}
+
+impl Client {
+    fn write(&mut self, slices: &[IoSlice<'_>]) -> Result<usize, Error> {
+        let mut written = 0;
+        for slice in slices {
+            let part = slice.len().min(self.takes);
+            self.got.extend_from_slice(&slice[..part]);
+            self.takes -= part;
+            written += part;
+        }
+        if written == 0 { Err(ErrorKind::WouldBlock.into()) } else { Ok(written) }
+    }
+}
+
+/// What the client got, to be read; nobody hears what it answers.
+struct Got(Cursor<Vec<u8>>);
+
+impl Read for Got {
+    fn read(&mut self, into: &mut [u8]) -> Result<usize, Error> {
+        self.0.read(into)
+    }
+}
+
+impl Write for Got {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Error> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// A connection under test.
+struct Connection {
+    weave: Weave,
+    library: WebSocket<Made>,
+    client: Client,
+}
+
+impl Connection {
+    fn new() -> Self {
+        let mut weave = Weave::default();
+        weave.upgrades();
+        let mut library = WebSocket::from_raw_socket(Made::default(), Role::Server, None);
+        library.get_mut().0.extend(SWITCHED);
+        Self { weave, library, client: Client::default() }
+    }
+
+    /// The library has a message; it writes as much as the client takes.
+    fn say(&mut self, message: Message) {
+        // After its leave it has nothing to say.
+        if self.library.send(message).is_ok() {
+            self.write();
+        }
+    }
+
+    fn write(&mut self) {
+        loop {
+            let made = self.library.get_mut().0.make_contiguous();
+            if made.is_empty() {
+                break;
+            }
+            let half = made.len().div_ceil(2);
+            let slices = [IoSlice::new(&made[..half]), IoSlice::new(&made[half..])];
+            match self.weave.write(&slices, |slices| self.client.write(slices)) {
+                Ok(written) => drop(self.library.get_mut().0.drain(..written)),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                    return;
+                }
+            }
+        }
+        self.flush();
+    }
+
+    fn flush(&mut self) -> Flow {
+        self.weave.begin_flush();
+        self.weave.drain(|slices| self.client.write(slices)).expect("the client is there")
+    }
+
+    /// Lets the client take all there is, and says what it has read.
+    fn finish(mut self) -> Vec<Message> {
+        self.client.takes = usize::MAX;
+        self.write();
+        self.flush();
+        let rest = self.client.got.strip_prefix(SWITCHED).expect("the answer comes first").to_vec();
+        let mut reader = WebSocket::from_raw_socket(Got(Cursor::new(rest)), Role::Client, None);
+        std::iter::from_fn(|| reader.read().ok()).collect()
+    }
+}
+
+fn text(message: &Message) -> Option<&str> {
+    if let Message::Text(text) = message { Some(text.as_str()) } else { None }
+}
+
+fn padded(name: &str, length: usize) -> String {
+    format!("{name}:{}", "x".repeat(length))
+}
+
+fn name(text: &str) -> &str {
+    text.split(':').next().unwrap_or_default()
+}
+
+/// What has to be read, noted while it happened.
+#[derive(Default)]
+struct Expected {
+    library: Vec<String>,
+    ours: Vec<String>,
+    /// For each message of the library, how many of ours had been pushed before it.
+    before: Vec<usize>,
+    /// For each frame of ours, how many greetings had been announced before it.
+    after: Vec<usize>,
+    greetings: usize,
+}
+
+fn run(steps: &[Step]) -> (Expected, Vec<Message>) {
+    let (mut connection, mut expected, mut left) = (Connection::new(), Expected::default(), false);
+    for (number, step) in steps.iter().enumerate() {
+        match step {
+            Step::Greet(_) | Step::Library(_) | Step::Ping if left => {}
+            Step::Greet(live) => {
+                let (namespace, said) = if *live {
+                    (Namespace::Live, format!("40/live,{{\"sid\":\"{number}\"}}"))
+                } else {
+                    (Namespace::Scoring, format!("40{{\"sid\":\"{number}\"}}"))
+                };
+                connection.weave.expect(namespace);
+                expected.greetings += 1;
+                expected.before.push(expected.ours.len());
+                expected.library.push(said.clone());
+                connection.say(Message::text(said));
+            }
+            Step::Library(length) => {
+                let said = padded(&format!("library {number}"), *length);
+                expected.before.push(expected.ours.len());
+                expected.library.push(name(&said).to_owned());
+                connection.say(Message::text(said));
+            }
+            Step::Ping => connection.say(Message::Ping(vec![7; number].into())),
+            Step::Leave => {
+                left = true;
+                connection.say(Message::Close(None));
+            }
+            Step::Ours(length) => {
+                let said = padded(&format!("ours {number}"), *length);
+                match connection.weave.push(&Frame::text(&said), usize::MAX) {
+                    Pushed::First | Pushed::Waits => {
+                        expected.ours.push(name(&said).to_owned());
+                        expected.after.push(expected.greetings);
+                    }
+                    Pushed::Closed => assert!(left, "it is closed after the leave alone"),
+                    Pushed::Full => panic!("there is room"),
+                }
+            }
+            Step::Takes(bytes) => {
+                connection.client.takes = *bytes;
+                connection.write();
+            }
+            Step::Flush => drop(connection.flush()),
+        }
+    }
+    (expected, connection.finish())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 500 } else { 20_000 }))]
+
+    #[test]
+    fn every_stream_is_whole_and_in_order(steps in steps()) {
+        let (expected, read) = run(&steps);
+        let left = steps.iter().any(|step| matches!(step, Step::Leave));
+        let texts: Vec<&str> = read.iter().filter_map(text).map(name).collect();
+        let is_ours = |text: &&str| text.starts_with("ours ");
+        let ours: Vec<&str> = texts.iter().copied().filter(is_ours).collect();
+        let library: Vec<&str> = texts.iter().copied().filter(|text| !is_ours(text)).collect();
+        let names: Vec<&str> = expected.library.iter().map(|said| name(said)).collect();
+        prop_assert_eq!(&library, &names);
+        if left {
+            prop_assert!(matches!(read.last(), Some(Message::Close(_))), "nothing comes after the leave");
+            prop_assert!(expected.ours.starts_with(&ours.iter().map(|&text| text.to_owned()).collect::<Vec<_>>()));
+        } else {
+            prop_assert_eq!(&ours, &expected.ours);
+        }
+        let pings = steps.iter().take_while(|step| !matches!(step, Step::Leave));
+        let pings = pings.filter(|step| matches!(step, Step::Ping)).count();
+        prop_assert_eq!(read.iter().filter(|message| matches!(message, Message::Ping(_))).count(), pings);
+
+        // Ours wait for the greetings that were announced before them, and the library for all of ours before it.
+        let (mut greetings, mut ours_read, mut library_read) = (0, 0, 0);
+        for text in &texts {
+            if is_ours(text) {
+                prop_assert!(greetings >= expected.after[ours_read], "{text} before its greeting");
+                ours_read += 1;
+            } else {
+                let waits = greetings < expected.greetings;
+                prop_assert!(waits || ours_read >= expected.before[library_read], "{text} before what waited");
+                library_read += 1;
+                greetings += usize::from(text.starts_with("40"));
+            }
+        }
+    }
+
+    #[test]
+    fn a_frame_is_what_the_library_reads(said in ".{0,300}", long in 0..70_000_usize) {
+        for said in [said, "y".repeat(long)] {
+            let frame = Frame::text(&said);
+            prop_assert_eq!(frame.as_str(), &said);
+            let got = Got(Cursor::new(frame.as_bytes().to_vec()));
+            let read = WebSocket::from_raw_socket(got, Role::Client, None).read();
+            prop_assert_eq!(read.expect("a whole frame"), Message::Text(Utf8Bytes::from(said)));
+        }
+    }
+}
+
+#[test]
+fn packets_are_those_of_socket_io() {
+    let event = |namespace, arguments: serde_json::Value| {
+        Frame::event(namespace, "scores:updated", &arguments).expect("a list").as_str().to_owned()
+    };
+    assert_eq!(event(Namespace::Scoring, serde_json::json!([{ "a": 1 }, 2])), r#"42["scores:updated",{"a":1},2]"#);
+    assert_eq!(event(Namespace::Live, serde_json::json!([])), r#"42/live,["scores:updated"]"#);
+    assert!(Frame::event(Namespace::Scoring, "x", &"no list").is_err());
+    let answer = Frame::answer(Namespace::Live, 12, &serde_json::json!({ "ok": true })).expect("plain data");
+    assert_eq!(answer.as_str(), r#"43/live,12[{"ok":true}]"#);
+}
+
+#[test]
+fn a_queue_has_a_bound_and_can_be_put_anew() {
+    let mut connection = Connection::new();
+    let frame = |said| Frame::text(said);
+    assert_eq!(connection.weave.push(&frame("a"), 2), Pushed::First);
+    assert_eq!(connection.weave.push(&frame("b"), 2), Pushed::Waits);
+    assert_eq!(connection.weave.push(&frame("c"), 2), Pushed::Full);
+    // The first has begun to leave: it is not taken back.
+    connection.client.takes = SWITCHED.len() + 1;
+    connection.write();
+    assert_eq!(connection.weave.replace(&frame("anew")), Pushed::First);
+    assert_eq!(connection.weave.waiting(), 2);
+    let read = connection.finish();
+    assert_eq!(read.iter().filter_map(text).collect::<Vec<_>>(), ["a", "anew"]);
+}

@@ -1,0 +1,351 @@
+//! What leaves over a connection, byte for byte: the library's frames, and ours between them.
+
+use super::{Frame, Pushed};
+use std::collections::VecDeque;
+use std::io::{Error, ErrorKind, IoSlice};
+
+/// Frames that leave in one write, at most.
+const TOGETHER_MAX: usize = 64;
+/// A queue with more room than this gives it back once it is empty: a thousand quiet clients must not keep the room of
+/// their busiest moment.
+const ROOM_KEPT: usize = 8;
+/// How much of a message of the library is looked at: enough to tell a greeting.
+const GREETING: usize = 9;
+
+/// A namespace of Socket.IO.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Namespace {
+    /// `/`: the scoring plane.
+    Scoring,
+    /// `/live`: the live plane.
+    Live,
+}
+
+impl Namespace {
+    /// How packets of it begin, after their type.
+    #[must_use]
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Scoring => "",
+            Self::Live => "/live,",
+        }
+    }
+}
+
+/// How far the frames have got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// All have left.
+    Empty,
+    /// It is not their turn yet: the library says when.
+    Held,
+    /// The client takes no more for now.
+    Blocked,
+}
+
+/// Greetings of the library: how many have to be out before our frames may follow, and how many are.
+#[derive(Clone, Copy, Debug, Default)]
+struct Greetings {
+    expected: u32,
+    seen: u32,
+}
+
+/// What the library is writing.
+#[derive(Clone, Copy, Debug, Default)]
+enum Phase {
+    /// Responses.
+    #[default]
+    Http,
+    /// The response that makes it a websocket; so much of its end (`\r\n\r\n`) has been seen.
+    Upgrading(usize),
+    /// Frames.
+    Frames(Reading),
+    /// Its last: the leave.
+    Closed,
+}
+
+/// Where in a frame of the library the stream stands. All zero between two.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reading {
+    /// The head as far as it has been seen.
+    head: [u8; 10],
+    have: usize,
+    /// Bytes of the payload to come; of a head that is whole.
+    rest: u64,
+    /// How the payload begins.
+    start: [u8; GREETING],
+    started: usize,
+}
+
+impl Reading {
+    fn is_between(&self) -> bool {
+        self.have == 0
+    }
+
+    fn is_whole(&self) -> bool {
+        self.head_length() == Some(self.have) && self.rest == 0
+    }
+
+    /// Reads on, to the end of the frame at most; says how far.
+    fn read(&mut self, bytes: &[u8]) -> usize {
+        let mut read = 0;
+        while self.head_length() != Some(self.have) {
+            let Some(&byte) = bytes.get(read) else { return read };
+            self.head[self.have] = byte;
+            self.have += 1;
+            read += 1;
+            if self.head_length() == Some(self.have) {
+                self.rest = self.payload_length();
+            }
+        }
+        let payload = &bytes[read..];
+        let length = usize::try_from(self.rest).unwrap_or(usize::MAX).min(payload.len());
+        let looked_at = length.min(GREETING - self.started);
+        let until = self.started + looked_at;
+        self.start[self.started..until].copy_from_slice(&payload[..looked_at]);
+        self.started = until;
+        self.rest -= length as u64;
+        read + length
+    }
+
+    /// How long the head is, once enough of it is there to tell; frames of a server carry no mask.
+    fn head_length(&self) -> Option<usize> {
+        match (self.have, self.head[1] & 0x7f) {
+            (0 | 1, _) => None,
+            (_, 126) => Some(4),
+            (_, 127) => Some(10),
+            _ => Some(2),
+        }
+    }
+
+    fn payload_length(&self) -> u64 {
+        match self.head[1] & 0x7f {
+            126 => u64::from(u16::from_be_bytes([self.head[2], self.head[3]])),
+            127 => u64::from_be_bytes(self.head[2..10].try_into().expect("eight bytes")),
+            short => u64::from(short),
+        }
+    }
+}
+
+/// How much of the end of a response's head has been seen with one more byte.
+fn end_of_head(seen: usize, byte: u8) -> usize {
+    match (byte, seen) {
+        (b'\r', 0 | 2) | (b'\n', 1 | 3) => seen + 1,
+        (b'\r', _) => 1,
+        _ => 0,
+    }
+}
+
+/// The bytes of one connection.
+#[derive(Debug, Default)]
+pub struct Weave {
+    phase: Phase,
+    queue: VecDeque<Frame>,
+    /// How much of the first frame has left already.
+    gone: usize,
+    /// Bytes of ours that have left in all.
+    left: u64,
+    greetings: [Greetings; 2],
+    /// Whether the flusher has been told.
+    is_dirty: bool,
+    /// Whether somebody waits until the client takes more.
+    is_waiting: bool,
+}
+
+impl Weave {
+    /// The next response makes it a websocket.
+    pub fn upgrades(&mut self) {
+        if matches!(self.phase, Phase::Http) {
+            self.phase = Phase::Upgrading(0);
+        }
+    }
+
+    /// One more greeting of a namespace has to be out before our frames may follow.
+    pub fn expect(&mut self, namespace: Namespace) {
+        self.greetings[namespace as usize].expected += 1;
+    }
+
+    /// Lets a frame wait, unless `max` wait already.
+    pub fn push(&mut self, frame: &Frame, max: usize) -> Pushed {
+        if matches!(self.phase, Phase::Closed) {
+            return Pushed::Closed;
+        }
+        if self.queue.len() >= max {
+            return Pushed::Full;
+        }
+        self.queue.push_back(frame.clone());
+        if std::mem::replace(&mut self.is_dirty, true) { Pushed::Waits } else { Pushed::First }
+    }
+
+    /// Puts a frame in the stead of all that waits and has not begun to leave.
+    pub fn replace(&mut self, frame: &Frame) -> Pushed {
+        self.queue.truncate(usize::from(self.gone > 0));
+        self.push(frame, usize::MAX)
+    }
+
+    /// Bytes of ours that have left in all: as long as it grows, the client reads.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// How many frames wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// The flusher has come: it is to be told again of what is pushed from now on.
+    pub fn begin_flush(&mut self) {
+        self.is_dirty = false;
+    }
+
+    /// Whether somebody has to begin to wait until the client takes more: nobody does yet.
+    pub fn begin_waiting(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_waiting, true)
+    }
+
+    /// Nobody waits any more.
+    pub fn end_waiting(&mut self) {
+        self.is_waiting = false;
+    }
+
+    /// Nothing of ours leaves any more.
+    pub fn close(&mut self) {
+        self.phase = Phase::Closed;
+        self.queue = VecDeque::new();
+        self.gone = 0;
+    }
+
+    fn is_our_turn(&self) -> bool {
+        let Phase::Frames(reading) = &self.phase else { return false };
+        reading.is_between() && self.greetings.iter().all(|greetings| greetings.seen >= greetings.expected)
+    }
+
+    /// Writes frames, as many as leave.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub fn drain(&mut self, mut write: impl FnMut(&[IoSlice<'_>]) -> Result<usize, Error>) -> Result<Flow, Error> {
+        while !self.queue.is_empty() {
+            let count = match (self.is_our_turn(), self.gone) {
+                (true, _) => self.queue.len().min(TOGETHER_MAX),
+                (false, 0) => return Ok(Flow::Held),
+                // One that has begun to leave goes on, whatever has to be waited for since.
+                (false, _) => 1,
+            };
+            let mut slices = [IoSlice::new(&[]); TOGETHER_MAX];
+            let mut gone = self.gone;
+            for (slice, frame) in slices.iter_mut().zip(&self.queue).take(count) {
+                *slice = IoSlice::new(&frame.as_bytes()[std::mem::take(&mut gone)..]);
+            }
+            match write(&slices[..count]) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(written) => self.have_left(written),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Flow::Blocked),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if self.queue.capacity() > ROOM_KEPT {
+            self.queue = VecDeque::new();
+        }
+        Ok(Flow::Empty)
+    }
+
+    /// So many bytes of ours have left.
+    fn have_left(&mut self, mut written: usize) {
+        self.left += written as u64;
+        while let Some(first) = self.queue.front() {
+            let rest = first.as_bytes().len() - self.gone;
+            if written < rest {
+                self.gone += written;
+                return;
+            }
+            written -= rest;
+            self.gone = 0;
+            self.queue.pop_front();
+        }
+    }
+
+    /// Writes bytes of the library, after all of ours that may leave.
+    ///
+    /// # Errors
+    /// `WouldBlock`, and when the connection is broken.
+    pub fn write(
+        &mut self,
+        bytes: &[IoSlice<'_>],
+        mut write: impl FnMut(&[IoSlice<'_>]) -> Result<usize, Error>,
+    ) -> Result<usize, Error> {
+        if self.drain(&mut write)? == Flow::Blocked {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let one;
+        let bytes = match bytes.iter().find(|slice| !slice.is_empty()) {
+            // Then it is our turn.
+            Some(first) if !self.queue.is_empty() => {
+                one = [IoSlice::new(&first[..self.to_boundary(first)])];
+                &one[..]
+            }
+            _ => bytes,
+        };
+        let written = write(bytes)?;
+        let mut left = written;
+        for slice in bytes {
+            let part = &slice[..slice.len().min(left)];
+            self.see(part);
+            left -= part.len();
+        }
+        Ok(written)
+    }
+
+    /// How many of these bytes belong to the frame the library is at.
+    fn to_boundary(&self, bytes: &[u8]) -> usize {
+        match self.phase {
+            Phase::Frames(mut reading) => reading.read(bytes),
+            Phase::Upgrading(mut seen) => {
+                let ends = |byte: &u8| {
+                    seen = end_of_head(seen, *byte);
+                    seen == 4
+                };
+                bytes.iter().position(ends).map_or(bytes.len(), |last| last + 1)
+            }
+            Phase::Http | Phase::Closed => bytes.len(),
+        }
+    }
+
+    /// Follows what the library has written.
+    fn see(&mut self, mut bytes: &[u8]) {
+        while let Some(&byte) = bytes.first() {
+            match &mut self.phase {
+                Phase::Http | Phase::Closed => return,
+                Phase::Upgrading(seen) => {
+                    *seen = end_of_head(*seen, byte);
+                    if *seen == 4 {
+                        self.phase = Phase::Frames(Reading::default());
+                    }
+                    bytes = &bytes[1..];
+                }
+                Phase::Frames(reading) => {
+                    bytes = &bytes[reading.read(bytes)..];
+                    if reading.is_whole() {
+                        let frame = *reading;
+                        self.saw(frame);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A frame of the library is out.
+    fn saw(&mut self, frame: Reading) {
+        self.phase = Phase::Frames(Reading::default());
+        match (frame.head[0], &frame.start[..frame.started]) {
+            // A leave (RFC 6455, 5.5.1).
+            (0x88, _) => self.close(),
+            (0x81, start) if start.starts_with(b"40/live,") => self.greetings[Namespace::Live as usize].seen += 1,
+            (0x81, start) if start.starts_with(b"40{") => self.greetings[Namespace::Scoring as usize].seen += 1,
+            _ => {}
+        }
+    }
+}
