@@ -14,6 +14,7 @@ use super::listener::{Ack, Listener, Rooms, Sent};
 use super::live::{Bounds, Live};
 use super::log::{LogEntry, read_entries};
 use super::public;
+use super::recent::Recent;
 use super::room::{Lane, LiveRoom, Room};
 use super::view::{AnyView, Meta, TallyUpdated};
 use crate::clock::{Clock, Micros};
@@ -23,7 +24,7 @@ use crate::ids::{CategoryId, EventId, SessionId, UserId};
 use crate::metrics::Metrics;
 use crate::state::State;
 use crate::traps::{Trap, Traps};
-use crate::wire::Flusher;
+use crate::wire::{Flusher, Pen};
 use arc_swap::ArcSwap;
 use expiry::{NEVER, Stay};
 use presence::Presence;
@@ -42,10 +43,9 @@ use tokio::sync::{Notify, broadcast, watch};
 const HANDOVER_MAX: usize = 16_384;
 /// Facts read back at a time.
 const REREAD_MAX: u64 = 1_000;
-/// Facts sent in one go before others on this thread have their turn.
-const STINT: usize = 64;
-/// Events of the public sent in one go: some facts are thousands of them, and buffers have to be read from meanwhile.
-const PUBLIC_STINT: usize = 16;
+/// Messages for one socket, at most, that are let wait before they are written. Some facts are thousands of them: they
+/// must not fill the queue of a client that reads.
+const STINT: usize = 32;
 /// How long a socket may take from being admitted to being greeted, before it is taken for lost.
 const GREETING_MAX: Duration = Duration::from_secs(10);
 /// News of recordings that may wait for a listener; who is further behind is told the whole list.
@@ -135,6 +135,8 @@ pub struct Dispatcher {
     flusher: Flusher,
     /// Messages that may wait for one socket.
     waiting_max: usize,
+    /// The last facts.
+    pub recent: Recent,
     /// Those who watch over plain connections.
     pub live: Live,
     /// What becomes of recordings.
@@ -170,18 +172,27 @@ struct ToPublic {
     meta: Value,
 }
 
-/// Counts what was sent in one go. Handshakes, greetings and those who write wait for the same threads: after a while it
-/// is their turn.
-#[derive(Default)]
-struct Stint(usize);
+/// What is sent in one go. It leaves in one write a socket.
+struct Stint<'a> {
+    pen: Pen<'a>,
+    /// Messages of it, and how many it may be.
+    messages: usize,
+    max: usize,
+}
 
-impl Stint {
-    async fn done(&mut self, cost: usize) {
-        self.0 += cost;
-        if self.0 >= STINT {
-            self.0 = 0;
-            tokio::task::yield_now().await;
+impl Stint<'_> {
+    async fn sent_one(&mut self) {
+        self.messages += 1;
+        if self.messages == self.max {
+            self.end().await;
         }
+    }
+
+    /// Handshakes, greetings and those who write wait for the same threads: it is their turn, too.
+    async fn end(&mut self) {
+        self.messages = 0;
+        self.pen.write().await;
+        tokio::task::yield_now().await;
     }
 }
 
@@ -228,6 +239,7 @@ impl Outlet {
             turn: Mutex::new(turn),
             state,
             clock,
+            recent: Recent::new(Arc::clone(&metrics)),
             metrics,
             traps,
             flusher,
@@ -396,7 +408,7 @@ impl Outlet {
 
     /// Sends facts of a lane again to one socket, by its rights as they are now. Says how many went: fewer than there are
     /// where its buffer is full, none where it may not read the lane any more.
-    pub fn replay(&self, socket: &SocketRef, user: &UserId, entries: &[LogEntry]) -> Option<usize> {
+    pub fn replay(&self, socket: &SocketRef, user: &UserId, entries: &[Arc<LogEntry>]) -> Option<usize> {
         let turn = self.turn();
         let member = turn.members.get(user)?.get(&Listener::of(socket)?.number())?;
         let state = self.state.load();
@@ -607,17 +619,28 @@ impl Outlet {
         }
     }
 
-    async fn dispatch(&self, entry: &LogEntry, stint: &mut Stint) {
+    async fn dispatch_all(&self, entries: impl IntoIterator<Item = Arc<LogEntry>>, cursor: &mut i64) {
+        // Half of a queue is left for what else a socket is told meanwhile.
+        let max = STINT.min(self.waiting_max / 2).max(1);
+        let mut stint = Stint { pen: self.flusher.pen().await, messages: 0, max };
+        for entry in entries {
+            self.dispatch(&entry, &mut stint).await;
+            *cursor = entry.seq;
+        }
+        stint.end().await;
+    }
+
+    async fn dispatch(&self, entry: &Arc<LogEntry>, stint: &mut Stint<'_>) {
         let public = self.send_fact(entry);
-        stint.done(1).await;
+        stint.sent_one().await;
         for told in &public {
             self.emit_public(told);
-            stint.done(STINT / PUBLIC_STINT).await;
+            stint.sent_one().await;
         }
     }
 
     /// Sends a fact to its members; what the public is told of it is still to be sent.
-    fn send_fact(&self, entry: &LogEntry) -> Vec<ToPublic> {
+    fn send_fact(&self, entry: &Arc<LogEntry>) -> Vec<ToPublic> {
         let mut turn = self.turn();
         self.expire(&mut turn);
         let state = self.state.load();
@@ -626,6 +649,7 @@ impl Outlet {
         turn.lanes.insert(entry.lane.clone(), entry.lane_seq);
         turn.sent = entry.seq;
         turn.behind_since = None;
+        self.recent.keep(entry);
         self.emit_fact(&turn, &state, entry);
         self.live.publish(&state, entry);
         let public = to_public(&state, entry);
@@ -838,7 +862,7 @@ pub async fn watch(outlet: Outlet) {
 /// Sends out what is committed, in order, until the writer ends.
 pub async fn run(outlet: Outlet, handover: Arc<Handover>, db: DatabaseConnection) {
     let mut head = handover.head.subscribe();
-    let (mut cursor, mut stint) = (outlet.turn().sent, Stint::default());
+    let mut cursor = outlet.turn().sent;
     loop {
         let end = *head.borrow_and_update();
         while cursor < end {
@@ -851,10 +875,7 @@ pub async fn run(outlet: Outlet, handover: Arc<Handover>, db: DatabaseConnection
                 match reread(&db, cursor, until).await {
                     Ok(entries) => {
                         outlet.metrics.log_reread.inc_by(entries.len() as u64);
-                        for entry in &entries {
-                            outlet.dispatch(entry, &mut stint).await;
-                            cursor = entry.seq;
-                        }
+                        outlet.dispatch_all(entries.into_iter().map(Arc::new), &mut cursor).await;
                     }
                     Err(cause) => {
                         tracing::error!(error = format!("{cause:#}"), "the log could not be read back; trying again");
@@ -862,11 +883,9 @@ pub async fn run(outlet: Outlet, handover: Arc<Handover>, db: DatabaseConnection
                     }
                 }
             }
-            for entry in waiting {
-                if entry.seq == cursor + 1 {
-                    outlet.dispatch(&entry, &mut stint).await;
-                    cursor = entry.seq;
-                }
+            // Not if there is still something before it: then all is read back.
+            if waiting.front().is_some_and(|entry| entry.seq == cursor + 1) {
+                outlet.dispatch_all(waiting, &mut cursor).await;
             }
         }
         if head.changed().await.is_err() {

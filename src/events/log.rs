@@ -47,6 +47,8 @@ pub struct LogEntry {
     pub command_id: Arc<str>,
     /// What happened.
     pub event: Event,
+    /// Bytes of that as it is stored.
+    pub bytes: usize,
     /// 16 random bytes, hex.
     pub salt: String,
     /// Hash of this fact in the chain of its lane, hex.
@@ -183,6 +185,7 @@ impl LogEntry {
             actor: Arc::clone(&origin.actor),
             command_id: Arc::clone(&origin.command_id),
             event,
+            bytes: row.fact.len(),
             salt: row.salt.clone(),
             lane_hash: row.lane_hash.as_str().into(),
             prev_hash: Arc::clone(&head.hash),
@@ -209,6 +212,7 @@ impl LogEntry {
             actor: row.actor.into(),
             command_id: row.command_id.into(),
             event,
+            bytes: row.fact.len(),
             salt: row.salt,
             lane_hash: row.lane_hash.into(),
             prev_hash: row.prev_hash.into(),

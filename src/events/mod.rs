@@ -10,6 +10,7 @@ pub mod listener;
 pub mod live;
 pub mod log;
 pub mod public;
+pub mod recent;
 pub mod replay;
 pub mod room;
 pub mod view;

@@ -7,7 +7,7 @@ use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOr
 use std::ops::Range;
 
 /// Facts read at a time.
-pub const PAGE: u64 = 256;
+pub const PAGE: usize = 256;
 
 /// The first facts of a lane after `missed.start`, up to `missed.end`; at most a page of them.
 ///
@@ -19,7 +19,7 @@ pub async fn page(db: &DatabaseConnection, lane: &Lane, missed: &Range<i64>) -> 
         .filter(log_entry::Column::LaneSeq.gt(missed.start))
         .filter(log_entry::Column::LaneSeq.lte(missed.end))
         .order_by_asc(log_entry::Column::LaneSeq)
-        .limit(PAGE)
+        .limit(PAGE as u64)
         .all(db)
         .await?;
     read_entries(db, rows).await

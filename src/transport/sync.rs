@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use socketioxide::extract::SocketRef;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Lanes a client may catch up on with one request.
@@ -121,7 +122,11 @@ impl CatchUp<'_> {
     async fn replay(&self, lane: &Lane, mut missed: Range<i64>) -> Result<Outcome, AppError> {
         let mut waited = Duration::ZERO;
         while missed.start < missed.end {
-            let entries = replay::page(&self.app.db, lane, &missed).await?;
+            let mut entries = self.outlet.recent.page(lane, &missed, PAGE);
+            if entries.is_empty() {
+                let page = replay::page(&self.app.db, lane, &missed).await?;
+                entries = page.into_iter().map(Arc::new).collect();
+            }
             let Some(sent) = self.outlet.replay(self.socket, self.user, &entries) else {
                 return Ok(Outcome::Forbidden);
             };
@@ -136,7 +141,7 @@ impl CatchUp<'_> {
             };
             waited = Duration::ZERO;
             missed.start = last.lane_seq;
-            if entries.len() as u64 == PAGE {
+            if entries.len() == PAGE {
                 // Live facts have their turn between two pages.
                 tokio::task::yield_now().await;
             }

@@ -1,11 +1,12 @@
 //! Who writes what waits on the wires.
 
 use super::{Frame, Pushed, Wire};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::Notify;
+use tokio::sync::{MutexGuard, Notify};
 
 /// Wires written to in one go before others on this thread have their turn.
-const STINT: usize = 32;
+const STINT: usize = 128;
 
 /// Knows the wires on which something waits.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +16,15 @@ pub struct Flusher(Arc<Inner>);
 struct Inner {
     dirty: Mutex<Vec<Arc<Wire>>>,
     wake: Notify,
+    /// Those that are written to now. Whoever has it is the only one who writes.
+    pen: tokio::sync::Mutex<VecDeque<Arc<Wire>>>,
+}
+
+/// Whoever has it writes; nobody else does meanwhile. So what is pushed until then leaves together, and whoever pushes
+/// much and writes now and then pushes no more than leaves.
+pub struct Pen<'a> {
+    of: &'a Inner,
+    wires: MutexGuard<'a, VecDeque<Arc<Wire>>>,
 }
 
 impl Flusher {
@@ -41,20 +51,33 @@ impl Flusher {
         }
     }
 
+    /// Takes the pen.
+    pub async fn pen(&self) -> Pen<'_> {
+        Pen { of: &self.0, wires: self.0.pen.lock().await }
+    }
+
     /// Writes what waits, for as long as it is let.
     pub async fn run(self) {
-        let mut taken = Vec::new();
         loop {
             self.0.wake.notified().await;
             // Whoever pushed may have more: it leaves with this.
             tokio::task::yield_now().await;
-            std::mem::swap(&mut taken, &mut *self.0.dirty.lock().unwrap_or_else(PoisonError::into_inner));
-            for (done, wire) in taken.drain(..).enumerate() {
-                wire.flush();
-                if done % STINT == STINT - 1 {
-                    // What comes meanwhile leaves with the rest.
-                    tokio::task::yield_now().await;
-                }
+            self.pen().await.write().await;
+        }
+    }
+}
+
+impl Pen<'_> {
+    /// Writes all that waits, as far as clients take it. What comes meanwhile waits for the next time.
+    pub async fn write(&mut self) {
+        // Where somebody was ended amid it, the rest is still here.
+        self.wires.extend(self.of.dirty.lock().unwrap_or_else(PoisonError::into_inner).drain(..));
+        let mut done = 0;
+        while let Some(wire) = self.wires.pop_front() {
+            wire.flush();
+            done += 1;
+            if done % STINT == 0 {
+                tokio::task::yield_now().await;
             }
         }
     }

@@ -22,7 +22,7 @@ mod frame;
 mod tests;
 pub mod weave;
 
-pub use flush::Flusher;
+pub use flush::{Flusher, Pen};
 pub use frame::Frame;
 
 use std::io::{Error, ErrorKind, IoSlice};
