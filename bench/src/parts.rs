@@ -2,6 +2,7 @@
 
 use crate::load::{Hall, Outcome, fsync_ms, gather, mark, mark_at_desk, result, view};
 use crate::peers::{House, Peer, Yard};
+use crate::process::{Cpu, segments};
 use crate::record::Part;
 use crate::scorecast::Scale;
 use crate::speech::Speech;
@@ -47,7 +48,12 @@ pub const NOT_ASKED_FOR: &str = "not asked for";
 pub const PLANS: [Plan; 6] = [
     Plan { key: "fanout", repeats_max: 9, peers: &Peer::ALL, measure: fanout },
     Plan { key: "connections", repeats_max: 3, peers: &Peer::ALL, measure: connections },
-    Plan { key: "durable", repeats_max: 9, peers: &[Peer::Scorecast, Peer::Founding], measure: durable },
+    Plan {
+        key: "durable",
+        repeats_max: 9,
+        peers: &[Peer::Scorecast, Peer::ScorecastFeed, Peer::Founding],
+        measure: durable,
+    },
     Plan { key: "modest", repeats_max: 3, peers: &[Peer::Scorecast, Peer::Founding], measure: modest },
     Plan { key: "resume", repeats_max: 9, peers: &[Peer::Scorecast], measure: resume },
     Plan {
@@ -95,21 +101,32 @@ fn fill(house: &House, judges: usize, members: usize, sampled_every: usize) -> a
     Ok(hall)
 }
 
-/// Server time per delivery and deliveries a second, with so many submits in flight.
-fn burst(house: &House, hall: &mut Hall, in_flight: u64, time: Duration) -> anyhow::Result<(f64, Outcome)> {
-    let before = house.server.cpu_seconds()?;
-    let outcome = hall.keep_in_flight(in_flight, time)?;
-    let cpu = house.server.cpu_seconds()? - before;
-    ensure!(outcome.submits > 0, "nothing was submitted");
-    Ok((cpu, outcome))
+/// What so many submits in flight took.
+struct Burst {
+    outcome: Outcome,
+    cpu: Cpu,
+    /// Segments the server sent, more or less: those of the load are taken off, one a submit.
+    segments: f64,
 }
 
-fn note_burst(part: &mut Part, peer: Peer, case: &str, cpu: f64, outcome: &Outcome) {
+fn burst(house: &House, hall: &mut Hall, in_flight: u64, time: Duration) -> anyhow::Result<Burst> {
+    let (before, sent) = (house.server.cpu()?, segments()?);
+    let outcome = hall.keep_in_flight(in_flight, time)?;
+    let (after, segments) = (house.server.cpu()?, segments()? - sent - outcome.submits as f64);
+    ensure!(outcome.submits > 0, "nothing was submitted");
+    let cpu = Cpu { total: after.total - before.total, kernel: after.kernel - before.kernel };
+    Ok(Burst { outcome, cpu, segments })
+}
+
+fn note_burst(part: &mut Part, peer: Peer, case: &str, burst: &Burst) {
+    let Burst { outcome, cpu, segments } = burst;
     let deliveries = outcome.deliveries as f64;
-    part.note(peer.key(), case, "cpu_us", cpu * 1e6 / deliveries);
+    part.note(peer.key(), case, "cpu_us", cpu.total * 1e6 / deliveries);
+    part.note(peer.key(), case, "kernel_us", cpu.kernel * 1e6 / deliveries);
+    part.note(peer.key(), case, "together", deliveries / segments);
     part.note(peer.key(), case, "per_second", deliveries / outcome.seconds);
     part.note(peer.key(), case, "bytes", outcome.bytes as f64 / deliveries);
-    part.note(peer.key(), case, "cores", cpu / outcome.seconds);
+    part.note(peer.key(), case, "cores", cpu.total / outcome.seconds);
 }
 
 /// A thousand members: one submit in flight, eight, 32; then five judges at a fixed pace.
@@ -119,8 +136,8 @@ fn fanout(yard: &Yard, peer: Peer, effort: Effort, part: &mut Part) -> anyhow::R
     hall.keep_in_flight(8, effort.seconds(0.3, 1.0))?;
     for in_flight in [1, 8, 32] {
         hall.settle(REST)?;
-        let (cpu, outcome) = burst(&house, &mut hall, in_flight, effort.seconds(0.8, 3.0))?;
-        note_burst(part, peer, &format!("W={in_flight}"), cpu, &outcome);
+        let burst = burst(&house, &mut hall, in_flight, effort.seconds(0.8, 3.0))?;
+        note_burst(part, peer, &format!("W={in_flight}"), &burst);
     }
     hall.judges.truncate(5);
     for per_second in [10, 20] {
@@ -159,21 +176,23 @@ fn connections(yard: &Yard, peer: Peer, effort: Effort, part: &mut Part) -> anyh
     Ok(())
 }
 
-/// Marks that are on the disk when they are acknowledged, each judge in a category of their own.
+/// Marks that are on the disk when they are acknowledged, each judge in a category of their own; and results of a race
+/// that nobody watches.
 fn durable(yard: &Yard, peer: Peer, effort: Effort, part: &mut Part) -> anyhow::Result<()> {
     let desks = 64;
     let house = yard.open_scaled(peer, Scale { desks, ..Scale::default() })?;
     let mut swarm = Swarm::new(house.server.address)?;
     gather(&mut swarm, &mut (0..desks).map(|number| house.judge(number)), desks, AT_ONCE)?;
-    let mut hall = Hall { swarm, judges: (0..desks).collect(), members: 0, payload: mark_at_desk };
+    let payload = if peer == Peer::ScorecastFeed { result } else { mark_at_desk };
+    let mut hall = Hall { swarm, judges: (0..desks).collect(), members: 0, payload };
     hall.settle(2 * REST)?;
     hall.keep_in_flight(8, effort.seconds(0.3, 1.0))?;
     for in_flight in [1, 8, 64] {
         hall.settle(REST)?;
-        let (cpu, outcome) = burst(&house, &mut hall, in_flight, effort.seconds(1.0, 4.0))?;
+        let Burst { outcome, cpu, .. } = burst(&house, &mut hall, in_flight, effort.seconds(1.0, 4.0))?;
         let case = format!("W={in_flight}");
         part.note(peer.key(), &case, "per_second", outcome.submits as f64 / outcome.seconds);
-        part.note(peer.key(), &case, "cpu_us", cpu * 1e6 / outcome.submits as f64);
+        part.note(peer.key(), &case, "cpu_us", cpu.total * 1e6 / outcome.submits as f64);
     }
     Ok(())
 }
@@ -295,8 +314,8 @@ fn grown(house: &House, members: usize, case: &str, effort: Effort, part: &mut P
     let mut hall = fill(house, 8, members, SAMPLED_EVERY)?;
     hall.keep_in_flight(8, effort.seconds(0.3, 1.0))?;
     hall.settle(REST)?;
-    let (cpu, outcome) = burst(house, &mut hall, 8, effort.seconds(1.0, 4.0))?;
-    note_burst(part, house.peer, case, cpu, &outcome);
+    let burst = burst(house, &mut hall, 8, effort.seconds(1.0, 4.0))?;
+    note_burst(part, house.peer, case, &burst);
     Ok(())
 }
 

@@ -27,6 +27,15 @@ pub struct Server {
     pub began: Instant,
 }
 
+/// Seconds of processor time.
+#[derive(Clone, Copy, Debug)]
+pub struct Cpu {
+    /// In all.
+    pub total: f64,
+    /// Of these, in the kernel.
+    pub kernel: f64,
+}
+
 /// What to run: a program with its arguments, settings and working folder.
 #[derive(Debug)]
 pub struct Launch<'a> {
@@ -80,12 +89,21 @@ impl Server {
     /// # Errors
     /// When it has ended.
     pub fn cpu_seconds(&self) -> anyhow::Result<f64> {
+        Ok(self.cpu()?.total)
+    }
+
+    /// The same, and how much of it was the kernel's.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn cpu(&self) -> anyhow::Result<Cpu> {
         let stat =
             std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).context("the server has ended")?;
         // Behind the name, which may hold anything: state, then numbers; the 12th and 13th are user and system time.
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).context("no such field");
-        Ok((ticks(11)? + ticks(12)?) / TICKS)
+        let kernel = ticks(12)? / TICKS;
+        Ok(Cpu { total: ticks(11)? / TICKS + kernel, kernel })
     }
 
     /// Bytes of memory it holds.
@@ -117,6 +135,19 @@ impl Drop for Server {
         let _killed = self.child.kill();
         let _status = self.child.wait();
     }
+}
+
+/// Segments of TCP this machine has sent with something in them. Over loopback a write is one.
+///
+/// # Errors
+/// When the system does not tell.
+pub fn segments() -> anyhow::Result<f64> {
+    let counts = std::fs::read_to_string("/proc/net/netstat").context("no /proc/net/netstat")?;
+    let mut lines = counts.lines().filter(|line| line.starts_with("TcpExt:"));
+    let (names, values) = lines.next().zip(lines.next()).context("no TcpExt")?;
+    let named = |(name, _): &(&str, &str)| *name == "TCPOrigDataSent";
+    let (_, count) = names.split(' ').zip(values.split(' ')).find(named).context("no TCPOrigDataSent")?;
+    Ok(count.parse()?)
 }
 
 /// A port nobody listens on, below those the system gives to clients.

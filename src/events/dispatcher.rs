@@ -36,7 +36,7 @@ use socketioxide::extract::SocketRef;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ops::{Deref, Range};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, broadcast, watch};
 
 /// Facts waiting for the dispatcher in memory; what does not fit is read back from the log.
@@ -46,6 +46,11 @@ const REREAD_MAX: u64 = 1_000;
 /// Messages for one socket, at most, that are let wait before they are written. Some facts are thousands of them: they
 /// must not fill the queue of a client that reads.
 const STINT: usize = 32;
+/// Between writing to everybody and doing so again, so much of the time it took is left to those who commit.
+const PAUSE_SHARE: u32 = 4;
+/// The shortest pause that is made, and the longest.
+const PAUSE_MIN: Duration = Duration::from_micros(250);
+const PAUSE_MAX: Duration = Duration::from_millis(5);
 /// How long a socket may take from being admitted to being greeted, before it is taken for lost.
 const GREETING_MAX: Duration = Duration::from_secs(10);
 /// News of recordings that may wait for a listener; who is further behind is told the whole list.
@@ -627,7 +632,15 @@ impl Outlet {
             self.dispatch(&entry, &mut stint).await;
             *cursor = entry.seq;
         }
+        let began = Instant::now();
         stint.end().await;
+        drop(stint);
+        // What is committed in this pause leaves in one write with what was committed meanwhile: a write to everybody is
+        // dearer than anything else. Where few are there, or little happens, nobody waits.
+        let pause = (began.elapsed() / PAUSE_SHARE).min(PAUSE_MAX);
+        if pause >= PAUSE_MIN {
+            tokio::time::sleep(pause).await;
+        }
     }
 
     async fn dispatch(&self, entry: &Arc<LogEntry>, stint: &mut Stint<'_>) {

@@ -49,15 +49,17 @@ pub fn places(method: Method, measured: &[Measured]) -> HashMap<Arc<str>, i64> {
         let value = Mark::from_thousandths(value).ok()?;
         Some(MarkIn { judge: clock.clone(), contestant: one.id.clone(), criterion: criterion.clone(), value })
     };
-    let marks = measured.iter().flat_map(|one| {
-        [one.value.and_then(|value| mark(one, &first, value)), mark(one, &then, one.then.unwrap_or(NEVER_MS))]
-    });
+    let marks = measured.iter().filter_map(|one| mark(one, &first, one.value?));
+    let mut criteria = vec![CriterionIn { id: first.clone(), weight: Decimal::one() }];
+    // Nothing is decided by what nobody has.
+    let mut thens = Vec::new();
+    if measured.iter().any(|one| one.then.is_some()) {
+        thens = measured.iter().filter_map(|one| mark(one, &then, one.then.unwrap_or(NEVER_MS))).collect();
+        // So small a weight that all it can add is less than a thousandth of the first.
+        criteria.push(CriterionIn { id: then.clone(), weight: Decimal::new(1.into(), 9) });
+    }
     let input = Input {
-        // The weight of the second is so small that all it can add is less than a thousandth of the first.
-        criteria: vec![
-            CriterionIn { id: first.clone(), weight: Decimal::one() },
-            CriterionIn { id: then.clone(), weight: Decimal::new(1.into(), 9) },
-        ],
+        criteria,
         entries: measured
             .iter()
             .map(|one| EntryIn {
@@ -69,7 +71,7 @@ pub fn places(method: Method, measured: &[Measured]) -> HashMap<Arc<str>, i64> {
             })
             .collect(),
         panel: vec![Panelist { judge: clock.clone(), required: true, head: false }],
-        marks: marks.flatten().collect(),
+        marks: marks.chain(thens).collect(),
         ..Input::default()
     };
     let ranking = rank(&Rules::new(method), &input).ranking;

@@ -309,11 +309,15 @@ struct Taken {
 
 /// What a judge has given the others in a criterion; whoever has withdrawn is none of them.
 fn own_others(category: &Category, board: &Board, place: &Place) -> Vec<Mark> {
+    let mut other = place.clone();
     category
         .entries
         .values()
         .filter(|entry| !entry.withdrawn && entry.contestant_id != place.contestant)
-        .filter_map(|entry| board.at(&Place { contestant: entry.contestant_id.clone(), ..place.clone() }))
+        .filter_map(|entry| {
+            other.contestant.clone_from(&entry.contestant_id);
+            board.at(&other)
+        })
         .filter(|mark| mark.stands())
         .map(|mark| thousandths(mark.score))
         .collect()

@@ -38,7 +38,8 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
+/// In a box: each future it passes through has room for what it is given.
+pub(super) type Socket = Box<WebSocketStream<TokioIo<Upgraded>>>;
 type WireError = tokio_tungstenite::tungstenite::Error;
 
 /// Largest message of a viewer, in bytes: they have next to nothing to say.
@@ -149,16 +150,20 @@ impl Upgrade {
         app.tasks.spawn(async move {
             // The client may have gone before it heard of it.
             let Ok(upgraded) = pending.await else { return };
-            let config = WebSocketConfig::default()
-                .read_buffer_size(HEARD_BYTES)
-                .write_buffer_size(0)
-                .max_message_size(Some(MESSAGE_BYTES_MAX))
-                .max_frame_size(Some(MESSAGE_BYTES_MAX));
-            let socket = Socket::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+            let socket = Box::pin(websocket(upgraded)).await;
             serve(socket, connection).await;
         });
         Ok(response)
     }
+}
+
+async fn websocket(upgraded: Upgraded) -> Socket {
+    let config = WebSocketConfig::default()
+        .read_buffer_size(HEARD_BYTES)
+        .write_buffer_size(0)
+        .max_message_size(Some(MESSAGE_BYTES_MAX))
+        .max_frame_size(Some(MESSAGE_BYTES_MAX));
+    Box::new(WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await)
 }
 
 /// Whether anyone may watch an event.

@@ -56,7 +56,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Bytes a websocket is read into at a time; a longer message grows the buffer.
-const READ_BYTES: usize = 1024;
+const READ_BYTES: usize = 512;
 /// How long a transport may take to say which namespace it wants.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Marks a tablet may say it has not sent.

@@ -110,8 +110,17 @@ impl Wire {
     pub fn flush(self: &Arc<Self>) {
         let mut weave = self.weave();
         weave.begin_flush();
-        let flow = weave.drain(|slices| self.half.try_write_vectored(slices));
+        let flow = weave.drain(|slices| self.send(slices));
         self.see_to(&mut weave, flow);
+    }
+
+    /// Straight to the socket: what the runtime knows of its readiness is only needed once it takes no more.
+    fn send(&self, slices: &[IoSlice<'_>]) -> Result<usize, Error> {
+        let socket = socket2::SockRef::from(self.half.as_ref());
+        match slices {
+            [one] => socket.send(one),
+            several => socket.send_vectored(several),
+        }
     }
 
     /// Has the rest follow, where there is one.
