@@ -47,7 +47,7 @@ const REREAD_MAX: u64 = 1_000;
 /// must not fill the queue of a client that reads.
 const STINT: usize = 32;
 /// Between writing to everybody and doing so again, so much of the time it took is left to those who commit.
-const PAUSE_SHARE: u32 = 4;
+const PAUSE_SHARE: u32 = 3;
 /// The shortest pause that is made, and the longest.
 const PAUSE_MIN: Duration = Duration::from_micros(250);
 const PAUSE_MAX: Duration = Duration::from_millis(5);

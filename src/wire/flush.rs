@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{MutexGuard, Notify};
 
 /// Wires written to in one go before others on this thread have their turn.
-const STINT: usize = 128;
+const STINT: usize = 512;
 
 /// Knows the wires on which something waits.
 #[derive(Clone, Debug, Default)]
