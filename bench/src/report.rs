@@ -225,12 +225,11 @@ impl Page<'_> {
         columns.push(("bytes a delivery", "W=8", "bytes", 1.0));
         self.table(part, "µs of server CPU a delivery", &columns);
         self.paragraph(
-            "Of this, what the kernel needs (most of it to send), and how many deliveries left together in one segment, which \
-             over loopback is one write.",
+            "Of this, what the kernel needs; and how many deliveries left together in one segment, which over loopback is one \
+             write.",
         );
-        let kernel = cpu.map(|(head, case, ..)| (head, case, "kernel_us", 1.0));
-        let together = [("together, W=8", "W=8", "together", 1.0), ("together, W=32", "W=32", "together", 1.0)];
-        self.table(part, "µs in the kernel", &[&kernel[..], &together[..]].concat());
+        self.table(part, "µs in the kernel a delivery", &cpu.map(|(head, case, ..)| (head, case, "kernel_us", 1.0)));
+        self.table(part, "deliveries a segment", &cpu.map(|(head, case, ..)| (head, case, "together", 1.0)));
         self.bars("fanout-cpu.svg", "Server CPU per delivery, µs (less is better)", part, &cpu)?;
         let rate = cpu.map(|(head, case, ..)| (head, case, "per_second", 1.0));
         self.table(part, "deliveries/s", &rate);
@@ -277,10 +276,10 @@ impl Page<'_> {
         );
         let columns =
             [("1 judge", "W=1", "per_second", 1.0), ("8", "W=8", "per_second", 1.0), ("64", "W=64", "per_second", 1.0)];
-        self.table(part, "marks/s", &columns);
+        self.table(part, "submits/s", &columns);
         let cost = columns.map(|(head, case, ..)| (head, case, "cpu_us", 1.0));
-        self.table(part, "µs of server CPU a mark", &cost);
-        self.bars("durable.svg", "Durable marks per second (more is better)", part, &columns)?;
+        self.table(part, "µs of server CPU a submit", &cost);
+        self.bars("durable.svg", "Durable submits per second (more is better)", part, &columns)?;
         self.left_out(part);
         Ok(())
     }
@@ -306,7 +305,7 @@ impl Page<'_> {
         let (cpu, took) = (of("cpu_ms"), of("took_ms"));
         self.paragraph("## Coming back");
         self.paragraph(&format!(
-            "A viewer who has missed 1,000 facts and asks for them by `sync:resume`: {cpu} ms of server CPU, {took} ms until the \
+            "A viewer who has missed the last 1,000 facts, which the server still has in memory, and asks for them by `sync:resume`: {cpu} ms of server CPU, {took} ms until the \
              last has come.",
         ));
         self.left_out(part);

@@ -58,9 +58,10 @@ fn spent(parts: &Parts, case: &str, ours: &str) -> String {
     let share = command(busiest).map(|us| us / MEMBERS);
     let rest = of(ours, "cpu_us").zip(share).map(|(all, share)| all - share);
     format!(
-        "At {case} a delivery takes {} µs, {} of them in the kernel, {} leave together. To decide, commit and answer one \
-         submit takes {} µs ({busiest} of the durable part: nobody to tell), {} µs a delivery; the hub does none of it. \
-         Without it {} µs are left, for frames of {} bytes; the hub needs {} µs, {} of them in the kernel, for {} bytes, {} \
+        "At {case} a delivery takes {} µs, {} of them in the kernel, {} leave together. To read, decide, \
+         commit and answer one submit takes {} µs in the durable part ({busiest}; with its judge's own delivery, and tallies of \
+         64 categories four times a second, so it is an upper bound), {} µs a delivery; the hub reads and answers. Without it \
+         {} µs are left, for frames of {} bytes; the hub needs {} µs, {} of them in the kernel, for {} bytes, {} \
          together.",
         shown(of(ours, "cpu_us")),
         shown(of(ours, "kernel_us")),
@@ -83,8 +84,8 @@ fn late(parts: &Parts) -> String {
     let pass = |server: &str| shown(of(server, "W=1", "cpu_us").map(|us| us * MEMBERS / 1e3));
     let commit = parts.get("durable").and_then(|part| part.median("scorecast", "W=1", "per_second"));
     format!(
-        "A mark alone is one write to each: at W=1 all of them take {} ms of CPU, and the last has it then, after a commit of \
-         {} ms. The bare hub, which commits nothing, takes {} ms for the writes, and its own p99 at this pace is {} ms \
+        "A mark alone is one write to each: at W=1 all of them take {} ms of CPU, and the last has it then. From a lone \
+         submit to its answer it is {} ms, the commit in it. The bare hub, which commits nothing, takes {} ms for the writes, and its own p99 at this pace is {} ms \
          (p50 {} ms; ours {} ms).",
         pass("scorecast"),
         shown(commit.map(|rate| 1e3 / rate)),
@@ -149,7 +150,7 @@ pub fn targets(parts: &Parts) -> Vec<Target> {
         held("scorecast-feed", 3.0),
         format!(
             "Not physics: the bare hub holds {} kB. A viewer has a task, which keeps its pings and deadlines and takes leave, and \
-             a WebSocket that reads; one task for many viewers would hold less.",
+             a WebSocket that reads. What less of them would hold was not tried.",
             kilobytes("hub")
         ),
     ));
@@ -159,8 +160,8 @@ pub fn targets(parts: &Parts) -> Vec<Target> {
         "kB",
         held("scorecast", 12.0),
         format!(
-            "Each connection has the library's tasks, its channel of 32 packets and its WebSocket; socketioxide as it comes, \
-             without rights, rooms, presence or a wire, holds {} kB in this run. Less would mean a connection without them.",
+            "The library's own share: socketioxide as it comes, without rights, presence, signs of life or a wire, holds {} kB \
+             a connection in this run.",
             kilobytes("socketioxide")
         ),
     ));
@@ -172,8 +173,8 @@ pub fn targets(parts: &Parts) -> Vec<Target> {
         {
             let cpu = |server: &str| connected(server, "cpu_us").map_or("–".to_owned(), figure);
             format!(
-                "One takes {} µs of CPU: the connection, two requests in one, a token, rights, rooms and a greeting. socketioxide \
-                 as it comes, with a token and a room, takes {} µs, Node {} µs, the bare hub {} µs.",
+                "One takes {} µs of CPU. socketioxide as it comes, with a token and a room, takes {} µs, Node {} µs, the bare hub \
+                 {} µs.",
                 cpu("scorecast"),
                 cpu("socketioxide"),
                 cpu("node"),

@@ -43,13 +43,15 @@ use tokio::sync::{Notify, broadcast, watch};
 const HANDOVER_MAX: usize = 16_384;
 /// Facts read back at a time.
 const REREAD_MAX: u64 = 1_000;
-/// Messages for one socket, at most, that are let wait before they are written. Some facts are thousands of them: they
-/// must not fill the queue of a client that reads.
+/// Facts, or events of the public, at most, that are pushed before they are written. Some facts are thousands of events:
+/// they must not fill the queue of a client that reads.
 const STINT: usize = 32;
+/// How long may be pushed before it is written: answers wait for it.
+const STINT_TIME: Duration = Duration::from_millis(2);
 /// Between writing to everybody and doing so again, so much of the time it took is left to those who commit.
 const PAUSE_SHARE: u32 = 3;
-/// The shortest pause that is made, and the longest.
-const PAUSE_MIN: Duration = Duration::from_micros(250);
+/// The shortest pause that is made, and the longest. The runtime rounds them up to the next millisecond.
+const PAUSE_MIN: Duration = Duration::from_millis(1);
 const PAUSE_MAX: Duration = Duration::from_millis(5);
 /// How long a socket may take from being admitted to being greeted, before it is taken for lost.
 const GREETING_MAX: Duration = Duration::from_secs(10);
@@ -72,7 +74,7 @@ impl Handover {
         Self { waiting: Mutex::default(), head: watch::Sender::new(head) }
     }
 
-    /// Hands committed facts over. When too many wait, the oldest are let go: the dispatcher sees the gap and reads them
+    /// Hands committed facts over: without a gap between them, or to those before. When too many wait, the oldest are let go: the dispatcher sees the gap and reads them
     /// back.
     pub fn push(&self, entries: Vec<Arc<LogEntry>>, head: i64) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -180,6 +182,7 @@ struct ToPublic {
 /// What is sent in one go. It leaves in one write a socket.
 struct Stint<'a> {
     pen: Pen<'a>,
+    began: Instant,
     /// Messages of it, and how many it may be.
     messages: usize,
     max: usize,
@@ -188,16 +191,20 @@ struct Stint<'a> {
 impl Stint<'_> {
     async fn sent_one(&mut self) {
         self.messages += 1;
-        if self.messages == self.max {
+        if self.messages == self.max || self.began.elapsed() >= STINT_TIME {
             self.end().await;
         }
     }
 
-    /// Handshakes, greetings and those who write wait for the same threads: it is their turn, too.
-    async fn end(&mut self) {
-        self.messages = 0;
+    /// Says how long the writing took.
+    async fn end(&mut self) -> Duration {
+        let began = Instant::now();
         self.pen.write().await;
+        let took = began.elapsed();
+        // Handshakes, greetings and those who write wait for the same threads: it is their turn, too.
         tokio::task::yield_now().await;
+        (self.began, self.messages) = (Instant::now(), 0);
+        took
     }
 }
 
@@ -451,10 +458,12 @@ impl Outlet {
             replay: Some(true),
             command_id,
         };
+        // Half of the queue is left for what happens meanwhile: whoever has no room for that is cut off.
+        let max = (self.waiting_max / 2).max(1);
         let sent = if delivery.is_tick() {
-            listener.send(delivery.event, &(meta,), &self.flusher, self.waiting_max)
+            listener.send(delivery.event, &(meta,), &self.flusher, max)
         } else {
-            listener.send(delivery.event, &(&delivery.view, meta), &self.flusher, self.waiting_max)
+            listener.send(delivery.event, &(&delivery.view, meta), &self.flusher, max)
         };
         let outcome = if sent == Sent::Gone { "sent" } else { "full" };
         self.metrics.socket_events.with_label_values(&[delivery.event, "out", outcome]).inc();
@@ -626,18 +635,17 @@ impl Outlet {
 
     async fn dispatch_all(&self, entries: impl IntoIterator<Item = Arc<LogEntry>>, cursor: &mut i64) {
         // Half of a queue is left for what else a socket is told meanwhile.
-        let max = STINT.min(self.waiting_max / 2).max(1);
-        let mut stint = Stint { pen: self.flusher.pen().await, messages: 0, max };
+        let max = STINT.min(self.waiting_max.min(self.live.queue_max()) / 2).max(1);
+        let mut stint = Stint { pen: self.flusher.pen().await, began: Instant::now(), messages: 0, max };
         for entry in entries {
             self.dispatch(&entry, &mut stint).await;
             *cursor = entry.seq;
         }
-        let began = Instant::now();
-        stint.end().await;
+        let took = stint.end().await;
         drop(stint);
         // What is committed in this pause leaves in one write with what was committed meanwhile: a write to everybody is
         // dearer than anything else. Where few are there, or little happens, nobody waits.
-        let pause = (began.elapsed() / PAUSE_SHARE).min(PAUSE_MAX);
+        let pause = (took / PAUSE_SHARE).min(PAUSE_MAX);
         if pause >= PAUSE_MIN {
             tokio::time::sleep(pause).await;
         }

@@ -258,6 +258,12 @@ impl Live {
         self.0.bounds.viewers_max
     }
 
+    /// How many frames may wait for a viewer.
+    #[must_use]
+    pub fn queue_max(&self) -> usize {
+        self.0.bounds.queue_max
+    }
+
     /// How many watch.
     #[must_use]
     pub fn viewers(&self) -> usize {

@@ -1,6 +1,7 @@
 //! The last facts, kept as they were sent: whoever comes back after a moment is caught up without the log being read.
 //!
-//! Invariants: of a lane, facts without a gap, up to its last; none with free text, because that may be erased.
+//! Invariants: of a lane, facts without a gap, up to its last; none with free text, because that may be erased, and so
+//! none before one that has some.
 
 use super::log::LogEntry;
 use super::room::Lane;
@@ -65,11 +66,13 @@ impl Recent {
     /// Keeps a fact that follows all of its lane that were kept before.
     pub fn keep(&self, entry: &Arc<LogEntry>) {
         let mut kept = self.kept();
-        let follows = kept.lanes.get(&entry.lane).and_then(VecDeque::back);
-        if !entry.event.texts().is_empty() || follows.is_some_and(|last| last.lane_seq + 1 != entry.lane_seq) {
+        let last = kept.lanes.get(&entry.lane).and_then(VecDeque::back);
+        let follows = last.is_none_or(|last| last.lane_seq + 1 == entry.lane_seq);
+        let is_kept = entry.event.texts().is_empty() && entry.bytes <= BYTES_MAX;
+        if !is_kept || !follows {
             kept.forget_lane(&entry.lane);
         }
-        if entry.event.texts().is_empty() && entry.bytes <= BYTES_MAX {
+        if is_kept {
             kept.lanes.entry(entry.lane.clone()).or_default().push_back(Arc::clone(entry));
             kept.order.push_back(entry.lane.clone());
             kept.facts += 1;

@@ -16,12 +16,12 @@ pub struct Flusher(Arc<Inner>);
 struct Inner {
     dirty: Mutex<Vec<Arc<Wire>>>,
     wake: Notify,
-    /// Those that are written to now. Whoever has it is the only one who writes.
+    /// Those that are written to now.
     pen: tokio::sync::Mutex<VecDeque<Arc<Wire>>>,
 }
 
-/// Whoever has it writes; nobody else does meanwhile. So what is pushed until then leaves together, and whoever pushes
-/// much and writes now and then pushes no more than leaves.
+/// Whoever has it writes what waits on the wires; nobody else does meanwhile, but the library, its own. So what is pushed
+/// until then leaves together, and whoever pushes much and writes now and then pushes no more than clients take.
 pub struct Pen<'a> {
     of: &'a Inner,
     wires: MutexGuard<'a, VecDeque<Arc<Wire>>>,

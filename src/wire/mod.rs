@@ -4,7 +4,8 @@
 //! everybody that is too much: a task woken and a write made for every message of every socket. So the write half of a
 //! connection is shared. The library writes its bytes through it as before ([`Wire::poll_write`]); beside it, whoever has
 //! something for many makes a frame of it once ([`Frame`]) and lets every wire have it ([`Wire::push`]). Frames wait there
-//! and leave together in one write, made by the [`Flusher`], or by the library's next write, whichever comes first.
+//! and leave together in one write, made by whoever holds the [`Pen`], or by the library's next write, whichever comes
+//! first.
 //!
 //! What the library writes is looked through byte by byte ([`weave::Weave`]), because a frame of ours may leave only
 //! between two of its own, after the answer that made the connection a websocket and after the greeting of the namespace
@@ -110,6 +111,11 @@ impl Wire {
     pub fn flush(self: &Arc<Self>) {
         let mut weave = self.weave();
         weave.begin_flush();
+        if weave.is_followed_up() {
+            // It leaves as soon as the client takes more. Asking earlier would fill what it has just freed, again and
+            // again, and the system, which reports room once there is plenty, would never do so.
+            return;
+        }
         let flow = weave.drain(|slices| self.send(slices));
         self.see_to(&mut weave, flow);
     }

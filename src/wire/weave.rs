@@ -205,6 +205,11 @@ impl Weave {
         !std::mem::replace(&mut self.is_waiting, true)
     }
 
+    /// Whether somebody waits.
+    pub fn is_followed_up(&self) -> bool {
+        self.is_waiting
+    }
+
     /// Nobody waits any more.
     pub fn end_waiting(&mut self) {
         self.is_waiting = false;
