@@ -45,7 +45,7 @@ type WireError = tokio_tungstenite::tungstenite::Error;
 /// Largest message of a viewer, in bytes: they have next to nothing to say.
 const MESSAGE_BYTES_MAX: usize = 4 * 1024;
 /// Bytes a viewer is read by at a time: they say next to nothing.
-const HEARD_BYTES: usize = 128;
+const HEARD_BYTES: usize = 64;
 /// The code of a server that goes away (RFC 6455, 7.4.1).
 const GOING_AWAY: u16 = 1001;
 /// The code of a message that is too long (RFC 6455, 7.4.1).

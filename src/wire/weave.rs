@@ -6,9 +6,6 @@ use std::io::{Error, ErrorKind, IoSlice};
 
 /// Frames that leave in one write, at most.
 const TOGETHER_MAX: usize = 64;
-/// A queue with more room than this gives it back once it is empty: a thousand quiet clients must not keep the room of
-/// their busiest moment.
-const ROOM_KEPT: usize = 8;
 /// How much of a message of the library is looked at: enough to tell a greeting.
 const GREETING: usize = 9;
 
@@ -252,9 +249,8 @@ impl Weave {
                 Err(error) => return Err(error),
             }
         }
-        if self.queue.capacity() > ROOM_KEPT {
-            self.queue = VecDeque::new();
-        }
+        // A thousand quiet clients must not keep the room of their busiest moment.
+        self.queue = VecDeque::new();
         Ok(Flow::Empty)
     }
 
