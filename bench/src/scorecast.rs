@@ -126,6 +126,8 @@ fn settings(folder: &Path, port: u16) -> Vec<(String, String)> {
         ("CONNECTIONS_PER_ADDRESS_MAX", "100000"),
         ("SOCKETS_PER_USER_MAX", "100000"),
         ("LIVE_MAX_PER_EVENT", "100000"),
+        // Of those who drive the feed most have nothing to ask for while five keep a pace.
+        ("HEADER_TIMEOUT_MS", "600000"),
         ("RATE_LIMIT_SCORES_PER_MINUTE", many),
         ("RATE_LIMIT_COMMANDS_PER_MINUTE", many),
         ("RATE_LIMIT_HANDSHAKES_PER_MINUTE", many),

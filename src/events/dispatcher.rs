@@ -44,10 +44,10 @@ const HANDOVER_MAX: usize = 16_384;
 /// Facts read back at a time.
 const REREAD_MAX: u64 = 1_000;
 /// Facts, or events of the public, at most, that are pushed before they are written. Some facts are thousands of events:
-/// they must not fill the queue of a client that reads.
+/// they must not fill the queue of a client that reads. Answers wait meanwhile, about as long as for one writing: to push so
+/// many costs what it costs to write them once. A bound in time would break them up where most is won by keeping them
+/// together, with many sockets.
 const STINT: usize = 32;
-/// How long may be pushed before it is written: answers wait for it.
-const STINT_TIME: Duration = Duration::from_millis(2);
 /// Between writing to everybody and doing so again, so much of the time it took is left to those who commit.
 const PAUSE_SHARE: u32 = 3;
 /// The shortest pause that is made, and the longest. The runtime rounds them up to the next millisecond.
@@ -182,7 +182,6 @@ struct ToPublic {
 /// What is sent in one go. It leaves in one write a socket.
 struct Stint<'a> {
     pen: Pen<'a>,
-    began: Instant,
     /// Messages of it, and how many it may be.
     messages: usize,
     max: usize,
@@ -191,7 +190,7 @@ struct Stint<'a> {
 impl Stint<'_> {
     async fn sent_one(&mut self) {
         self.messages += 1;
-        if self.messages == self.max || self.began.elapsed() >= STINT_TIME {
+        if self.messages == self.max {
             self.end().await;
         }
     }
@@ -203,7 +202,7 @@ impl Stint<'_> {
         let took = began.elapsed();
         // Handshakes, greetings and those who write wait for the same threads: it is their turn, too.
         tokio::task::yield_now().await;
-        (self.began, self.messages) = (Instant::now(), 0);
+        self.messages = 0;
         took
     }
 }
@@ -636,7 +635,7 @@ impl Outlet {
     async fn dispatch_all(&self, entries: impl IntoIterator<Item = Arc<LogEntry>>, cursor: &mut i64) {
         // Half of a queue is left for what else a socket is told meanwhile.
         let max = STINT.min(self.waiting_max.min(self.live.queue_max()) / 2).max(1);
-        let mut stint = Stint { pen: self.flusher.pen().await, began: Instant::now(), messages: 0, max };
+        let mut stint = Stint { pen: self.flusher.pen().await, messages: 0, max };
         for entry in entries {
             self.dispatch(&entry, &mut stint).await;
             *cursor = entry.seq;
