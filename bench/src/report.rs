@@ -153,7 +153,8 @@ impl Page<'_> {
         self.line("");
         self.paragraph(
             "Each server is one process (with as many threads as it likes) pinned to one core; the load comes from the other \
-             core over loopback. Within a repetition the servers take turns, so that a slow minute hits all of them. \
+             core over loopback, which does not sleep meanwhile: whoever sends wakes whoever sleeps, and the server \
+             would be charged for it. Within a repetition the servers take turns, so that a slow minute hits all of them. \
              Tables show the median of the repetitions and, in brackets, the least and the greatest. Absolute times differ \
              from machine to machine and from day to day; what holds are ratios within one run.",
         );
