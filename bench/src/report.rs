@@ -3,7 +3,7 @@
 use crate::parts::{MEMBERS, NOT_ASKED_FOR, PLANS};
 use crate::peers::Peer;
 use crate::record::{Part, Spread, Stamp};
-use crate::svg::{Row, bars, figure, lines};
+use crate::svg::{Row, bars, figure, lines, shown};
 use crate::targets::{Parts, targets, viewers};
 use anyhow::{Context, ensure};
 use std::collections::BTreeMap;
@@ -320,7 +320,6 @@ impl Page<'_> {
             "Eight in flight to more and more viewers; the most is 20,000, or what the limit of open files here allows. Then Scorecast \
              with 1,000 viewers in an event of many more categories, which have judges of their own, and with a long log.",
         );
-        let shown = |value: Option<f64>| value.map_or("–".to_owned(), figure);
         let size = |case: &str, metric: &str| shown(part.median("scorecast", case, metric));
         let (rooms, facts, hats) = (size("rooms", "categories"), size("log", "facts"), size("rooms", "hats_cpu_ms"));
         let idle = self.parts.get("connections");
@@ -416,7 +415,7 @@ pub fn quote(parts: &Parts, readme: &Path) -> anyhow::Result<()> {
 fn comparison(parts: &Parts) -> String {
     let median = |part: &str, peer: Peer, case: &str, metric: &str, factor: f64| {
         let value = parts.get(part).and_then(|part| part.median(peer.key(), case, metric));
-        value.map_or("–".to_owned(), |value| figure(value * factor))
+        shown(value.map(|value| value * factor))
     };
     let mut out = String::from(
         "| 1,000 viewers | µs of server CPU a delivery, 1 / 8 / 32 in flight | p99 at 20 events/s, ms | kB a connection | handshakes/s | durable marks/s |\n\

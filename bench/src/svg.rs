@@ -49,6 +49,11 @@ fn decades(values: impl Iterator<Item = f64>) -> (i32, i32) {
     (low, high.max(low + 1))
 }
 
+/// A number, or a dash where there is none.
+pub fn shown(value: Option<f64>) -> String {
+    value.map_or("–".to_owned(), figure)
+}
+
 /// A number with three digits that count, and `k` or `M`; a small whole one as it is.
 pub fn figure(value: f64) -> String {
     let (scaled, unit) = match value.abs() {

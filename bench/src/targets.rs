@@ -2,7 +2,7 @@
 //! it, and is shown only when it is; a cause is named only once it has been measured.
 
 use crate::record::Part;
-use crate::svg::figure;
+use crate::svg::{figure, shown};
 use std::collections::BTreeMap;
 
 /// All parts that were measured, by their keys.
@@ -52,7 +52,6 @@ const MEMBERS: f64 = crate::parts::MEMBERS as f64;
 /// Where the time of a delivery goes, by what was measured beside it in the same run.
 fn spent(parts: &Parts, case: &str, ours: &str) -> String {
     let of = |server: &str, metric: &str| parts.get("fanout")?.median(server, case, metric);
-    let shown = |value: Option<f64>| value.map_or("–".to_owned(), figure);
     let command = |case: &str| parts.get("durable")?.median(ours, case, "cpu_us");
     let busiest = if case == "W=32" { "W=64" } else { case };
     let share = command(busiest).map(|us| us / MEMBERS);
@@ -80,7 +79,6 @@ fn spent(parts: &Parts, case: &str, ours: &str) -> String {
 /// When the last of a thousand can have a mark at the earliest.
 fn late(parts: &Parts) -> String {
     let of = |server: &str, case: &str, metric: &str| parts.get("fanout")?.median(server, case, metric);
-    let shown = |value: Option<f64>| value.map_or("–".to_owned(), figure);
     let pass = |server: &str| shown(of(server, "W=1", "cpu_us").map(|us| us * MEMBERS / 1e3));
     let commit = parts.get("durable").and_then(|part| part.median("scorecast", "W=1", "per_second"));
     format!(
@@ -98,16 +96,14 @@ fn late(parts: &Parts) -> String {
 
 /// What is another in a case of the growth part than with a thousand and nothing else.
 fn dearer(parts: &Parts, case: &str) -> String {
-    let shown = |case: &str, metric: &str| {
-        let value = parts.get("growth").and_then(|part| part.median("scorecast", case, metric));
-        value.map_or("–".to_owned(), figure)
-    };
+    let of =
+        |case: &str, metric: &str| shown(parts.get("growth").and_then(|part| part.median("scorecast", case, metric)));
     format!(
         "{} µs of it are the kernel's, against {}; {} deliveries leave together, against {}.",
-        shown(case, "kernel_us"),
-        shown("1000", "kernel_us"),
-        shown(case, "together"),
-        shown("1000", "together"),
+        of(case, "kernel_us"),
+        of("1000", "kernel_us"),
+        of(case, "together"),
+        of("1000", "together"),
     )
 }
 
@@ -156,7 +152,7 @@ pub fn targets(parts: &Parts) -> Vec<Target> {
     }
     let held =
         |server: &str, limit: f64| against(connected(server, "bytes").map(|bytes| bytes / 1e3), Some(limit), 1.0);
-    let kilobytes = |server: &str| connected(server, "bytes").map_or("–".to_owned(), |bytes| figure(bytes / 1e3));
+    let kilobytes = |server: &str| shown(connected(server, "bytes").map(|bytes| bytes / 1e3));
     let count = figure(connected("scorecast", "count").unwrap_or_default());
     all.push(at_most(
         format!("plain feed, memory a connection, {count} of them"),
@@ -186,7 +182,7 @@ pub fn targets(parts: &Parts) -> Vec<Target> {
         "/s",
         against(connected("scorecast", "per_second"), connected("node", "per_second"), 8.0),
         {
-            let cpu = |server: &str| connected(server, "cpu_us").map_or("–".to_owned(), figure);
+            let cpu = |server: &str| shown(connected(server, "cpu_us"));
             format!(
                 "One takes {} µs of CPU. socketioxide as it comes, with a token and a room, takes {} µs, Node {} µs, the bare hub \
                  {} µs.",
