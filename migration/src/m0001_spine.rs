@@ -1,8 +1,9 @@
 //! The spine: identity, set-up, marks, the log and what makes commands idempotent.
 
-use super::shapes::{index, table};
+use super::shapes::{clustered, index, number_key, table};
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{big_integer, big_integer_null, boolean, string, string_null, text, text_null};
+use sea_orm_migration::sea_orm::DatabaseBackend;
 
 pub struct Migration;
 
@@ -12,14 +13,15 @@ impl MigrationName for Migration {
     }
 }
 
-fn tables() -> Vec<TableCreateStatement> {
+fn tables(backend: DatabaseBackend) -> Vec<TableCreateStatement> {
+    let clustered = |name, columns, key| clustered(backend, name, columns, key);
     vec![
-        table("log_head", vec![string("id"), big_integer("seq"), string("hash"), string("epoch")], &["id"]),
-        table("lane", vec![string("name"), big_integer("seq"), string("hash")], &["name"]),
+        clustered("log_head", vec![string("id"), big_integer("seq"), string("hash"), string("epoch")], &["id"]),
+        clustered("lane", vec![string("name"), big_integer("seq"), string("hash")], &["name"]),
         table(
             "log_entry",
             vec![
-                big_integer("seq"),
+                number_key(backend, "seq"),
                 string("lane"),
                 big_integer("lane_seq"),
                 string("epoch"),
@@ -139,7 +141,7 @@ fn tables() -> Vec<TableCreateStatement> {
             ],
             &["id"],
         ),
-        table(
+        clustered(
             "entry",
             vec![
                 string("category_id"),
@@ -167,7 +169,7 @@ fn tables() -> Vec<TableCreateStatement> {
             ],
             &["id"],
         ),
-        table(
+        clustered(
             "mark",
             vec![
                 string("id"),
@@ -216,7 +218,6 @@ fn tables() -> Vec<TableCreateStatement> {
 fn indexes() -> Vec<IndexCreateStatement> {
     vec![
         index("log_entry_lane", "log_entry", &["lane", "lane_seq"], true),
-        index("command_at", "command", &["at"], false),
         // Not unique: one batch may hand an email on from user to user, and a statement meets the rows in any order. The
         // writer decides it on the state, and writes only where the log still ends where it was decided.
         index("user_account_email", "user_account", &["email"], false),
@@ -225,7 +226,6 @@ fn indexes() -> Vec<IndexCreateStatement> {
         index("category_contest", "category", &["contest_id"], false),
         index("assignment_user", "assignment", &["user_id"], false),
         index("assignment_event", "assignment", &["event_id"], false),
-        index("mark_id", "mark", &["id"], false),
         index("race_number", "race", &["number"], false),
         index("race_event", "race", &["event_id"], false),
     ]
@@ -234,7 +234,7 @@ fn indexes() -> Vec<IndexCreateStatement> {
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for create in tables() {
+        for create in tables(manager.get_database_backend()) {
             manager.create_table(create).await?;
         }
         for create in indexes() {
@@ -244,7 +244,7 @@ impl MigrationTrait for Migration {
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for create in tables() {
+        for create in tables(manager.get_database_backend()) {
             if let Some(name) = create.get_table_name() {
                 manager.drop_table(Table::drop().table(name.clone()).to_owned()).await?;
             }

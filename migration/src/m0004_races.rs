@@ -1,8 +1,9 @@
 //! Races: classes, what timing says of those who start, who may say so, and results of ergometers.
 
-use super::shapes::{index, table};
+use super::shapes::{clustered, index, table};
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{big_integer, big_integer_null, string, string_null, text, text_null};
+use sea_orm_migration::sea_orm::DatabaseBackend;
 
 pub struct Migration;
 
@@ -12,7 +13,8 @@ impl MigrationName for Migration {
     }
 }
 
-fn tables() -> Vec<TableCreateStatement> {
+fn tables(backend: DatabaseBackend) -> Vec<TableCreateStatement> {
+    let clustered = |name, columns, key| clustered(backend, name, columns, key);
     vec![
         table(
             "race_class",
@@ -26,7 +28,7 @@ fn tables() -> Vec<TableCreateStatement> {
             ],
             &["event_id", "id"],
         ),
-        table(
+        clustered(
             "race_report",
             vec![
                 string("race_id"),
@@ -42,7 +44,7 @@ fn tables() -> Vec<TableCreateStatement> {
             ],
             &["race_id", "participant_id", "source"],
         ),
-        table(
+        clustered(
             "race_result",
             vec![
                 string("race_id"),
@@ -61,7 +63,7 @@ fn tables() -> Vec<TableCreateStatement> {
             ],
             &["race_id", "participant_id"],
         ),
-        table(
+        clustered(
             "race_split",
             vec![
                 string("race_id"),
@@ -113,14 +115,14 @@ fn tables() -> Vec<TableCreateStatement> {
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for create in tables() {
+        for create in tables(manager.get_database_backend()) {
             manager.create_table(create).await?;
         }
         manager.create_index(index("api_key_event", "api_key", &["event_id"], false)).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for create in tables() {
+        for create in tables(manager.get_database_backend()) {
             if let Some(name) = create.get_table_name() {
                 manager.drop_table(Table::drop().table(name.clone()).to_owned()).await?;
             }

@@ -1,6 +1,8 @@
 //! How tables and indexes are said, in few words.
 
 use sea_orm_migration::prelude::*;
+use sea_orm_migration::schema::{big_integer, integer};
+use sea_orm_migration::sea_orm::DatabaseBackend;
 
 /// A table by name, its columns, its key.
 pub fn table(name: &'static str, columns: Vec<ColumnDef>, key: &[&'static str]) -> TableCreateStatement {
@@ -15,6 +17,30 @@ pub fn table(name: &'static str, columns: Vec<ColumnDef>, key: &[&'static str]) 
     }
     create.primary_key(&mut primary);
     create
+}
+
+/// The same for short rows with a key that is no number: in SQLite the rows themselves lie in the order of the key, so that
+/// a change touches one page, not one of the rows and one of the key.
+pub fn clustered(
+    backend: DatabaseBackend,
+    name: &'static str,
+    columns: Vec<ColumnDef>,
+    key: &[&'static str],
+) -> TableCreateStatement {
+    let mut create = table(name, columns, key);
+    if backend == DatabaseBackend::Sqlite {
+        create.extra("WITHOUT ROWID");
+    }
+    create
+}
+
+/// A number of 64 bits that is the whole key of its table: in SQLite the place of the row, which needs no index.
+pub fn number_key(backend: DatabaseBackend, name: &'static str) -> ColumnDef {
+    // SQLite takes a column for the place of the row by the name of its type; every integer there has up to 64 bits.
+    match backend {
+        DatabaseBackend::Sqlite => integer(name),
+        _ => big_integer(name),
+    }
 }
 
 /// An index by name, its table, its columns.

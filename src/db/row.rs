@@ -1,5 +1,5 @@
 //! Rows: the only way anything gets into a table or into the state. A decision names its rows; the same rows are
-//! folded into the state and written, many to a statement, when the batch commits.
+//! folded into the state and written when the batch commits.
 
 use super::entity::{
     api_key, approval, assignment, cassette, category, certification, command, contest, contest_lock, contestant,
@@ -234,12 +234,10 @@ impl Writes {
         self.fates[number].insert(key, fate);
     }
 
-    /// The rows to put, per table.
-    pub fn puts(&self) -> impl Iterator<Item = (usize, Vec<&[Value]>)> {
-        self.fates.iter().enumerate().filter_map(|(number, fates)| {
-            let rows: Vec<&[Value]> = fates.values().filter_map(Fate::values).collect();
-            (!rows.is_empty()).then_some((number, rows))
-        })
+    /// The rows to put, each with its table, table by table.
+    pub fn puts(&self) -> impl Iterator<Item = (usize, &[Value])> {
+        let tables = self.fates.iter().enumerate();
+        tables.flat_map(|(number, fates)| fates.values().filter_map(Fate::values).map(move |row| (number, row)))
     }
 
     /// The keys to drop.
@@ -259,35 +257,26 @@ impl Writes {
     }
 }
 
-/// `INSERT … ON CONFLICT (key) DO UPDATE …` for `rows` rows, with `?` or `$n` placeholders; a plain `INSERT` into an
-/// append-only table.
+/// `INSERT … ON CONFLICT (key) DO UPDATE …` for a row; a plain `INSERT` into an append-only table.
 #[must_use]
-pub fn upsert_sql(table: &Table, rows: usize, numbered: bool) -> String {
+pub fn upsert_sql(table: &Table) -> String {
     let quoted = |names: &mut dyn Iterator<Item = &String>| {
         names.map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(",")
     };
-    let width = table.columns.len();
-    let mut next = 0;
-    let mut placeholder = || {
-        next += 1;
-        if numbered { format!("${next}") } else { "?".to_owned() }
-    };
-    let tuples = (0..rows)
-        .map(|_| format!("({})", (0..width).map(|_| placeholder()).collect::<Vec<_>>().join(",")))
-        .collect::<Vec<_>>()
-        .join(",");
-    let updates = table
-        .columns
-        .iter()
-        .enumerate()
-        .filter(|(at, _)| !table.key.contains(at))
-        .map(|(_, name)| format!("\"{name}\"=excluded.\"{name}\""))
-        .collect::<Vec<_>>()
-        .join(",");
-    let insert = format!("INSERT INTO \"{}\" ({}) VALUES {tuples}", table.name, quoted(&mut table.columns.iter()));
+    let values = vec!["?"; table.columns.len()].join(",");
+    let insert = format!("INSERT INTO \"{}\" ({}) VALUES ({values})", table.name, quoted(&mut table.columns.iter()));
     if table.append_only {
         return insert;
     }
+    let others = table.columns.iter().enumerate().filter(|(at, _)| !table.key.contains(at));
+    let updates = others.map(|(_, name)| format!("\"{name}\"=excluded.\"{name}\"")).collect::<Vec<_>>().join(",");
     let action = if updates.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {updates}") };
     format!("{insert} ON CONFLICT ({}) DO {action}", quoted(&mut table.key.iter().map(|at| &table.columns[*at])))
+}
+
+/// `DELETE … WHERE key = ?`.
+#[must_use]
+pub fn delete_sql(table: &Table) -> String {
+    let condition = table.key.iter().map(|at| format!("\"{}\"=?", table.columns[*at])).collect::<Vec<_>>();
+    format!("DELETE FROM \"{}\" WHERE {}", table.name, condition.join(" AND "))
 }

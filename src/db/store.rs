@@ -1,10 +1,11 @@
-//! Where a batch becomes durable. The writer's own connection: one transaction a batch, one multi-row statement a
-//! table, one fsync.
+//! Where a batch becomes durable. The writer's own connection: one transaction a batch, one fsync, and for each table one
+//! prepared statement, which is carried out for each of its rows. Several rows to a statement are no faster, because there
+//! is nobody to hand them over to, and cost a journal of their own: such a statement must be undone alone when it fails.
 //!
 //! Invariant: a batch is appended only to the log head it was decided on; otherwise nothing of it is written.
 
 use super::connect::BUSY_TIMEOUT;
-use super::row::{Change, Row, Table, Writes, tables, upsert_sql};
+use super::row::{Change, Row, Table, Writes, delete_sql, tables, upsert_sql};
 use crate::clock::Micros;
 use crate::events::log::LogHead;
 use anyhow::Context;
@@ -13,8 +14,11 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use sea_orm::Value;
 use std::path::Path;
 
-/// Rows of one statement, largest first: a batch is cut into few shapes, so that each statement is prepared once.
-const STATEMENT_ROWS: [usize; 4] = [64, 16, 4, 1];
+/// Pages of 4 KiB that are written to the WAL before it is copied into the database: what many batches have changed is
+/// copied once, and few of those who wait for a commit wait for that, too.
+const CHECKPOINT_PAGES: u32 = 4_000;
+/// Bytes the WAL is cut back to.
+const WAL_BYTES_MAX: u32 = 64 << 20;
 
 /// Old answers forgotten in one go.
 const FORGET_MAX: i64 = 1_000;
@@ -74,6 +78,13 @@ pub trait Store: Send {
 pub struct SqliteStore {
     connection: Connection,
     tables: Vec<Table>,
+    statements: Vec<Statements>,
+}
+
+/// What is said to put a row into a table, or to take one out.
+struct Statements {
+    put: String,
+    drop: String,
 }
 
 struct Param<'a>(&'a Value);
@@ -103,11 +114,15 @@ impl SqliteStore {
         let connection = Connection::open(path).with_context(|| format!("cannot open {}", path.display()))?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         // FULL: with NORMAL the last commits are lost at a power cut. The WAL is checkpointed by this connection alone.
-        connection.execute_batch(
-            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=1000; PRAGMA journal_size_limit=67108864;",
-        )?;
+        connection.execute_batch(&format!(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}; \
+             PRAGMA journal_size_limit={WAL_BYTES_MAX};"
+        ))?;
         connection.set_prepared_statement_cache_capacity(128);
-        Ok(Self { connection, tables: tables() })
+        let tables = tables();
+        let statements =
+            tables.iter().map(|table| Statements { put: upsert_sql(table), drop: delete_sql(table) }).collect();
+        Ok(Self { connection, tables, statements })
     }
 
     /// The hash in a place of the log.
@@ -137,7 +152,7 @@ impl SqliteStore {
         if read_head(&tx)?.is_none() {
             let mut writes = Writes::default();
             writes.add(&self.tables, &Change::Put(head.clone()));
-            write_all(&tx, &self.tables, &writes)?;
+            write_all(&tx, &self.statements, &writes)?;
         }
         Ok(tx.commit()?)
     }
@@ -148,13 +163,13 @@ impl SqliteStore {
     fn write(&mut self, expected: &LogHead, writes: &Writes) -> rusqlite::Result<bool> {
         // IMMEDIATE: a deferred transaction that upgrades fails at once with BUSY and ignores the busy timeout.
         if self.connection.is_autocommit() {
-            self.connection.execute_batch("BEGIN IMMEDIATE")?;
+            self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         }
         if read_head(&self.connection)?.as_ref() != Some(expected) {
             return Ok(false);
         }
-        write_all(&self.connection, &self.tables, writes)?;
-        self.connection.execute_batch("COMMIT")?;
+        write_all(&self.connection, &self.statements, writes)?;
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
         Ok(true)
     }
 }
@@ -172,25 +187,14 @@ fn read_head(connection: &Connection) -> rusqlite::Result<Option<LogHead>> {
         .optional()
 }
 
-fn write_all(connection: &Connection, tables: &[Table], writes: &Writes) -> rusqlite::Result<()> {
+fn write_all(connection: &Connection, statements: &[Statements], writes: &Writes) -> rusqlite::Result<()> {
     for (number, key) in writes.drops() {
-        let table = &tables[number];
-        let condition =
-            table.key.iter().map(|at| format!("\"{}\"=?", table.columns[*at])).collect::<Vec<_>>().join(" AND ");
-        connection
-            .prepare_cached(&format!("DELETE FROM \"{}\" WHERE {condition}", table.name))?
-            .execute(rusqlite::params_from_iter(key.iter().map(Param)))?;
+        let mut statement = connection.prepare_cached(&statements[number].drop)?;
+        statement.execute(rusqlite::params_from_iter(key.iter().map(Param)))?;
     }
-    for (number, rows) in writes.puts() {
-        let mut rest = rows.as_slice();
-        for size in STATEMENT_ROWS {
-            while rest.len() >= size {
-                let (now, later) = rest.split_at(size);
-                let mut statement = connection.prepare_cached(&upsert_sql(&tables[number], size, false))?;
-                statement.execute(rusqlite::params_from_iter(now.iter().copied().flatten().map(Param)))?;
-                rest = later;
-            }
-        }
+    for (number, row) in writes.puts() {
+        let mut statement = connection.prepare_cached(&statements[number].put)?;
+        statement.execute(rusqlite::params_from_iter(row.iter().map(Param)))?;
     }
     Ok(())
 }
@@ -201,9 +205,10 @@ impl Store for SqliteStore {
     }
 
     fn forget_answers(&mut self, before: Micros) -> anyhow::Result<usize> {
+        // In the order they came in, which is that of their places: an index by time would be written with every command.
         self.connection
             .execute(
-                "DELETE FROM command WHERE rowid IN (SELECT rowid FROM command WHERE at < ?1 LIMIT ?2)",
+                "DELETE FROM command WHERE rowid IN (SELECT rowid FROM command ORDER BY rowid LIMIT ?2) AND at < ?1",
                 (before.0, FORGET_MAX),
             )
             .context("cannot forget old answers")
