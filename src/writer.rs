@@ -386,7 +386,8 @@ impl Writer {
                 Err(Refusal::BoardNeeded(categories)) => {
                     for category in categories {
                         self.load_board(&category)?;
-                        let board = self.state.board(&category)?.clone();
+                        let missing = || Refusal::BoardNeeded(vec![category.clone()]);
+                        let board = self.state.boards.get(&category).cloned().ok_or_else(missing)?;
                         batch.state.boards.insert(category, board);
                     }
                 }
@@ -401,7 +402,7 @@ impl Writer {
         }
         match self.runtime.block_on(load::board(&self.db, category)) {
             Ok(board) => {
-                self.state.boards.insert(category.clone(), board);
+                self.state.boards.insert(category.clone(), Arc::new(board));
                 self.metrics.boards_loaded.set(i64::try_from(self.state.boards.len()).unwrap_or(i64::MAX));
                 Ok(())
             }

@@ -97,7 +97,7 @@ impl App {
         }
         let mut then = State::clone(&state);
         for category in &categories {
-            if let Some(board) = then.boards.get_mut(category) {
+            if let Some(board) = then.boards.get_mut(category).map(Arc::make_mut) {
                 let known = board.publications.iter().filter(|(_, row)| published.contains(&row.id));
                 board.publications = known.map(|(revision, row)| (*revision, Arc::clone(row))).collect();
             }

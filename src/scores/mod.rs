@@ -309,17 +309,11 @@ struct Taken {
 
 /// What a judge has given the others in a criterion; whoever has withdrawn is none of them.
 fn own_others(category: &Category, board: &Board, place: &Place) -> Vec<Mark> {
-    let mut other = place.clone();
-    category
-        .entries
-        .values()
-        .filter(|entry| !entry.withdrawn && entry.contestant_id != place.contestant)
-        .filter_map(|entry| {
-            other.contestant.clone_from(&entry.contestant_id);
-            board.at(&other)
-        })
-        .filter(|mark| mark.stands())
-        .map(|mark| thousandths(mark.score))
+    let is_out = |contestant: &ContestantId| category.withdrawn.contains(contestant);
+    board
+        .given(&place.judge, &place.criterion)
+        .filter(|(contestant, _)| **contestant != place.contestant && !is_out(contestant))
+        .map(|(_, score)| thousandths(score))
         .collect()
 }
 

@@ -27,6 +27,8 @@ pub struct Place {
 pub struct Board {
     marks: OrdMap<Place, Arc<mark::Model>>,
     places: HashMap<MarkId, Place>,
+    /// The same marks, those that stand, by who gave them for what: each mark is compared with its judge's others.
+    given: HashMap<(UserId, CriterionId), OrdMap<ContestantId, i64>>,
     /// How far it has come; none while nothing was signed.
     pub progress: Option<Arc<certification::Model>>,
     /// Certified sheets, by judge and contestant.
@@ -109,8 +111,20 @@ impl Board {
             judge: mark.judge_id.clone(),
             criterion: mark.criterion_id.clone(),
         };
+        let given = self.given.entry((place.judge.clone(), place.criterion.clone())).or_default();
+        if mark.stands() {
+            given.insert(place.contestant.clone(), mark.score);
+        } else {
+            given.remove(&place.contestant);
+        }
         self.places.insert(mark.id.clone(), place.clone());
         self.marks.insert(place, mark);
+    }
+
+    /// What a judge has given whom in a criterion, in thousandths.
+    pub fn given(&self, judge: &UserId, criterion: &CriterionId) -> impl Iterator<Item = (&ContestantId, i64)> {
+        let given = self.given.get(&(judge.clone(), criterion.clone()));
+        given.into_iter().flat_map(|given| given.iter().map(|(contestant, score)| (contestant, *score)))
     }
 
     /// The mark in a place, a removed one included: its version goes on.

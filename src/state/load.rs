@@ -14,6 +14,7 @@ use crate::events::event::Scope;
 use crate::events::log::{GENESIS, LogHead};
 use crate::ids::{CategoryId, EventId, RaceId, UserId};
 use sea_orm::{ColumnTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, Select};
+use std::sync::Arc;
 
 /// The end of the log, if there is a log.
 ///
@@ -107,7 +108,7 @@ pub async fn reload(db: &DatabaseConnection, state: &mut State, scope: &Scope) -
             state.forget_unconfirmed(id);
             put_all!(state, db, unconfirmed().filter(mark::Column::CategoryId.eq(id)));
             if state.boards.contains_key(id) {
-                state.boards.insert(id.clone(), board(db, id).await?);
+                state.boards.insert(id.clone(), Arc::new(board(db, id).await?));
             }
         }
         Scope::User(id) => reload_user(db, state, id).await?,

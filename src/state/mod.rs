@@ -57,6 +57,8 @@ pub struct Category {
     pub criteria: OrdMap<CriterionId, Arc<Criterion>>,
     /// Who is marked.
     pub entries: OrdMap<ContestantId, Arc<entry::Model>>,
+    /// Who of them has withdrawn.
+    pub withdrawn: OrdSet<ContestantId>,
 }
 
 impl Category {
@@ -163,8 +165,8 @@ pub struct State {
     pub decided_in: HashMap<String, CategoryId>,
     /// In which categories a mark with this id was entered for its judge and waits to be confirmed.
     pub unconfirmed: HashMap<MarkId, OrdSet<CategoryId>>,
-    /// The marks of the categories in use.
-    pub boards: HashMap<CategoryId, Board>,
+    /// The marks of the categories in use. Shared: a decision about one of them copies no other.
+    pub boards: HashMap<CategoryId, Arc<Board>>,
 }
 
 /// Largest number of a race or starter: as large as a number of JSON may be without losing digits on the way.
@@ -213,7 +215,7 @@ impl State {
         if let Some(category) = row.board() {
             // A board that is not loaded stays so: it will be read whole when it is first needed.
             if let Some(board) = self.boards.get_mut(category) {
-                board.apply(change);
+                Arc::make_mut(board).apply(change);
             }
             if let Row::Decision(decision) = row {
                 self.decided_in.insert(decision.id.clone(), decision.category_id.clone());
@@ -291,7 +293,13 @@ impl State {
             }
             Row::Entry(entry) => {
                 if let Some(category) = self.categories.get_mut(&entry.category_id) {
-                    Arc::make_mut(category).entries.insert(entry.contestant_id.clone(), Arc::new(entry.clone()));
+                    let category = Arc::make_mut(category);
+                    if entry.withdrawn {
+                        category.withdrawn.insert(entry.contestant_id.clone());
+                    } else {
+                        category.withdrawn.remove(&entry.contestant_id);
+                    }
+                    category.entries.insert(entry.contestant_id.clone(), Arc::new(entry.clone()));
                 }
             }
             Row::Contestant(contestant) => {
@@ -367,12 +375,19 @@ impl State {
             tracing::error!(category = %row.id, "the rules of a category cannot be read; it is left out");
             return;
         };
-        let (criteria, entries) = self
-            .categories
-            .get(&row.id)
-            .map_or_else(Default::default, |before| (before.criteria.clone(), before.entries.clone()));
-        self.categories
-            .insert(row.id.clone(), Arc::new(Category { row: row.clone(), event_id, rules, criteria, entries }));
+        let row = row.clone();
+        let category = match self.categories.get(&row.id).map(Arc::as_ref).cloned() {
+            Some(before) => Category { row, event_id, rules, ..before },
+            None => Category {
+                row,
+                event_id,
+                rules,
+                criteria: OrdMap::new(),
+                entries: OrdMap::new(),
+                withdrawn: OrdSet::new(),
+            },
+        };
+        self.categories.insert(category.row.id.clone(), Arc::new(category));
     }
 
     fn drop_row(&mut self, row: &Row) {
@@ -397,7 +412,9 @@ impl State {
             }
             Row::Entry(entry) => {
                 if let Some(category) = self.categories.get_mut(&entry.category_id) {
-                    Arc::make_mut(category).entries.remove(&entry.contestant_id);
+                    let category = Arc::make_mut(category);
+                    category.entries.remove(&entry.contestant_id);
+                    category.withdrawn.remove(&entry.contestant_id);
                 }
             }
             Row::Contestant(contestant) => {
@@ -475,7 +492,7 @@ impl State {
     /// # Errors
     /// `BoardNeeded` when it is not in memory: whoever can read it does, and asks again.
     pub fn board(&self, category: &CategoryId) -> Result<&Board, Refusal> {
-        self.boards.get(category).ok_or_else(|| Refusal::BoardNeeded(vec![category.clone()]))
+        self.boards.get(category).map(Arc::as_ref).ok_or_else(|| Refusal::BoardNeeded(vec![category.clone()]))
     }
 
     /// Asks for the boards of several categories at once, so that they are read before the decision is made again, not

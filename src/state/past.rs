@@ -139,7 +139,7 @@ pub fn after(state: &State, category: &Category, entries: &[LogEntry]) -> Result
         };
         board.apply(&Change::Put(row));
     }
-    state.boards.insert(id.clone(), board);
+    state.boards.insert(id.clone(), Arc::new(board));
     let lane = Lane::Category(id.clone());
     match entries.last() {
         Some(last) => state.lanes.insert(lane, last.lane_head()),

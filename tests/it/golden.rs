@@ -70,7 +70,6 @@ use scorecast::setup::{
     PutContestant, PutEntries, PutEvent, PutUser, SetEventStatus,
 };
 use scorecast::state::State;
-use scorecast::state::board::Board;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -227,7 +226,7 @@ impl World {
         world.operate(&import_of(&json!({"event": {"id": "other", "mainTitle": "Another Cup"}, "races": races})));
         world.operate(&key_of_the_cup("key"));
         for category in ["vault", "beam", "rings"] {
-            world.state.boards.insert(id(category), Board::default());
+            world.state.boards.insert(id(category), std::sync::Arc::default());
         }
         for name in everybody() {
             world.sign_in(name);
