@@ -3,7 +3,7 @@
 //! Invariants: places are computed here; whoever was once in a race keeps the id; what is official, the race or its
 //! event, changes only by a correction that says so; a post is taken whole or not at all.
 
-use super::standing::{Measured, places};
+use super::standing::{Best, Measured, places};
 use super::status::timed_by;
 use crate::auth::actor::Actor;
 use crate::command::{Decide, Draft};
@@ -17,7 +17,6 @@ use crate::events::event::{
 };
 use crate::events::public::{IndoorView, indoor};
 use crate::ids::{EventId, RaceId};
-use crate::ranking::Method;
 use crate::state::State;
 use crate::state::detail::{IndoorMeta, Measurement};
 use serde::{Deserialize, Deserializer};
@@ -394,10 +393,9 @@ fn rank(draft: &mut Draft, race: &RaceId, by_distance: bool) {
             // Whoever has no time has not finished, however far they got.
             value: row.time_ms.and_then(|ms| if by_distance { distance(row) } else { Some(ms) }),
             then: None,
-            status: row.status,
         })
         .collect();
-    let ranks = places(if by_distance { Method::Sum } else { Method::Time }, &measured);
+    let ranks = places(if by_distance { Best::Most } else { Best::Least }, &measured);
     for row in rows {
         let place = ranks.get(row.id.as_str()).copied();
         if row.place != place {

@@ -1,4 +1,4 @@
-//! What reports come to: the lines of a race with their places, by the one function that ranks.
+//! What reports come to: the lines of a race with their places.
 //!
 //! Invariant: the lines in the tables are those of the reports; [`settle`] is called after every change of a report.
 
@@ -9,7 +9,6 @@ use crate::db::entity::race_report::{self, Irm, Source};
 use crate::db::entity::race_result;
 use crate::events::event::{Event, ResultLine, ResultsChanged};
 use crate::ids::{EventId, RaceId};
-use crate::ranking::{CriterionIn, Decimal, EntryIn, Id, Input, Mark, MarkIn, Method, Panelist, Rules, Status, rank};
 use crate::state::State;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -19,10 +18,7 @@ pub const FIRST_RUN: &str = "best-run-1";
 /// The word for the second.
 pub const SECOND_RUN: &str = "best-run-2";
 
-/// A time nobody has: more than a day.
-const NEVER_MS: i64 = 100_000_000;
-
-/// What is ranked of somebody: the smaller, the better.
+/// What is ranked of somebody.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Measured {
     /// Who.
@@ -31,51 +27,39 @@ pub struct Measured {
     pub value: Option<i64>,
     /// What decides between equal ones: the other of two runs. Who has none comes after those who have.
     pub then: Option<i64>,
-    /// Why there is none.
-    pub status: Option<Irm>,
 }
 
-/// The places of those who have one. Equal values share a place.
+/// Which value is the best one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Best {
+    /// The smallest: a time, a place.
+    Least,
+    /// The largest: a distance.
+    Most,
+}
+
+/// The places of those who have one. Equal values share a place, and the next are as many places behind.
+///
+/// What a race is ranked by are whole numbers, whose order needs none of the exact arithmetic marks need; that it is the
+/// order [`rank`](crate::ranking::rank) gives them is a property test.
 #[must_use]
-pub fn places(method: Method, measured: &[Measured]) -> HashMap<Arc<str>, i64> {
-    let (clock, first, then): (Id, Id, Id) = ("clock".into(), "time".into(), "then".into());
-    let status = |irm: Irm| match irm {
-        Irm::Dns => Status::Dns,
-        // Who capsizes has not finished.
-        Irm::Dnf | Irm::Cap => Status::Dnf,
-        Irm::Dsq => Status::Dsq,
+pub fn places(best: Best, measured: &[Measured]) -> HashMap<Arc<str>, i64> {
+    let standing = |one: &Measured| {
+        let value = match best {
+            Best::Least => one.value?,
+            Best::Most => -one.value?,
+        };
+        Some(((value, one.then.unwrap_or(i64::MAX)), Arc::clone(&one.id)))
     };
-    let mark = |one: &Measured, criterion: &Id, value: i64| {
-        let value = Mark::from_thousandths(value).ok()?;
-        Some(MarkIn { judge: clock.clone(), contestant: one.id.clone(), criterion: criterion.clone(), value })
-    };
-    let marks = measured.iter().filter_map(|one| mark(one, &first, one.value?));
-    let mut criteria = vec![CriterionIn { id: first.clone(), weight: Decimal::one() }];
-    // Nothing is decided by what nobody has.
-    let mut thens = Vec::new();
-    if measured.iter().any(|one| one.then.is_some()) {
-        thens = measured.iter().filter_map(|one| mark(one, &then, one.then.unwrap_or(NEVER_MS))).collect();
-        // So small a weight that all it can add is less than a thousandth of the first.
-        criteria.push(CriterionIn { id: then.clone(), weight: Decimal::new(1.into(), 9) });
+    let mut standings: Vec<_> = measured.iter().filter_map(standing).collect();
+    standings.sort();
+    let mut places = HashMap::with_capacity(standings.len());
+    let mut above = 0;
+    for equal in standings.chunk_by(|(one, _), (other, _)| one == other) {
+        places.extend(equal.iter().map(|(_, id)| (Arc::clone(id), above + 1)));
+        above += i64::try_from(equal.len()).unwrap_or(0);
     }
-    let input = Input {
-        criteria,
-        entries: measured
-            .iter()
-            .map(|one| EntryIn {
-                contestant: one.id.clone(),
-                factor: Decimal::one(),
-                withdrawn: false,
-                // Who has a value is ranked by it: with one run failed, the other counts.
-                status: one.status.filter(|_| one.value.is_none()).map(status),
-            })
-            .collect(),
-        panel: vec![Panelist { judge: clock.clone(), required: true, head: false }],
-        marks: marks.chain(thens).collect(),
-        ..Input::default()
-    };
-    let ranking = rank(&Rules::new(method), &input).ranking;
-    ranking.into_iter().filter_map(|row| Some((row.contestant_id, i64::from(row.rank?)))).collect()
+    places
 }
 
 /// The report that counts of those there are of somebody.
@@ -194,10 +178,9 @@ fn place(
             id: line.participant_id.as_str().into(),
             value: value(line),
             then: others.get(&line.participant_id).copied(),
-            status: line.status,
         })
         .collect();
-    let ranks = places(Method::Time, &measured);
+    let ranks = places(Best::Least, &measured);
     let mut classes: BTreeMap<&str, Vec<Measured>> = BTreeMap::new();
     for one in &measured {
         let category = state.starter(&race.id, &one.id).and_then(|starter| starter.detail.category.as_ref());
@@ -205,7 +188,7 @@ fn place(
             classes.entry(&category.id).or_default().push(one.clone());
         }
     }
-    let within: HashMap<Arc<str>, i64> = classes.values().flat_map(|members| places(Method::Time, members)).collect();
+    let within: HashMap<Arc<str>, i64> = classes.values().flat_map(|members| places(Best::Least, members)).collect();
     let best = lines.values().filter_map(|line| line.total_ms).min();
     for line in lines.values_mut() {
         line.rank = ranks.get(line.participant_id.as_str()).copied();
@@ -300,6 +283,80 @@ pub fn settle_all(draft: &mut Draft, event: &EventId) {
             let Settled { lines, removed, own: finished } = settled;
             let event_id = event.clone();
             draft.append(Event::ResultsChanged(ResultsChanged { event_id, race_id, lines, removed, finished }));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! The order of whole numbers is the order the function that ranks marks gives them.
+
+    use super::*;
+    use crate::ranking::{CriterionIn, Decimal, EntryIn, Input, Mark, MarkIn, Method, Panelist, Rules, rank};
+    use proptest::prelude::*;
+
+    /// The same by marks of one judge: the second criterion weighs so little that all it adds is less than a thousandth of
+    /// the first.
+    fn ranked(method: Method, measured: &[Measured]) -> HashMap<Arc<str>, i64> {
+        const NEVER: i64 = 100_000_000;
+        let weights = [("first", Decimal::one()), ("then", Decimal::new(1.into(), 9))];
+        let mark = |one: &Measured, criterion: &str, value: i64| MarkIn {
+            judge: "clock".into(),
+            contestant: Arc::clone(&one.id),
+            criterion: criterion.into(),
+            value: Mark::from_thousandths(value).expect("a mark"),
+        };
+        // More is better where the most is the best; then a missing second value is none.
+        let none = if method == Method::Time { NEVER } else { 0 };
+        let marks = measured.iter().flat_map(|one| {
+            let first = one.value.map(|value| mark(one, "first", value));
+            first.into_iter().chain([mark(one, "then", one.then.unwrap_or(none))])
+        });
+        let input = Input {
+            criteria: weights.map(|(id, weight)| CriterionIn { id: id.into(), weight }).into(),
+            entries: measured
+                .iter()
+                .map(|one| EntryIn {
+                    contestant: Arc::clone(&one.id),
+                    factor: Decimal::one(),
+                    withdrawn: false,
+                    status: None,
+                })
+                .collect(),
+            panel: vec![Panelist { judge: "clock".into(), required: true, head: false }],
+            marks: marks.collect(),
+            ..Input::default()
+        };
+        let rows = rank(&Rules::new(method), &input).ranking.into_iter();
+        rows.filter_map(|row| Some((row.contestant_id, i64::from(row.rank?)))).collect()
+    }
+
+    fn measured(values: Vec<(Option<i64>, Option<i64>)>) -> Vec<Measured> {
+        let one = |(number, (value, then)): (usize, (Option<i64>, Option<i64>))| Measured {
+            id: format!("p{number}").into(),
+            value,
+            then,
+        };
+        values.into_iter().enumerate().map(one).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn times_are_placed_as_marks_are(
+            values in prop::collection::vec((prop::option::of(0..6_i64), prop::option::of(0..3_i64)), 0..12),
+            scale in prop::sample::select(vec![1, 7_000_000]),
+        ) {
+            let scaled = |value: Option<i64>| value.map(|value| value * scale);
+            let values = measured(values.into_iter().map(|(value, then)| (scaled(value), scaled(then))).collect());
+            prop_assert_eq!(places(Best::Least, &values), ranked(Method::Time, &values));
+        }
+
+        #[test]
+        fn distances_are_placed_as_points_are(values in prop::collection::vec(prop::option::of(0..6_i64), 0..12)) {
+            let values = measured(values.into_iter().map(|value| (value, None)).collect());
+            prop_assert_eq!(places(Best::Most, &values), ranked(Method::Sum, &values));
         }
     }
 }
