@@ -366,7 +366,7 @@ impl App {
     async fn send_tallies(self, outlet: Outlet) {
         loop {
             for category in outlet.changed_categories().await {
-                if outlet.is_anybody_there() {
+                if outlet.is_office_there(&category) {
                     self.send_tally(&outlet, &category).await;
                 }
             }

@@ -7,7 +7,7 @@
 mod expiry;
 pub mod presence;
 
-use super::audience::{Delivery, Office, variant_for};
+use super::audience::{Audience, Delivery, Office, variant_for};
 use super::event::{CassetteChanged, Event, Moves};
 use super::following::Following;
 use super::listener::{Ack, Listener, Rooms, Sent};
@@ -48,11 +48,8 @@ const REREAD_MAX: u64 = 1_000;
 /// many costs what it costs to write them once. A bound in time would break them up where most is won by keeping them
 /// together, with many sockets.
 const STINT: usize = 32;
-/// Between writing to everybody and doing so again, so much of the time it took is left to those who commit.
-const PAUSE_SHARE: u32 = 3;
-/// The shortest pause that is made, and the longest. The runtime rounds them up to the next millisecond.
-const PAUSE_MIN: Duration = Duration::from_millis(1);
-const PAUSE_MAX: Duration = Duration::from_millis(5);
+/// How long a fact waits for others, at most.
+const COMPANY_MAX: Duration = Duration::from_millis(10);
 /// How long a socket may take from being admitted to being greeted, before it is taken for lost.
 const GREETING_MAX: Duration = Duration::from_secs(10);
 /// News of recordings that may wait for a listener; who is further behind is told the whole list.
@@ -182,28 +179,55 @@ struct ToPublic {
 /// What is sent in one go. It leaves in one write a socket.
 struct Stint<'a> {
     pen: Pen<'a>,
-    /// Messages of it, and how many it may be.
-    messages: usize,
+    /// Facts that were pushed since the last writing, and events of the public. They are for different sockets, mostly.
+    facts: usize,
+    events: usize,
+    /// How many of either it may be.
     max: usize,
+    /// How long the longest writing took.
+    longest: Duration,
 }
 
 impl Stint<'_> {
-    async fn sent_one(&mut self) {
-        self.messages += 1;
-        if self.messages == self.max {
+    async fn sent_fact(&mut self) {
+        self.facts += 1;
+        if self.facts == self.max {
             self.end().await;
         }
     }
 
-    /// Says how long the writing took.
-    async fn end(&mut self) -> Duration {
+    async fn sent_event(&mut self) {
+        self.events += 1;
+        if self.events == self.max {
+            self.end().await;
+        }
+    }
+
+    async fn end(&mut self) {
         let began = Instant::now();
         self.pen.write().await;
-        let took = began.elapsed();
+        self.longest = self.longest.max(began.elapsed());
         // Handshakes, greetings and those who write wait for the same threads: it is their turn, too.
         tokio::task::yield_now().await;
-        self.messages = 0;
-        took
+        (self.facts, self.events) = (0, 0);
+    }
+}
+
+/// What went out last.
+struct Went {
+    facts: i64,
+    /// How long the longest writing took.
+    longest: Duration,
+    at: Instant,
+}
+
+impl Went {
+    /// How many facts may leave in one write, if they come before a moment. Whoever is answered when facts leave asks for the
+    /// next thing then, and so do all others: what they ask for is committed one after the other, and a write to everybody
+    /// is dearer than anything else. So as many are waited for as came last, while it takes no longer than that write did.
+    /// Where few are connected, or little happens, nobody waits.
+    fn company(&self) -> (i64, Instant) {
+        (self.facts.min(i64::try_from(STINT).unwrap_or(i64::MAX)), self.at + self.longest.min(COMPANY_MAX))
     }
 }
 
@@ -570,10 +594,10 @@ impl Outlet {
         self.emit(turn, turn.rooms.begin(), (&delivery.rooms, &delivery.except), delivery.event, &(&delivery.view,));
     }
 
-    /// Whether anybody is connected.
+    /// Whether anybody stands where tallies of a category go.
     #[must_use]
-    pub fn is_anybody_there(&self) -> bool {
-        !self.turn().members.is_empty()
+    pub fn is_office_there(&self, category: &CategoryId) -> bool {
+        self.turn().rooms.is_anybody_in(&Office(category).rooms())
     }
 
     /// How many sockets stand in rooms.
@@ -632,30 +656,27 @@ impl Outlet {
         }
     }
 
-    async fn dispatch_all(&self, entries: impl IntoIterator<Item = Arc<LogEntry>>, cursor: &mut i64) {
-        // Half of a queue is left for what else a socket is told meanwhile.
-        let max = STINT.min(self.waiting_max.min(self.live.queue_max()) / 2).max(1);
-        let mut stint = Stint { pen: self.flusher.pen().await, messages: 0, max };
+    async fn dispatch_all(&self, entries: impl IntoIterator<Item = Arc<LogEntry>>, cursor: &mut i64) -> Went {
+        let before = *cursor;
+        // A quarter of a queue for facts and one for events: the rest is for what else a socket is told meanwhile.
+        let max = STINT.min(self.waiting_max.min(self.live.queue_max()) / 4).max(1);
+        let mut stint = Stint { pen: self.flusher.pen().await, facts: 0, events: 0, max, longest: Duration::ZERO };
         for entry in entries {
             self.dispatch(&entry, &mut stint).await;
             *cursor = entry.seq;
         }
-        let took = stint.end().await;
-        drop(stint);
-        // What is committed in this pause leaves in one write with what was committed meanwhile: a write to everybody is
-        // dearer than anything else. Where few are there, or little happens, nobody waits.
-        let pause = (took / PAUSE_SHARE).min(PAUSE_MAX);
-        if pause >= PAUSE_MIN {
-            tokio::time::sleep(pause).await;
+        if stint.facts + stint.events > 0 {
+            stint.end().await;
         }
+        Went { facts: *cursor - before, longest: stint.longest, at: Instant::now() }
     }
 
     async fn dispatch(&self, entry: &Arc<LogEntry>, stint: &mut Stint<'_>) {
         let public = self.send_fact(entry);
-        stint.sent_one().await;
+        stint.sent_fact().await;
         for told in &public {
             self.emit_public(told);
-            stint.sent_one().await;
+            stint.sent_event().await;
         }
     }
 
@@ -883,33 +904,32 @@ pub async fn watch(outlet: Outlet) {
 pub async fn run(outlet: Outlet, handover: Arc<Handover>, db: DatabaseConnection) {
     let mut head = handover.head.subscribe();
     let mut cursor = outlet.turn().sent;
-    loop {
+    let mut went = Went { facts: 0, longest: Duration::ZERO, at: Instant::now() };
+    while head.wait_for(|end| *end > cursor).await.is_ok() {
+        let (facts, until) = went.company();
+        let company = head.wait_for(|end| *end >= cursor + facts);
+        let _in_time_or_not = tokio::time::timeout_at(until.into(), company).await.is_ok();
         let end = *head.borrow_and_update();
-        while cursor < end {
-            let mut waiting = handover.take();
-            while waiting.front().is_some_and(|entry| entry.seq <= cursor) {
-                waiting.pop_front();
-            }
-            if waiting.front().is_none_or(|entry| entry.seq > cursor + 1) {
-                let until = waiting.front().map_or(end, |entry| entry.seq - 1);
-                match reread(&db, cursor, until).await {
-                    Ok(entries) => {
-                        outlet.metrics.log_reread.inc_by(entries.len() as u64);
-                        outlet.dispatch_all(entries.into_iter().map(Arc::new), &mut cursor).await;
-                    }
-                    Err(cause) => {
-                        tracing::error!(error = format!("{cause:#}"), "the log could not be read back; trying again");
-                        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-                    }
+        let mut waiting = handover.take();
+        while waiting.front().is_some_and(|entry| entry.seq <= cursor) {
+            waiting.pop_front();
+        }
+        if waiting.front().is_none_or(|entry| entry.seq > cursor + 1) {
+            let until = waiting.front().map_or(end, |entry| entry.seq - 1);
+            match reread(&db, cursor, until).await {
+                Ok(entries) => {
+                    outlet.metrics.log_reread.inc_by(entries.len() as u64);
+                    went = outlet.dispatch_all(entries.into_iter().map(Arc::new), &mut cursor).await;
+                }
+                Err(cause) => {
+                    tracing::error!(error = format!("{cause:#}"), "the log could not be read back; trying again");
+                    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
                 }
             }
-            // Not if there is still something before it: then all is read back.
-            if waiting.front().is_some_and(|entry| entry.seq == cursor + 1) {
-                outlet.dispatch_all(waiting, &mut cursor).await;
-            }
         }
-        if head.changed().await.is_err() {
-            return;
+        // Not if there is still something before it: then all is read back.
+        if waiting.front().is_some_and(|entry| entry.seq == cursor + 1) {
+            went = outlet.dispatch_all(waiting, &mut cursor).await;
         }
     }
 }

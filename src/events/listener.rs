@@ -292,6 +292,11 @@ impl<R: Clone + Eq + Hash> Rooms<R> {
         self.number.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// Whether anybody stands in one of these.
+    pub fn is_anybody_in(&self, rooms: &[R]) -> bool {
+        rooms.iter().any(|room| self.listeners.contains_key(room))
+    }
+
     fn within<'a>(&'a self, rooms: &'a [R]) -> impl Iterator<Item = &'a Listener> {
         rooms.iter().filter_map(|room| self.listeners.get(room)).flat_map(IndexMap::values)
     }
