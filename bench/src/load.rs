@@ -196,6 +196,12 @@ pub fn mark(number: u64, _: usize) -> String {
     mark_in("final", number)
 }
 
+/// A mark a server that passes on what it is given makes frames of, as long as those of Scorecast.
+pub fn long_mark(number: u64, judge: usize) -> String {
+    let criterion = format!("\"criterionId\":\"form{}\"", "-".repeat(118));
+    mark(number, judge).replace("\"criterionId\":\"form\"", &criterion)
+}
+
 /// A mark for the category of the judge's own.
 pub fn mark_at_desk(number: u64, judge: usize) -> String {
     mark_in(&format!("desk{judge}"), number)

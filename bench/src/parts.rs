@@ -1,6 +1,6 @@
 //! What is measured, part by part. Within a repetition the servers take turns, so that a slow minute hits all of them.
 
-use crate::load::{Hall, Outcome, fsync_ms, gather, mark, mark_at_desk, result, view};
+use crate::load::{Hall, Outcome, fsync_ms, gather, long_mark, mark, mark_at_desk, result, view};
 use crate::peers::{House, Peer, Yard};
 use crate::process::{Cpu, segments};
 use crate::record::Part;
@@ -138,6 +138,15 @@ fn fanout(yard: &Yard, peer: Peer, effort: Effort, part: &mut Part) -> anyhow::R
         hall.settle(REST)?;
         let burst = burst(&house, &mut hall, in_flight, effort.seconds(0.8, 3.0))?;
         note_burst(part, peer, &format!("W={in_flight}"), &burst);
+    }
+    if peer == Peer::Hub {
+        let payload = std::mem::replace(&mut hall.payload, long_mark);
+        for in_flight in [1, 8, 32] {
+            hall.settle(REST)?;
+            let burst = burst(&house, &mut hall, in_flight, effort.seconds(0.8, 3.0))?;
+            note_burst(part, peer, &format!("W={in_flight}, long"), &burst);
+        }
+        hall.payload = payload;
     }
     hall.judges.truncate(5);
     for per_second in [10, 20] {
