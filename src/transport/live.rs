@@ -29,9 +29,8 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -231,14 +230,11 @@ pub async fn event(
     let served = app.clone();
     upgrade.accept(&app, move |socket, connection| async move {
         let (viewer, state) = place.watch(&event, include);
-        // In a box, and the state let go: neither is to stay with a viewer who stays for a day.
-        let beginning = Box::pin(beginning(&served, &outlet, &state, &event, &query, include));
-        let first = beginning.await.unwrap_or_else(|error| {
+        let first = beginning(&served, &outlet, &state, &event, &query, include).await.unwrap_or_else(|error| {
             let _logged = error.into_refusal();
             vec![Sent::Close(INTERNAL_ERROR, "Internal server error")]
         });
-        drop((state, outlet, query, event));
-        Watching { app: served, viewer, socket, connection, room: None }.serve(first).await;
+        Watching { app: served, viewer, socket, connection, room: None }.begin(first);
     })
 }
 
@@ -343,10 +339,9 @@ pub async fn race(
             }
             _ => Sent::Close(4004, "Race not found"),
         };
-        drop(state);
         simulation::begin(&served, &outlet, &race.id);
-        let room = Some(Room { race: race.id.clone(), number: race.number });
-        Watching { app: served, viewer, socket, connection, room }.serve(vec![first]).await;
+        let room = Some(Box::new(Room { race: race.id.clone(), number: race.number }));
+        Watching { app: served, viewer, socket, connection, room }.begin(vec![first]);
     })
 }
 
@@ -394,30 +389,28 @@ struct Watching {
     viewer: Viewer,
     socket: Socket,
     connection: Connection,
-    room: Option<Room>,
+    room: Option<Box<Room>>,
 }
 
 impl Watching {
-    async fn serve(mut self, first: Vec<Sent>) {
-        if let Err(error) = self.watch(first).await {
-            tracing::debug!(%error, race = ?self.room.as_ref().map(|room| &room.race), "a viewer is gone");
-        }
+    /// In a task of its own: what it took to let a viewer in is not to stay with one who stays for a day.
+    fn begin(mut self, first: Vec<Sent>) {
+        self.viewer.goes_over(&self.connection.wire(), first);
+        self.app.tasks.clone().spawn(async move {
+            if let Err(error) = self.watch().await {
+                tracing::debug!(%error, race = ?self.room.as_ref().map(|room| &room.race), "a viewer is gone");
+            }
+        });
     }
 
-    async fn watch(&mut self, first: Vec<Sent>) -> Result<(), WireError> {
-        self.viewer.goes_over(&self.connection.wire(), first);
-        let config = Arc::clone(&self.app.config);
-        let every = Duration::from_millis(config.live_ping_interval_ms.max(1));
-        let patience = Duration::from_millis(config.live_pong_timeout_ms);
-        let mut ping = interval_at(Instant::now() + every, every);
-        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    async fn watch(&mut self) -> Result<(), WireError> {
+        let mut ping_due = Instant::now() + self.ping_interval();
         let mut answer_due: Option<Instant> = None;
         let mut heard = 0;
-        let hung_up = self.connection.hung_up().clone();
         loop {
             tokio::select! {
                 biased;
-                () = hung_up.cancelled() => {
+                () = self.connection.hung_up().cancelled() => {
                     return Box::pin(leave(&mut self.socket, GOING_AWAY, "The server is restarting")).await;
                 }
                 // First, because an answer may have come before the patience ended; but who talks without end does not
@@ -444,18 +437,24 @@ impl Watching {
                         return Box::pin(leave(&mut self.socket, code, why)).await;
                     }
                 },
-                _ = ping.tick() => {
+                () = sleep_until(answer_due.map_or(ping_due, |due| due.min(ping_due))) => {
+                    let now = Instant::now();
+                    if answer_due.is_some_and(|due| due <= now) {
+                        self.app.metrics.slow_consumers.with_label_values(&["live", "unanswered"]).inc();
+                        return Ok(());
+                    }
                     self.socket.send(Message::Ping(Vec::new().into())).await?;
-                    answer_due.get_or_insert_with(|| Instant::now() + patience);
+                    ping_due = now + self.ping_interval();
+                    answer_due.get_or_insert(now + Duration::from_millis(self.app.config.live_pong_timeout_ms));
                 }
                 // Once all others had their chance.
                 () = tokio::task::yield_now(), if heard >= HEARD_MAX => heard = 0,
-                () = sleep_until(answer_due.unwrap_or_else(Instant::now)), if answer_due.is_some() => {
-                    self.app.metrics.slow_consumers.with_label_values(&["live", "unanswered"]).inc();
-                    return Ok(());
-                }
             }
         }
+    }
+
+    fn ping_interval(&self) -> Duration {
+        Duration::from_millis(self.app.config.live_ping_interval_ms.max(1))
     }
 
     async fn hear(&mut self, text: &[u8]) -> Result<(), WireError> {
