@@ -1,6 +1,6 @@
-//! The schema, one migration a change. It must run unchanged on SQLite and on PostgreSQL, so it speaks only the
-//! portable types of sea-query: text, big integers, booleans. Times are microseconds since 1970 UTC, marks thousandths,
-//! hashes lower-case hex, documents JSON text.
+//! The schema, one migration a change. The tables are the same on SQLite and on PostgreSQL, in the portable types of
+//! sea-query: text, big integers, booleans; in SQLite some lie in the order of their key. Times are microseconds since
+//! 1970 UTC, marks thousandths, hashes lower-case hex, documents JSON text.
 //!
 //! There are deliberately no foreign keys: rows are written in sets by one writer that has decided every reference in
 //! memory, and an upsert of a whole batch must not depend on the order of its tables.

@@ -1,6 +1,6 @@
 //! The spine: identity, set-up, marks, the log and what makes commands idempotent.
 
-use super::shapes::{clustered, index, number_key, table};
+use super::shapes::{clustered, index, table};
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{big_integer, big_integer_null, boolean, string, string_null, text, text_null};
 use sea_orm_migration::sea_orm::DatabaseBackend;
@@ -21,7 +21,7 @@ fn tables(backend: DatabaseBackend) -> Vec<TableCreateStatement> {
         table(
             "log_entry",
             vec![
-                number_key(backend, "seq"),
+                big_integer("seq"),
                 string("lane"),
                 big_integer("lane_seq"),
                 string("epoch"),

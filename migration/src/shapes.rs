@@ -1,7 +1,6 @@
 //! How tables and indexes are said, in few words.
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::schema::{big_integer, integer};
 use sea_orm_migration::sea_orm::DatabaseBackend;
 
 /// A table by name, its columns, its key.
@@ -32,15 +31,6 @@ pub fn clustered(
         create.extra("WITHOUT ROWID");
     }
     create
-}
-
-/// A number of 64 bits that is the whole key of its table: in SQLite the place of the row, which needs no index.
-pub fn number_key(backend: DatabaseBackend, name: &'static str) -> ColumnDef {
-    // SQLite takes a column for the place of the row by the name of its type; every integer there has up to 64 bits.
-    match backend {
-        DatabaseBackend::Sqlite => integer(name),
-        _ => big_integer(name),
-    }
 }
 
 /// An index by name, its table, its columns.

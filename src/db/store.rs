@@ -206,6 +206,8 @@ impl Store for SqliteStore {
 
     fn forget_answers(&mut self, before: Micros) -> anyhow::Result<usize> {
         // In the order they came in, which is that of their places: an index by time would be written with every command.
+        // Those given while a clock was ahead keep later ones from being forgotten until that time has come; none is
+        // forgotten too early.
         self.connection
             .execute(
                 "DELETE FROM command WHERE rowid IN (SELECT rowid FROM command ORDER BY rowid LIMIT ?2) AND at < ?1",

@@ -50,6 +50,8 @@ const REREAD_MAX: u64 = 1_000;
 const STINT: usize = 32;
 /// How long a fact waits for others, at most.
 const COMPANY_MAX: Duration = Duration::from_millis(10);
+/// The runtime rounds up to whole milliseconds: for less than one nobody waits.
+const COMPANY_MIN: Duration = Duration::from_millis(1);
 /// How long a socket may take from being admitted to being greeted, before it is taken for lost.
 const GREETING_MAX: Duration = Duration::from_secs(10);
 /// News of recordings that may wait for a listener; who is further behind is told the whole list.
@@ -907,8 +909,10 @@ pub async fn run(outlet: Outlet, handover: Arc<Handover>, db: DatabaseConnection
     let mut went = Went { facts: 0, longest: Duration::ZERO, at: Instant::now() };
     while head.wait_for(|end| *end > cursor).await.is_ok() {
         let (facts, until) = went.company();
-        let company = head.wait_for(|end| *end >= cursor + facts);
-        let _in_time_or_not = tokio::time::timeout_at(until.into(), company).await.is_ok();
+        if until.saturating_duration_since(Instant::now()) >= COMPANY_MIN {
+            let company = head.wait_for(|end| *end >= cursor + facts);
+            let _in_time_or_not = tokio::time::timeout_at(until.into(), company).await.is_ok();
+        }
         let end = *head.borrow_and_update();
         let mut waiting = handover.take();
         while waiting.front().is_some_and(|entry| entry.seq <= cursor) {

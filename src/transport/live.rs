@@ -445,7 +445,8 @@ impl Watching {
                     }
                     self.socket.send(Message::Ping(Vec::new().into())).await?;
                     ping_due = now + self.ping_interval();
-                    answer_due.get_or_insert(now + Duration::from_millis(self.app.config.live_pong_timeout_ms));
+                    // Patience begins when the ping has left, which may take a while.
+                    answer_due.get_or_insert_with(|| Instant::now() + self.pong_timeout());
                 }
                 // Once all others had their chance.
                 () = tokio::task::yield_now(), if heard >= HEARD_MAX => heard = 0,
@@ -455,6 +456,10 @@ impl Watching {
 
     fn ping_interval(&self) -> Duration {
         Duration::from_millis(self.app.config.live_ping_interval_ms.max(1))
+    }
+
+    fn pong_timeout(&self) -> Duration {
+        Duration::from_millis(self.app.config.live_pong_timeout_ms)
     }
 
     async fn hear(&mut self, text: &[u8]) -> Result<(), WireError> {
