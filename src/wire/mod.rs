@@ -4,7 +4,7 @@
 //! everybody that is too much: a task woken and a write made for every message of every socket. So the write half of a
 //! connection is shared. The library writes its bytes through it as before ([`Wire::poll_write`]); beside it, whoever has
 //! something for many makes a frame of it once ([`Frame`]) and lets every wire have it ([`Wire::push`]). Frames wait there
-//! and leave together in one write, made by whoever holds the [`Pen`], or by the library's next write, whichever comes
+//! and leave together in one write, made by whoever holds the [`Pen`], or with the library's next write, whichever comes
 //! first.
 //!
 //! What the library writes is looked through byte by byte ([`weave::Weave`]), because a frame of ours may leave only

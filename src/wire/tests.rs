@@ -71,6 +71,8 @@ impl Write for Made {
 struct Client {
     got: Vec<u8>,
     takes: usize,
+    /// How often it was given something.
+    times: usize,
 }
 
 impl Client {
@@ -82,6 +84,7 @@ impl Client {
             self.takes -= part;
             written += part;
         }
+        self.times += usize::from(written > 0);
         if written == 0 { Err(ErrorKind::WouldBlock.into()) } else { Ok(written) }
     }
 }
@@ -313,4 +316,23 @@ fn a_queue_has_a_bound_and_can_be_put_anew() {
     assert_eq!(connection.weave.waiting(), 2);
     let read = connection.finish();
     assert_eq!(read.iter().filter_map(text).collect::<Vec<_>>(), ["a", "anew"]);
+}
+
+#[test]
+fn what_waits_for_a_greeting_leaves_with_it() {
+    let mut connection = Connection::new();
+    connection.client.takes = usize::MAX;
+    connection.write();
+    connection.weave.expect(Namespace::Scoring);
+    for said in ["first", "second"] {
+        assert_ne!(connection.weave.push(&Frame::text(said), 2), Pushed::Full);
+    }
+    assert_eq!(connection.flush(), Flow::Held);
+    let (before, greeting) = (connection.client.times, Frame::text("40{}"));
+    let bytes = [IoSlice::new(greeting.as_bytes())];
+    let written = connection.weave.write(&bytes, |slices| connection.client.write(slices));
+    assert_eq!(written.expect("the client takes it"), greeting.as_bytes().len());
+    assert_eq!((connection.client.times - before, connection.weave.waiting()), (1, 0));
+    let read = connection.finish();
+    assert_eq!(read.iter().filter_map(text).collect::<Vec<_>>(), ["40{}", "first", "second"]);
 }

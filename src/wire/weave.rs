@@ -133,16 +133,79 @@ fn end_of_head(seen: usize, byte: u8) -> usize {
     }
 }
 
+/// How far the library has got.
+#[derive(Clone, Copy, Debug, Default)]
+struct Library {
+    phase: Phase,
+    greetings: [Greetings; 2],
+}
+
+impl Library {
+    fn is_our_turn(&self) -> bool {
+        let Phase::Frames(reading) = &self.phase else { return false };
+        reading.is_between() && self.greetings.iter().all(|greetings| greetings.seen >= greetings.expected)
+    }
+
+    /// Follows what it has written.
+    fn see(&mut self, mut bytes: &[u8]) {
+        while let Some(&byte) = bytes.first() {
+            match &mut self.phase {
+                Phase::Http | Phase::Closed => return,
+                Phase::Upgrading(seen) => {
+                    *seen = end_of_head(*seen, byte);
+                    if *seen == 4 {
+                        self.phase = Phase::Frames(Reading::default());
+                    }
+                    bytes = &bytes[1..];
+                }
+                Phase::Frames(reading) => {
+                    bytes = &bytes[reading.read(bytes)..];
+                    if reading.is_whole() {
+                        let frame = *reading;
+                        self.saw(frame);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A frame of it is out.
+    fn saw(&mut self, frame: Reading) {
+        self.phase = Phase::Frames(Reading::default());
+        match (frame.head[0], &frame.start[..frame.started]) {
+            // A leave (RFC 6455, 5.5.1).
+            (0x88, _) => self.phase = Phase::Closed,
+            (0x81, start) if start.starts_with(b"40/live,") => self.greetings[Namespace::Live as usize].seen += 1,
+            (0x81, start) if start.starts_with(b"40{") => self.greetings[Namespace::Scoring as usize].seen += 1,
+            _ => {}
+        }
+    }
+
+    /// How many of these bytes belong to the frame it is at.
+    fn until_boundary(&self, bytes: &[u8]) -> usize {
+        match self.phase {
+            Phase::Frames(mut reading) => reading.read(bytes),
+            Phase::Upgrading(mut seen) => {
+                let ends = |byte: &u8| {
+                    seen = end_of_head(seen, *byte);
+                    seen == 4
+                };
+                bytes.iter().position(ends).map_or(bytes.len(), |last| last + 1)
+            }
+            Phase::Http | Phase::Closed => bytes.len(),
+        }
+    }
+}
+
 /// The bytes of one connection.
 #[derive(Debug, Default)]
 pub struct Weave {
-    phase: Phase,
+    library: Library,
     queue: VecDeque<Frame>,
     /// How much of the first frame has left already.
     gone: usize,
     /// Bytes of ours that have left in all.
     left: u64,
-    greetings: [Greetings; 2],
     /// Whether the flusher has been told.
     is_dirty: bool,
     /// Whether somebody waits until the client takes more.
@@ -152,19 +215,19 @@ pub struct Weave {
 impl Weave {
     /// The next response makes it a websocket.
     pub fn upgrades(&mut self) {
-        if matches!(self.phase, Phase::Http) {
-            self.phase = Phase::Upgrading(0);
+        if matches!(self.library.phase, Phase::Http) {
+            self.library.phase = Phase::Upgrading(0);
         }
     }
 
     /// One more greeting of a namespace has to be out before our frames may follow.
     pub fn expect(&mut self, namespace: Namespace) {
-        self.greetings[namespace as usize].expected += 1;
+        self.library.greetings[namespace as usize].expected += 1;
     }
 
     /// Lets a frame wait, unless `max` wait already.
     pub fn push(&mut self, frame: &Frame, max: usize) -> Pushed {
-        if matches!(self.phase, Phase::Closed) {
+        if matches!(self.library.phase, Phase::Closed) {
             return Pushed::Closed;
         }
         if self.queue.len() >= max {
@@ -214,14 +277,9 @@ impl Weave {
 
     /// Nothing of ours leaves any more.
     pub fn close(&mut self) {
-        self.phase = Phase::Closed;
+        self.library.phase = Phase::Closed;
         self.queue = VecDeque::new();
         self.gone = 0;
-    }
-
-    fn is_our_turn(&self) -> bool {
-        let Phase::Frames(reading) = &self.phase else { return false };
-        reading.is_between() && self.greetings.iter().all(|greetings| greetings.seen >= greetings.expected)
     }
 
     /// Writes frames, as many as leave.
@@ -230,7 +288,7 @@ impl Weave {
     /// When the connection is broken.
     pub fn drain(&mut self, mut write: impl FnMut(&[IoSlice<'_>]) -> Result<usize, Error>) -> Result<Flow, Error> {
         while !self.queue.is_empty() {
-            let count = match (self.is_our_turn(), self.gone) {
+            let count = match (self.library.is_our_turn(), self.gone) {
                 (true, _) => self.queue.len().min(TOGETHER_MAX),
                 (false, 0) => return Ok(Flow::Held),
                 // One that has begun to leave goes on, whatever has to be waited for since.
@@ -269,7 +327,8 @@ impl Weave {
         }
     }
 
-    /// Writes bytes of the library, after all of ours that may leave.
+    /// Writes bytes of the library, after all of ours that may leave; what may only leave after them goes with them. Says
+    /// how many of the library's have left.
     ///
     /// # Errors
     /// `WouldBlock`, and when the connection is broken.
@@ -281,72 +340,39 @@ impl Weave {
         if self.drain(&mut write)? == Flow::Blocked {
             return Err(ErrorKind::WouldBlock.into());
         }
-        let one;
-        let bytes = match bytes.iter().find(|slice| !slice.is_empty()) {
-            // Then it is our turn.
-            Some(first) if !self.queue.is_empty() => {
-                one = [IoSlice::new(&first[..self.to_boundary(first)])];
-                &one[..]
-            }
-            _ => bytes,
+        let first = bytes.iter().find(|slice| !slice.is_empty());
+        let Some(first) = first.filter(|_| !self.queue.is_empty()) else {
+            let written = write(bytes)?;
+            self.see(bytes, written);
+            return Ok(written);
         };
-        let written = write(bytes)?;
-        let mut left = written;
+        // To the end of its frame: then it may be our turn.
+        let first = IoSlice::new(&first[..self.library.until_boundary(first)]);
+        let mut after = self.library;
+        after.see(&first);
+        let mut slices = [IoSlice::new(&[]); TOGETHER_MAX];
+        slices[0] = first;
+        let ours = if after.is_our_turn() { &*self.queue.make_contiguous() } else { &[] };
+        for (slice, frame) in slices[1..].iter_mut().zip(ours) {
+            *slice = IoSlice::new(frame.as_bytes());
+        }
+        let count = (1 + ours.len()).min(TOGETHER_MAX);
+        let written = write(&slices[..count])?;
+        let of_library = written.min(first.len());
+        self.see(&[first], of_library);
+        self.have_left(written - of_library);
+        Ok(of_library)
+    }
+
+    /// Follows what the library has written, of which so many bytes have left.
+    fn see(&mut self, bytes: &[IoSlice<'_>], mut left: usize) {
         for slice in bytes {
             let part = &slice[..slice.len().min(left)];
-            self.see(part);
+            self.library.see(part);
             left -= part.len();
         }
-        Ok(written)
-    }
-
-    /// How many of these bytes belong to the frame the library is at.
-    fn to_boundary(&self, bytes: &[u8]) -> usize {
-        match self.phase {
-            Phase::Frames(mut reading) => reading.read(bytes),
-            Phase::Upgrading(mut seen) => {
-                let ends = |byte: &u8| {
-                    seen = end_of_head(seen, *byte);
-                    seen == 4
-                };
-                bytes.iter().position(ends).map_or(bytes.len(), |last| last + 1)
-            }
-            Phase::Http | Phase::Closed => bytes.len(),
-        }
-    }
-
-    /// Follows what the library has written.
-    fn see(&mut self, mut bytes: &[u8]) {
-        while let Some(&byte) = bytes.first() {
-            match &mut self.phase {
-                Phase::Http | Phase::Closed => return,
-                Phase::Upgrading(seen) => {
-                    *seen = end_of_head(*seen, byte);
-                    if *seen == 4 {
-                        self.phase = Phase::Frames(Reading::default());
-                    }
-                    bytes = &bytes[1..];
-                }
-                Phase::Frames(reading) => {
-                    bytes = &bytes[reading.read(bytes)..];
-                    if reading.is_whole() {
-                        let frame = *reading;
-                        self.saw(frame);
-                    }
-                }
-            }
-        }
-    }
-
-    /// A frame of the library is out.
-    fn saw(&mut self, frame: Reading) {
-        self.phase = Phase::Frames(Reading::default());
-        match (frame.head[0], &frame.start[..frame.started]) {
-            // A leave (RFC 6455, 5.5.1).
-            (0x88, _) => self.close(),
-            (0x81, start) if start.starts_with(b"40/live,") => self.greetings[Namespace::Live as usize].seen += 1,
-            (0x81, start) if start.starts_with(b"40{") => self.greetings[Namespace::Scoring as usize].seen += 1,
-            _ => {}
+        if matches!(self.library.phase, Phase::Closed) {
+            self.close();
         }
     }
 }
