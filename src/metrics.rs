@@ -34,6 +34,7 @@ pub struct Metrics {
     pub limit_keys: IntGaugeVec,
     pub certification_stage: IntGaugeVec,
     pub resume: IntCounterVec,
+    pub resume_facts: IntCounterVec,
     pub live_rejected: IntCounterVec,
     pub ingest: IntCounterVec,
 }
@@ -141,6 +142,11 @@ impl Metrics {
             boards_loaded: gauge("boards_loaded", "Categories whose marks are held in memory."),
             limit_keys: gauges("rate_limit_keys", "Keys a rate limiter remembers.", &["limit"]),
             resume: counters("resume_total", "Lanes clients asked to catch up on.", &["outcome"]),
+            resume_facts: counters(
+                "resume_facts_total",
+                "Facts taken from memory or the log to be sent again.",
+                &["source"],
+            ),
             live_rejected: counters("live_rejected_total", "Viewers who were not let in.", &["reason"]),
             ingest: counters("ingest_total", "Posts of timing software.", &["source", "outcome"]),
             certification_stage: gauges("certification_stage", "Categories at a stage.", &["stage"]),

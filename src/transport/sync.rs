@@ -10,6 +10,7 @@ use crate::auth::actor::Actor;
 use crate::certification;
 use crate::error::{AppError, Refusal};
 use crate::events::dispatcher::Outlet;
+use crate::events::log::LogEntry;
 use crate::events::replay::{self, PAGE};
 use crate::events::room::Lane;
 use crate::ids::UserId;
@@ -120,33 +121,50 @@ impl CatchUp<'_> {
     }
 
     async fn replay(&self, lane: &Lane, mut missed: Range<i64>) -> Result<Outcome, AppError> {
+        // Read, and not sent yet.
+        let mut page = Vec::new();
         let mut waited = Duration::ZERO;
         while missed.start < missed.end {
-            let mut entries = self.outlet.recent.page(lane, &missed, PAGE);
-            if entries.is_empty() {
-                let page = replay::page(&self.app.db, lane, &missed).await?;
-                entries = page.into_iter().map(Arc::new).collect();
+            if page.is_empty() {
+                page = self.page(lane, &missed).await?;
             }
-            let Some(sent) = self.outlet.replay(self.socket, self.user, &entries) else {
+            let Some(sent) = self.outlet.replay(self.socket, self.user, &page) else {
                 return Ok(Outcome::Forbidden);
             };
-            let Some(last) = entries.get(sent.wrapping_sub(1)) else {
-                // The buffer is full: what is in it is being read, or it is nobody's fault but the client's.
-                waited += PAUSE;
-                if waited > PATIENCE || entries.is_empty() {
-                    return Err(Refusal::Overloaded.into());
-                }
-                tokio::time::sleep(PAUSE).await;
-                continue;
-            };
-            waited = Duration::ZERO;
-            missed.start = last.lane_seq;
-            if entries.len() == PAGE {
+            if let Some(last) = page.drain(..sent).next_back() {
+                missed.start = last.lane_seq;
+                waited = Duration::ZERO;
+            }
+            if page.is_empty() {
                 // Live facts have their turn between two pages.
                 tokio::task::yield_now().await;
+                continue;
             }
+            // The buffer is full: what is in it is being read, or it is nobody's fault but the client's.
+            waited += PAUSE;
+            if waited > PATIENCE {
+                return Err(Refusal::Overloaded.into());
+            }
+            tokio::time::sleep(PAUSE).await;
         }
         Ok(Outcome::Replayed)
+    }
+
+    /// The next missed facts, at least one: from memory where they are there, from the log otherwise.
+    async fn page(&self, lane: &Lane, missed: &Range<i64>) -> Result<Vec<Arc<LogEntry>>, AppError> {
+        let read = |source, page: Vec<_>| {
+            self.app.metrics.resume_facts.with_label_values(&[source]).inc_by(page.len() as u64);
+            page
+        };
+        let recent = self.outlet.recent.page(lane, missed, PAGE);
+        if !recent.is_empty() {
+            return Ok(read("memory", recent));
+        }
+        let page = replay::page(&self.app.db, lane, missed).await?;
+        if page.is_empty() {
+            return Err(Refusal::Internal.into());
+        }
+        Ok(read("log", page.into_iter().map(Arc::new).collect()))
     }
 
     async fn snapshot(&self, lane: &Lane) -> Result<Outcome, AppError> {

@@ -230,6 +230,9 @@ async fn a_small_buffer_is_filled_again_and_again_until_all_is_sent() {
     let mut all = Viewer::default();
     all.take(&ben);
     assert_eq!(all.of("cat:vault").len(), 1_000);
+    // However often there was no room, each was taken out once.
+    let taken = |source| app.app.metrics.resume_facts.with_label_values(&[source]).get();
+    assert_eq!(taken("memory") + taken("log"), 1_000);
     app.stop().await;
 }
 
