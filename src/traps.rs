@@ -1,4 +1,5 @@
-//! Faults that are put back on purpose, so that a test can show that it would find them.
+//! Faults that are put back on purpose, so that a test can show that it would find them, and delays that make a race
+//! likely.
 //!
 //! Invariant: without debug assertions no trap is ever set. With them a trap is set for one application alone, never for
 //! a whole process, so that it cannot disturb what runs beside it.
@@ -12,6 +13,8 @@ pub enum Trap {
     EmitDropIgnored,
     /// A socket is let into its rooms without a look whether it has gone.
     JoinAfterLeave,
+    /// A socket is greeted some time after the library has let it in.
+    GreetLate,
     /// A command is answered before it is on the disk.
     AckBeforeCommit,
     /// A command that is refused uses up a number of its lane.
@@ -48,6 +51,7 @@ impl Traps {
         Ok(Self::of(match name.as_str() {
             "emit_drop_ignored" => Trap::EmitDropIgnored,
             "join_after_leave" => Trap::JoinAfterLeave,
+            "greet_late" => Trap::GreetLate,
             "ack_before_commit" => Trap::AckBeforeCommit,
             "seq_before_commit" => Trap::SeqBeforeCommit,
             _ => bail!("SCORECAST_TRAP names no trap"),

@@ -1,7 +1,9 @@
 //! What one client has asked for and not been answered yet.
 //!
-//! Invariants: nothing waits for a socket that has left (what waits holds the socket, and would for ever); no more than a number of events and of bytes waits; they come out in their order, one after the other; there
-//! is a worker if and only if there is work, because a thousand quiet clients must not cost a thousand workers.
+//! Invariants: nothing waits for a socket that has left (what waits holds the socket, and would for ever); no more than a
+//! number of events and of bytes waits; nothing comes out before the socket was greeted; they come out in their order, one
+//! after the other; from then on there is a worker if and only if there is work, because a thousand quiet clients must not
+//! cost a thousand workers.
 
 use super::socket::Answer;
 use std::collections::VecDeque;
@@ -35,8 +37,16 @@ struct Queue {
     /// Of those that wait, and of the one that is worked on.
     bytes: usize,
     worked_on: usize,
+    is_greeted: bool,
     has_worker: bool,
     is_closed: bool,
+}
+
+impl Queue {
+    /// Whether a worker has to begin.
+    fn wants_worker(&mut self) -> bool {
+        self.is_greeted && !self.waiting.is_empty() && !std::mem::replace(&mut self.has_worker, true)
+    }
 }
 
 impl Line {
@@ -64,7 +74,24 @@ impl Line {
         }
         queue.bytes = bytes;
         queue.waiting.push_back(incoming);
-        Ok(!std::mem::replace(&mut queue.has_worker, true))
+        Ok(queue.wants_worker())
+    }
+
+    /// The socket was greeted; `first` comes before all that waits, of which there may be one more and a frame more for it.
+    /// Whether a worker has to begin.
+    pub(super) fn greeted(&self, first: Option<Incoming>) -> bool {
+        let mut queue = self.queue();
+        if queue.is_closed {
+            // Outside the lock: with an event its socket may go.
+            drop(queue);
+            return false;
+        }
+        queue.is_greeted = true;
+        if let Some(first) = first {
+            queue.bytes += first.payload.len();
+            queue.waiting.push_front(first);
+        }
+        queue.wants_worker()
     }
 
     /// Nothing waits any more, now and later.
@@ -82,7 +109,8 @@ impl Line {
         if let Some(next) = &next {
             queue.worked_on = next.payload.len();
         } else {
-            *queue = Queue { is_closed: queue.is_closed, ..Queue::default() };
+            let Queue { is_greeted, is_closed, .. } = *queue;
+            *queue = Queue { is_greeted, is_closed, ..Queue::default() };
         }
         next
     }

@@ -1,7 +1,8 @@
 //! Every socket command on one page; how a socket comes, asks and goes.
 //!
 //! Invariants: handlers are registered before the connection is acknowledged, so no first event and no early departure
-//! is missed; the events of a socket are carried out one after the other, in their order; every event is answered.
+//! is missed; the events of a socket are carried out one after the other, in their order, after its greeting; every event
+//! is answered.
 
 use super::catalog::CLIENT_EVENTS;
 use super::connection::{Connection, Connections, Full, Guest};
@@ -64,7 +65,7 @@ const UNSENT_MAX: u32 = 10_000;
 /// How long a socket that has left or has to go keeps its connection: long enough to read what was said last, or to come
 /// back over it.
 const GRACE: Duration = Duration::from_millis(500);
-/// How late a trap greets.
+/// How late a trap greets: as a server does that is busy.
 const LATE: Duration = Duration::from_millis(20);
 
 /// What an event of a client asks for.
@@ -245,8 +246,8 @@ pub fn open(app: &App, io: &SocketIo, outlet: Outlet, connections: Connections) 
         async move { door.admit(&socket, auth.unwrap_or_default()).await }
     };
     let greet = move |socket: SocketRef| {
-        // A trap: who has gone meanwhile is greeted all the same.
-        let late = door.app.traps.is_set(Trap::JoinAfterLeave).then(|| Arc::clone(&door));
+        let late = [Trap::JoinAfterLeave, Trap::GreetLate].into_iter().any(|trap| door.app.traps.is_set(trap));
+        let late = late.then(|| Arc::clone(&door));
         if late.is_none() {
             door.greet(&socket);
         }
@@ -470,10 +471,14 @@ impl Door {
     fn greet(self: &Arc<Self>, socket: &SocketRef) {
         let Some(Visitor { user, .. }) = socket.extensions.get::<Visitor>() else { return };
         self.outlet.greet(socket, &user, &limits(&self.app.config));
-        // What was missed before this connection comes before anything the client asks for on it.
-        if let Some(Missed(payload)) = socket.extensions.remove() {
+        let Some(line) = socket.extensions.get::<Line>() else { return };
+        // Whatever the client asked for meanwhile comes after what it missed before this connection.
+        let missed = socket.extensions.remove().map(|Missed(payload)| {
             let answer = Answer { socket: socket.clone(), ack: None };
-            self.enqueue(Incoming { event: "sync:resume".to_owned(), payload, answer });
+            Incoming { event: "sync:resume".to_owned(), payload, answer }
+        });
+        if line.greeted(missed) {
+            self.begin_work(socket, line);
         }
     }
 
@@ -484,26 +489,28 @@ impl Door {
         match line.push(incoming) {
             Err(Incoming { event, answer, .. }) => self.refuse(answer, &event, &Refusal::Overloaded),
             Ok(false) => {}
-            Ok(true) => {
-                let (Some(mut visitor), Some(listener)) = (socket.extensions.get::<Visitor>(), Listener::of(&socket))
-                else {
-                    return;
-                };
-                let (gone, departure) = (listener.gone().clone(), listener.departure().clone());
-                let door = Arc::clone(self);
-                self.app.tasks.spawn(async move {
-                    let mut working = Working { line: &line, departure: &departure, is_done: false };
-                    tokio::select! {
-                        // Who is gone is not answered, even if the answer is there.
-                        biased;
-                        () = door.app.stopping.cancelled() => {}
-                        () = gone.cancelled() => {}
-                        () = departure.begun() => {}
-                        () = door.work(&line, &mut visitor) => working.is_done = true,
-                    }
-                });
-            }
+            Ok(true) => self.begin_work(&socket, line),
         }
+    }
+
+    /// Has what waits carried out, for as long as the socket is there.
+    fn begin_work(self: &Arc<Self>, socket: &SocketRef, line: Line) {
+        let (Some(mut visitor), Some(listener)) = (socket.extensions.get::<Visitor>(), Listener::of(socket)) else {
+            return;
+        };
+        let (gone, departure) = (listener.gone().clone(), listener.departure().clone());
+        let door = Arc::clone(self);
+        self.app.tasks.spawn(async move {
+            let mut working = Working { line: &line, departure: &departure, is_done: false };
+            tokio::select! {
+                // Who is gone is not answered, even if the answer is there.
+                biased;
+                () = door.app.stopping.cancelled() => {}
+                () = gone.cancelled() => {}
+                () = departure.begun() => {}
+                () = door.work(&line, &mut visitor) => working.is_done = true,
+            }
+        });
     }
 
     /// Carries out what waits.

@@ -388,7 +388,8 @@ async fn broken(db: &DatabaseConnection, rows: &[log_entry::Model]) -> Vec<Strin
 #[derive(Debug, Default)]
 struct Got {
     first: i64,
-    facts: BTreeSet<i64>,
+    /// Its facts, each with the connection it came over, the number of its frame, and whether it was told again.
+    facts: BTreeMap<i64, (usize, usize, bool)>,
 }
 
 /// A transcript on its way through the checker.
@@ -405,6 +406,8 @@ struct Sight<'a> {
     live: BTreeMap<String, i64>,
     /// The furthest place of the log this connection has shown.
     at: i64,
+    /// The connection that is read, and the number of its frame.
+    place: (usize, usize),
 }
 
 impl<'a> Sight<'a> {
@@ -420,6 +423,7 @@ impl<'a> Sight<'a> {
             worn_until: i64::MAX,
             live: BTreeMap::new(),
             at: 0,
+            place: (0, 0),
         }
     }
 
@@ -428,7 +432,7 @@ impl<'a> Sight<'a> {
     }
 
     fn judge(mut self) {
-        for connection in &self.transcript.connections {
+        for (number, connection) in self.transcript.connections.iter().enumerate() {
             (self.live, self.at) = (BTreeMap::new(), 0);
             let end = self.life.end_of(&connection.session).unwrap_or(i64::MAX);
             let mut let_go = connection.let_go.iter().peekable();
@@ -436,6 +440,7 @@ impl<'a> Sight<'a> {
                 while let Some(fact) = let_go.next_if(|fact| fact.before <= at) {
                     self.let_go(fact);
                 }
+                self.place = (number, at);
                 self.read(frame, end);
             }
             let_go.for_each(|fact| self.let_go(fact));
@@ -469,9 +474,14 @@ impl<'a> Sight<'a> {
         let again = meta["replay"] == true;
         self.findings.replayed += u64::from(again);
         let got = self.lanes.entry(lane.to_owned()).or_default();
-        if seq <= got.first || !got.facts.insert(seq) {
+        let came = (self.place.0, self.place.1, again);
+        let before = got.facts.insert(seq, came);
+        if seq <= got.first || before.is_some() {
+            let first = got.first;
             self.findings.duplicates += 1;
-            self.fault(format!("{lane} {seq} came twice"));
+            self.fault(format!(
+                "{lane} {seq} came twice: {came:?} after {before:?} (connection, frame, again), told from {first} on"
+            ));
         }
         let Some((row, fact)) = self.log.entry(lane, seq) else {
             return self.fault(format!("{lane} {seq} is not in the log"));
@@ -506,7 +516,7 @@ impl<'a> Sight<'a> {
         let mut live = BTreeMap::new();
         for lane in told["lanes"].as_array().into_iter().flatten() {
             let (name, seq) = (lane["lane"].as_str().unwrap_or_default(), lane["seq"].as_i64().unwrap_or(0));
-            self.lanes.entry(name.to_owned()).or_insert_with(|| Got { first: seq, facts: BTreeSet::new() });
+            self.lanes.entry(name.to_owned()).or_insert_with(|| Got { first: seq, facts: BTreeMap::new() });
             if let Some(last) = self.live.get(name).filter(|last| **last != seq) {
                 self.fault(format!("{name} is told to stand at {seq} after {last} had come"));
             }
@@ -561,10 +571,10 @@ impl<'a> Sight<'a> {
                 continue;
             }
             let end = self.log.end(&name);
-            let missing = (got.first + 1..=end).filter(|seq| !got.facts.contains(seq)).count();
+            let missing = (got.first + 1..=end).filter(|seq| !got.facts.contains_key(seq)).count();
             if missing > 0 {
                 self.findings.gaps += u64::try_from(missing).expect("a count");
-                let first = (got.first + 1..=end).find(|seq| !got.facts.contains(seq)).unwrap_or_default();
+                let first = (got.first + 1..=end).find(|seq| !got.facts.contains_key(seq)).unwrap_or_default();
                 self.fault(format!("{name} lacks {missing} facts from {first} on; it ends at {end}"));
             }
         }

@@ -5,6 +5,7 @@ use crate::support::client::{Client, Frame};
 use crate::support::people::{self, email, mark};
 use futures_util::StreamExt;
 use reqwest::Method;
+use scorecast::traps::{Trap, Traps};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -137,6 +138,25 @@ async fn whoever_comes_back_has_every_fact_once_and_masked_as_it_would_have_been
     let own = author.of("cat:vault");
     assert!(own.len() == 5 && own.iter().all(|(told, _)| told[1][1]["commandId"].is_string()), "{own:?}");
     assert!(fellow.of("cat:vault").iter().all(|(told, _)| !told.to_string().contains("commandId")));
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_is_carried_out_for_a_client_before_it_was_greeted_and_caught_up() {
+    let app = TestApp::start_trapped(Traps::of(Trap::GreetLate), generous).await;
+    app.import(people::document()).await;
+    let ada = app.connect_by(&app.token(&email("ada")).await).await.expect("the token is good");
+    let epoch = ada.next("session:ready").await.data()["lanes"][0]["epoch"].clone();
+    give(&ada, 5).await;
+    let missed = json!({"lanes": {"cat:vault": {"epoch": epoch, "seq": 0}}});
+    let auth = json!({"token": app.token(&email("ben")).await, "resume": missed});
+    let ben = Client::connect(app.address, auth).await.expect("the token is good");
+    let answer = ben.call("sync:resume", json!({"lanes": {"cat:vault": {"epoch": epoch, "seq": 5}}})).await;
+    assert_eq!(answer["data"]["lanes"]["cat:vault"], "replayed");
+    let told = ben.transcript();
+    assert_eq!(told.first().map(|frame| frame.event.as_str()), Some("session:ready"));
+    let again = |frame: &&Frame| frame.meta().is_some_and(|meta| meta["lane"] == "cat:vault" && meta["replay"] == true);
+    assert_eq!(told.iter().filter(again).count(), 5, "{told:?}");
     app.stop().await;
 }
 
