@@ -320,11 +320,12 @@ impl<R: Clone + Eq + Hash> Rooms<R> {
         for listener in self.within(rooms) {
             let carrier = &listener.carrier;
             if carrier.left_out.load(Ordering::Relaxed) == left_out
-                || carrier.served.swap(number, Ordering::Relaxed) == number
+                || carrier.served.load(Ordering::Relaxed) == number
                 || carrier.departure.is_due()
             {
                 continue;
             }
+            carrier.served.store(number, Ordering::Relaxed);
             let sent = message.send(listener, flusher, max);
             if sent == Sent::Full {
                 full.push(listener.clone());

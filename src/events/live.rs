@@ -14,6 +14,7 @@ use crate::metrics::Metrics;
 use crate::state::State;
 use crate::wire::{Flusher, Frame, Pushed, Wire};
 use arc_swap::ArcSwap;
+use indexmap::IndexMap;
 use serde::Serialize;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -95,7 +96,8 @@ struct Watched {
     taken: usize,
     /// Those who listen on the server's own behalf.
     listening: usize,
-    viewers: HashMap<u64, Arc<Queue>>,
+    /// In the order they came: that is about how they lie in memory, ours and the system's.
+    viewers: IndexMap<u64, Arc<Queue>>,
     /// When everybody has to go, and what they are told.
     closing: Option<(Micros, u16, &'static str)>,
     /// The simulation that is under way, in the demo.
@@ -316,7 +318,7 @@ impl Live {
     fn leave(&self, place: &Place) {
         let mut book = self.book();
         if let Some(watched) = book.topics.get_mut(&place.topic) {
-            watched.viewers.remove(&place.number);
+            watched.viewers.swap_remove(&place.number);
             if place.listens {
                 watched.listening -= 1;
             } else {
@@ -439,7 +441,8 @@ impl Live {
     /// Lets a frame wait for a viewer. Where too many wait already, all of them make way. Whether it went to a wire.
     fn push(&self, queue: &Queue, topic: &Topic, sent: &Sent, state: &State) -> bool {
         let Sent::Frame { frame, seq, .. } = sent else { return false };
-        let mut waiting = queue.waiting();
+        let mut guard = queue.waiting();
+        let waiting = &mut *guard;
         if let Some(seq) = *seq {
             if seq <= waiting.floor {
                 return false;
@@ -453,12 +456,13 @@ impl Live {
         let too_many = || self.0.metrics.slow_consumers.with_label_values(&["live", "refresh"]).inc();
         if let Some(wire) = &waiting.wire {
             // It may have ended: then its viewer is about to leave.
-            let Some(wire) = wire.upgrade() else { return false };
-            if waiting.beginning > 0 && wire.waiting() <= max {
+            let Some(carries) = wire.upgrade() else { return false };
+            if waiting.beginning > 0 && carries.waiting() <= max {
                 waiting.beginning = 0;
             }
-            let pushed = self.0.flusher.push(Arc::clone(&wire), frame, max + waiting.beginning);
+            let pushed = self.0.flusher.push(carries, frame, max + waiting.beginning);
             if pushed == Pushed::Full
+                && let Some(wire) = wire.upgrade()
                 && let Sent::Frame { frame, .. } = anew(topic, state, waiting.last)
             {
                 waiting.beginning = 0;
@@ -475,7 +479,7 @@ impl Live {
         } else {
             waiting.frames.push_back(sent.clone());
         }
-        drop(waiting);
+        drop(guard);
         queue.wake.notify_one();
         false
     }

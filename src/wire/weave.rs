@@ -1,13 +1,18 @@
 //! What leaves over a connection, byte for byte: the library's frames, and ours between them.
 
 use super::{Frame, Pushed};
-use std::collections::VecDeque;
+use smallvec::SmallVec;
 use std::io::{Error, ErrorKind, IoSlice};
 
 /// Frames that leave in one write, at most.
 const TOGETHER_MAX: usize = 64;
+/// Room that is made once more than one frame waits.
+const ROOM: usize = 8;
 /// How much of a message of the library is looked at: enough to tell a greeting.
 const GREETING: usize = 9;
+
+/// What leaves in one write.
+type Slices<'a> = SmallVec<[IoSlice<'a>; TOGETHER_MAX]>;
 
 /// A namespace of Socket.IO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,7 +206,8 @@ impl Library {
 #[derive(Debug, Default)]
 pub struct Weave {
     library: Library,
-    queue: VecDeque<Frame>,
+    /// What waits. Mostly one frame does, which needs no memory of its own.
+    queue: SmallVec<[Frame; 1]>,
     /// How much of the first frame has left already.
     gone: usize,
     /// Bytes of ours that have left in all.
@@ -233,7 +239,10 @@ impl Weave {
         if self.queue.len() >= max {
             return Pushed::Full;
         }
-        self.queue.push_back(frame.clone());
+        if self.queue.len() == 1 {
+            self.queue.reserve(ROOM - 1);
+        }
+        self.queue.push(frame.clone());
         if std::mem::replace(&mut self.is_dirty, true) { Pushed::Waits } else { Pushed::First }
     }
 
@@ -278,7 +287,7 @@ impl Weave {
     /// Nothing of ours leaves any more.
     pub fn close(&mut self) {
         self.library.phase = Phase::Closed;
-        self.queue = VecDeque::new();
+        self.queue = SmallVec::new();
         self.gone = 0;
     }
 
@@ -294,12 +303,10 @@ impl Weave {
                 // One that has begun to leave goes on, whatever has to be waited for since.
                 (false, _) => 1,
             };
-            let mut slices = [IoSlice::new(&[]); TOGETHER_MAX];
             let mut gone = self.gone;
-            for (slice, frame) in slices.iter_mut().zip(&self.queue).take(count) {
-                *slice = IoSlice::new(&frame.as_bytes()[std::mem::take(&mut gone)..]);
-            }
-            match write(&slices[..count]) {
+            let rest = self.queue[..count].iter().map(|frame| &frame.as_bytes()[std::mem::take(&mut gone)..]);
+            let written = write(&rest.map(IoSlice::new).collect::<Slices<'_>>());
+            match written {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(written) => self.have_left(written),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Flow::Blocked),
@@ -308,23 +315,25 @@ impl Weave {
             }
         }
         // A thousand quiet clients must not keep the room of their busiest moment.
-        self.queue = VecDeque::new();
+        self.queue = SmallVec::new();
         Ok(Flow::Empty)
     }
 
     /// So many bytes of ours have left.
     fn have_left(&mut self, mut written: usize) {
         self.left += written as u64;
-        while let Some(first) = self.queue.front() {
-            let rest = first.as_bytes().len() - self.gone;
+        let mut whole = 0;
+        for frame in &self.queue {
+            let rest = frame.as_bytes().len() - self.gone;
             if written < rest {
                 self.gone += written;
-                return;
+                break;
             }
             written -= rest;
             self.gone = 0;
-            self.queue.pop_front();
+            whole += 1;
         }
+        self.queue.drain(..whole);
     }
 
     /// Writes bytes of the library, after all of ours that may leave; what may only leave after them goes with them. Says
@@ -350,14 +359,10 @@ impl Weave {
         let first = IoSlice::new(&first[..self.library.until_boundary(first)]);
         let mut after = self.library;
         after.see(&first);
-        let mut slices = [IoSlice::new(&[]); TOGETHER_MAX];
-        slices[0] = first;
-        let ours = if after.is_our_turn() { &*self.queue.make_contiguous() } else { &[] };
-        for (slice, frame) in slices[1..].iter_mut().zip(ours) {
-            *slice = IoSlice::new(frame.as_bytes());
-        }
-        let count = (1 + ours.len()).min(TOGETHER_MAX);
-        let written = write(&slices[..count])?;
+        let ours = if after.is_our_turn() { &*self.queue } else { &[] };
+        let ours = ours.iter().map(|frame| IoSlice::new(frame.as_bytes()));
+        let together = std::iter::once(first).chain(ours).take(TOGETHER_MAX);
+        let written = write(&together.collect::<Slices<'_>>())?;
         let of_library = written.min(first.len());
         self.see(&[first], of_library);
         self.have_left(written - of_library);
