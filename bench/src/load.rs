@@ -249,21 +249,22 @@ fn boat(number: u64) -> u64 {
     }
 }
 
-/// How long one small write takes to reach the disk, in milliseconds: median and 99th of a hundred, the slowest of fewer.
+/// How long one write of so many bytes at the end of a file takes to reach the disk, with a pause after each, in
+/// milliseconds: median and 99th of a hundred, the slowest of fewer.
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn fsync_ms(folder: &std::path::Path, times: usize) -> anyhow::Result<(f64, f64)> {
+pub fn fsync_ms(folder: &std::path::Path, bytes: usize, pause: Duration, times: usize) -> anyhow::Result<(f64, f64)> {
     use std::io::Write as _;
     let path = folder.join("fsync.probe");
     let mut file = std::fs::File::create(&path).context("no file beside the databases")?;
-    let mut took = Vec::new();
+    let (mut took, block) = (Vec::new(), vec![7; bytes]);
     for _ in 0..times {
         let began = Instant::now();
-        file.write_all(&[7; 4096])?;
+        file.write_all(&block)?;
         file.sync_data()?;
         took.push(began.elapsed().as_secs_f64() * 1e3);
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(pause);
     }
     std::fs::remove_file(path)?;
     took.sort_by(f64::total_cmp);

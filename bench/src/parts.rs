@@ -206,18 +206,43 @@ fn durable(yard: &Yard, peer: Peer, effort: Effort, part: &mut Part) -> anyhow::
     Ok(())
 }
 
+/// How long all commits have taken together, in seconds, and how many there were; of Scorecast, which says so.
+fn commits(house: &House) -> anyhow::Result<Option<(f64, f64)>> {
+    if house.peer != Peer::Scorecast {
+        return Ok(None);
+    }
+    let of = |what: &str| house.server.metric(&format!("scorecast_commit_duration_seconds_{what}"));
+    Ok(Some((of("sum")?, of("count")?)))
+}
+
 /// Five judges, ten marks a second, twenty viewers; and what the disk takes for one small write, just before and after.
 fn modest(yard: &Yard, peer: Peer, effort: Effort, part: &mut Part) -> anyhow::Result<()> {
     let house = yard.open(peer)?;
     let mut hall = fill(&house, 5, 25, 1)?;
     let probes = effort.pick(50, 200);
-    let before = fsync_ms(&yard.scratch, probes)?;
+    let small = || fsync_ms(&yard.scratch, 4096, Duration::from_millis(5), probes);
+    let before = small()?;
     hall.keep_pace(10, effort.seconds(0.5, 1.0))?;
+    let (case, commits_before, cpu_before) = ("10/s", commits(&house)?, house.server.cpu_seconds()?);
+    let written_before = house.server.written_bytes()?;
     let outcome = hall.keep_pace(10, effort.seconds(3.0, 20.0))?;
-    let after = fsync_ms(&yard.scratch, probes)?;
-    let case = "10/s";
+    let (cpu, written) = (house.server.cpu_seconds()? - cpu_before, house.server.written_bytes()? - written_before);
+    let commits = commits(&house)?;
+    part.note(peer.key(), case, "cpu_ms", cpu * 1e3 / outcome.submits as f64);
+    if let (Some((seconds, count)), Some((seconds_before, count_before))) = (commits, commits_before) {
+        part.note(peer.key(), case, "commit_ms", (seconds - seconds_before) * 1e3 / (count - count_before));
+    }
+    let after = small()?;
     for (metric, quantile) in [("p50_ms", 0.50), ("p99_ms", 0.99)] {
         part.note(peer.key(), case, metric, outcome.latency_ms(quantile).context("nothing was timed")?);
+    }
+    if peer == Peer::Scorecast {
+        // The disk alone, with as much at once, as seldom.
+        let bytes = written / outcome.submits as f64;
+        let (p50, p99) = fsync_ms(&yard.scratch, bytes as usize, Duration::from_millis(100), effort.pick(20, 100))?;
+        for (metric, value) in [("bytes", bytes), ("p50_ms", p50), ("p99_ms", p99)] {
+            part.note("disk", "10/s", metric, value);
+        }
     }
     part.note("disk", peer.key(), "p50_ms", f64::midpoint(before.0, after.0));
     part.note("disk", peer.key(), "p99_ms", f64::midpoint(before.1, after.1));

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, bail, ensure};
 use std::fs::File;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -104,6 +105,31 @@ impl Server {
         let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).context("no such field");
         let kernel = ticks(12)? / TICKS;
         Ok(Cpu { total: ticks(11)? / TICKS + kernel, kernel })
+    }
+
+    /// What Scorecast says of itself under a name at `/metrics`.
+    ///
+    /// # Errors
+    /// When it does not answer, or knows no such number.
+    pub fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        let mut line = TcpStream::connect(self.address)?;
+        line.write_all(
+            format!("GET /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address).as_bytes(),
+        )?;
+        let mut answer = String::new();
+        line.read_to_string(&mut answer)?;
+        let found = answer.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        found.with_context(|| format!("/metrics says nothing of {name}"))
+    }
+
+    /// Bytes it has given to disks to be written.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn written_bytes(&self) -> anyhow::Result<f64> {
+        let io = std::fs::read_to_string(format!("/proc/{}/io", self.child.id())).context("it has ended")?;
+        let bytes = io.lines().find_map(|line| line.strip_prefix("write_bytes:")).context("no write_bytes")?;
+        Ok(bytes.trim().parse()?)
     }
 
     /// Bytes of memory it holds.
