@@ -113,11 +113,13 @@ impl Server {
     /// When it does not answer, or knows no such number.
     pub fn metric(&self, name: &str) -> anyhow::Result<f64> {
         let mut line = TcpStream::connect(self.address)?;
+        line.set_read_timeout(Some(START_MAX))?;
         line.write_all(
             format!("GET /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address).as_bytes(),
         )?;
         let mut answer = String::new();
         line.read_to_string(&mut answer)?;
+        ensure!(answer.starts_with("HTTP/1.1 200 "), "/metrics: {}", answer.lines().next().unwrap_or("no answer"));
         let found = answer.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
         found.with_context(|| format!("/metrics says nothing of {name}"))
     }

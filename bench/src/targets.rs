@@ -49,19 +49,15 @@ const UNKNOWN: &str = "Not looked into yet.";
 /// Members every submit of the first part is delivered to.
 const MEMBERS: f64 = crate::parts::MEMBERS as f64;
 
-/// Whether something that nobody can do without leaves room for a target.
-fn at_best(least: Option<f64>, allowed: Option<f64>) -> String {
-    let Some((least, allowed)) = least.zip(allowed) else { return String::new() };
-    let figures = (figure(least), figure(allowed));
-    if least > allowed {
-        format!(" **These {} are more than the {} allowed: with them the target cannot be met.**", figures.0, figures.1)
-    } else {
-        format!(" These {} are within the {} allowed: it could be met.", figures.0, figures.1)
-    }
+/// Something that does less than we do, beside what the target allows.
+fn beside(what: &str, needs: Option<f64>, unit: &str, allowed: Option<f64>) -> String {
+    let Some((needs, allowed)) = needs.zip(allowed) else { return String::new() };
+    let so = if needs > allowed { "more than" } else { "within" };
+    format!(" **{what}: {} {unit}, {so} the {} allowed.**", figure(needs), figure(allowed))
 }
 
-/// Where the time of a delivery goes, by what was measured beside it in the same run. The least it could be is what the hub
-/// needs, for frames as long as ours on the scoring plane, and what it takes to have a submit durable.
+/// Where the time of a delivery goes, by what was measured beside it in the same run; and what it would be if we wrote as
+/// the hub does (on the scoring plane, frames as long as ours) and had a submit durable as we do.
 fn spent(parts: &Parts, case: &str, ours: &str, allowed: Option<f64>) -> String {
     let of = |server: &str, metric: &str| parts.get("fanout")?.median(server, case, metric);
     let of_long = |metric: &str| parts.get("fanout")?.median("hub", &format!("{case}, long"), metric);
@@ -90,12 +86,7 @@ fn spent(parts: &Parts, case: &str, ours: &str, allowed: Option<f64>) -> String 
         shown(of_long("cpu_us")),
         shown(of_long("bytes")),
     );
-    format!(
-        "{said} To write as the hub does and to have the submit durable take {} + {} µs.{}",
-        shown(writes),
-        shown(share),
-        at_best(least, allowed)
-    )
+    said + &beside("The hub's writes and the durable part together", least, "µs", allowed)
 }
 
 /// When the last of a thousand can have a mark at the earliest.
@@ -105,15 +96,15 @@ fn late(parts: &Parts) -> String {
     let commit = parts.get("durable").and_then(|part| part.median("scorecast", "W=1", "per_second"));
     format!(
         "A mark alone is one write to each: at W=1 all of them take {} ms of CPU, and the last has it then. From a lone \
-         submit to its answer it is {} ms, the commit in it. The bare hub, which commits nothing, takes {} ms for the writes, and its own p99 at this pace is {} ms \
-         (p50 {} ms; ours {} ms).",
+         submit to its answer it is {} ms, the commit in it. The bare hub, which commits nothing, takes {} ms for the \
+         writes, and its own p99 at this pace is {} ms (p50 {} ms; ours {} ms).",
         pass("scorecast"),
         shown(commit.map(|rate| 1e3 / rate)),
         pass("hub"),
         shown(of("hub", "20/s", "p99_ms")),
         shown(of("hub", "20/s", "p50_ms")),
         shown(of("scorecast", "20/s", "p50_ms")),
-    ) + &at_best(of("hub", "20/s", "p99_ms"), of("node", "20/s", "p50_ms"))
+    ) + &beside("The hub's own p99", of("hub", "20/s", "p99_ms"), "ms", of("node", "20/s", "p50_ms"))
 }
 
 /// What is another in a case of the growth part than with a thousand and nothing else.
@@ -195,10 +186,14 @@ pub fn targets(parts: &Parts) -> Vec<Target> {
         "kB",
         held("scorecast", 12.0),
         format!(
-            "The library's own share: socketioxide as it comes, without rights, presence, signs of life or a wire, holds {} kB \
-             a connection in this run.",
+            "socketioxide as it comes, without rights, presence, signs of life or a wire, holds {} kB a connection in this run.",
             kilobytes("socketioxide")
-        ) + &at_best(connected("socketioxide", "bytes").map(|bytes| bytes / 1e3), Some(12.0)),
+        ) + &beside(
+            "socketioxide as it comes",
+            connected("socketioxide", "bytes").map(|bytes| bytes / 1e3),
+            "kB",
+            Some(12.0),
+        ),
     ));
     let handshakes = against(connected("scorecast", "per_second"), connected("node", "per_second"), 8.0);
     all.push(at_least(
@@ -215,7 +210,12 @@ pub fn targets(parts: &Parts) -> Vec<Target> {
                 cpu("socketioxide"),
                 cpu("node"),
                 cpu("hub"),
-            ) + &at_best(connected("socketioxide", "cpu_us"), handshakes.map(|(_, allowed)| 1e6 / allowed))
+            ) + &beside(
+                "socketioxide as it comes",
+                connected("socketioxide", "cpu_us"),
+                "µs",
+                handshakes.map(|(_, allowed)| 1e6 / allowed),
+            )
         },
     ));
     all.push(at_least(
@@ -239,11 +239,11 @@ pub fn targets(parts: &Parts) -> Vec<Target> {
         "ms",
         median("modest", "scorecast", "10/s", "p99_ms").zip(disk),
         format!(
-            "Half of them come within {} ms. Of this its commit takes {} ms, as the server measures it, on average; a submit and \
-             its 25 deliveries take {} ms of CPU at this pace, one after the other, on a core that has slept since the last. Half \
-             of the writes of 4 KiB this disk is given one after the other take {} ms, 99 of 100 up to {} ms: that is what the \
-             target allows for. A mark is {} kB, in pages of the database, and comes ten times a second: with as much, as seldom, \
-             half of the writes take this disk {} ms, 99 of 100 up to {} ms; by these the target would allow {} ms.",
+            "Half of them come within {} ms. Of this its commit takes {} ms, as the server measures it, on average; a submit \
+             and its 25 deliveries take {} ms of CPU at this pace. Half of the writes of 4 KiB this disk is given one after \
+             the other take {} ms, 99 of 100 up to {} ms: that is what the target allows for. The server writes {} kB for a \
+             mark, ten times a second: with as much, as seldom, half of the writes take this disk {} ms, 99 of 100 up to {} \
+             ms; by these the target would allow {} ms.",
             shown(median("modest", "scorecast", "10/s", "p50_ms")),
             shown(median("modest", "scorecast", "10/s", "commit_ms")),
             shown(median("modest", "scorecast", "10/s", "cpu_ms")),

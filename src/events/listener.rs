@@ -302,7 +302,7 @@ impl<R: Clone + Eq + Hash> Rooms<R> {
     }
 
     /// Sends something to whoever stands in one of `rooms` and in none of `except`, and has got nothing under `number`
-    /// yet. Says who had no room for it: `max` messages may wait for each.
+    /// yet. Says who had no room for it: `max` messages may wait for each. Never two at once: whoever sends has the turn.
     pub fn send<T: Serialize>(
         &self,
         (rooms, except): (&[R], &[R]),

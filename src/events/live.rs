@@ -96,7 +96,8 @@ struct Watched {
     taken: usize,
     /// Those who listen on the server's own behalf.
     listening: usize,
-    /// In the order they came: that is about how they lie in memory, ours and the system's.
+    /// About in the order they came (the last takes the place of one who leaves), so that they are walked as they lie in
+    /// memory, ours and the system's.
     viewers: IndexMap<u64, Arc<Queue>>,
     /// When everybody has to go, and what they are told.
     closing: Option<(Micros, u16, &'static str)>,

@@ -1,9 +1,9 @@
 //! What one client has asked for and not been answered yet.
 //!
-//! Invariants: nothing waits for a socket that has left (what waits holds the socket, and would for ever); no more than a
-//! number of events and of bytes waits; nothing comes out before the socket was greeted; they come out in their order, one
-//! after the other; from then on there is a worker if and only if there is work, because a thousand quiet clients must not
-//! cost a thousand workers.
+//! Invariants: nothing waits for a socket that has left (what waits holds the socket, and would for ever); no more than
+//! a number of events and of bytes waits; they come out in their order, one after the other, none before the socket was
+//! greeted. Once it was, there is a worker if and only if there is work, because a thousand quiet clients must not cost a
+//! thousand workers.
 
 use super::socket::Answer;
 use std::collections::VecDeque;
@@ -43,8 +43,8 @@ struct Queue {
 }
 
 impl Queue {
-    /// Whether a worker has to begin.
-    fn wants_worker(&mut self) -> bool {
+    /// Whether a worker has to begin; if so, it is taken for begun.
+    fn takes_on_worker(&mut self) -> bool {
         self.is_greeted && !self.waiting.is_empty() && !std::mem::replace(&mut self.has_worker, true)
     }
 }
@@ -74,16 +74,14 @@ impl Line {
         }
         queue.bytes = bytes;
         queue.waiting.push_back(incoming);
-        Ok(queue.wants_worker())
+        Ok(queue.takes_on_worker())
     }
 
-    /// The socket was greeted; `first` comes before all that waits, of which there may be one more and a frame more for it.
-    /// Whether a worker has to begin.
+    /// The socket was greeted. `first` comes before all that waits, and is let in beyond both bounds: one event more, and
+    /// at most a frame's bytes. Whether a worker has to begin.
     pub(super) fn greeted(&self, first: Option<Incoming>) -> bool {
         let mut queue = self.queue();
         if queue.is_closed {
-            // Outside the lock: with an event its socket may go.
-            drop(queue);
             return false;
         }
         queue.is_greeted = true;
@@ -91,7 +89,7 @@ impl Line {
             queue.bytes += first.payload.len();
             queue.waiting.push_front(first);
         }
-        queue.wants_worker()
+        queue.takes_on_worker()
     }
 
     /// Nothing waits any more, now and later.

@@ -109,7 +109,7 @@ impl Door {
             let outlet = outlet.clone();
             async move { outlet.forget_public(&socket) }
         });
-        see_off(&self.app, &self.io, &self.connections, listener);
+        see_off(&self.app, &self.io, &self.connections, listener, || {});
     }
 
     fn answer(&self, socket: &SocketRef, event: &str, payload: &str, address: IpAddr) -> Result<Value, Refusal> {

@@ -1,8 +1,8 @@
 //! Every socket command on one page; how a socket comes, asks and goes.
 //!
 //! Invariants: handlers are registered before the connection is acknowledged, so no first event and no early departure
-//! is missed; the events of a socket are carried out one after the other, in their order, after its greeting; every event
-//! is answered.
+//! is missed; the events of a socket are carried out one after the other, in their order, after its greeting (that there
+//! is no room for one may be said before); every event is answered.
 
 use super::catalog::CLIENT_EVENTS;
 use super::connection::{Connection, Connections, Full, Guest};
@@ -295,8 +295,15 @@ pub(super) fn listener(socket: &SocketRef, namespace: Namespace) -> Listener {
     Listener::new(socket.clone(), namespace, connection.map(Connection::wire))
 }
 
-/// Waits until a socket has left or has to go, and cuts what it leaves behind. Holds no socket of its own.
-pub(super) fn see_off(app: &App, io: &SocketIo, connections: &Connections, listener: &Listener) {
+/// Waits until a socket has left or has to go, then has nothing more done for it, and cuts what it leaves behind. Holds no
+/// socket of its own.
+pub(super) fn see_off(
+    app: &App,
+    io: &SocketIo,
+    connections: &Connections,
+    listener: &Listener,
+    end: impl FnOnce() + Send + 'static,
+) {
     let (id, gone, departure) = (listener.socket.id, listener.gone().clone(), listener.departure().clone());
     let (io, connections, stopping) = (io.clone(), connections.clone(), app.stopping.clone());
     app.tasks.spawn(async move {
@@ -305,6 +312,7 @@ pub(super) fn see_off(app: &App, io: &SocketIo, connections: &Connections, liste
                 () = gone.cancelled() => {}
                 () = departure.begun() => {}
             }
+            end();
             // The library leaves the connection of a socket open that has gone, and would for ever.
             departure.due(GRACE).await;
             if departure.has_begun() || !is_connected(&io, id) {
@@ -445,7 +453,8 @@ impl Door {
     /// Registers what listens to the socket.
     fn attend(self: &Arc<Self>, listener: &Listener, visitor: &Visitor) {
         let socket = &listener.socket;
-        socket.extensions.insert(Line::new(self.app.config.socket_queue_max));
+        let line = Line::new(self.app.config.socket_queue_max);
+        socket.extensions.insert(line.clone());
         let door = Arc::clone(self);
         socket.on_fallback(
             move |socket: SocketRef, Event(event): Event, Payload(payload): Payload, Wanted(ack): Wanted| {
@@ -465,7 +474,8 @@ impl Door {
             // In the future, not in the call: the dispatcher disconnects sockets while it holds the books.
             async move { door.outlet.forget(&socket, &user) }
         });
-        see_off(&self.app, &self.io, &self.connections, listener);
+        // Of a socket that is lost between its admission and its greeting nothing else tells.
+        see_off(&self.app, &self.io, &self.connections, listener, move || line.close());
     }
 
     fn greet(self: &Arc<Self>, socket: &SocketRef) {
