@@ -52,8 +52,13 @@ const MEMBERS: f64 = crate::parts::MEMBERS as f64;
 /// Something that does less than we do, beside what the target allows.
 fn beside(what: &str, needs: Option<f64>, unit: &str, allowed: Option<f64>) -> String {
     let Some((needs, allowed)) = needs.zip(allowed) else { return String::new() };
-    let so = if needs > allowed { "more than" } else { "within" };
-    format!(" **{what}: {} {unit}, {so} the {} allowed.**", figure(needs), figure(allowed))
+    let (said, limit) = (format!("{what}: {} {unit}", figure(needs)), figure(allowed));
+    if needs > allowed {
+        format!(" **{said}, more than the {limit} allowed.**")
+    } else {
+        let left = figure(allowed - needs);
+        format!(" **{said}, within the {limit} allowed, which leaves {left} {unit} for all that it does not do.**")
+    }
 }
 
 /// Where the time of a delivery goes, by what was measured beside it in the same run; and what it would be if we wrote as
@@ -109,14 +114,18 @@ fn late(parts: &Parts) -> String {
 
 /// What is another in a case of the growth part than with a thousand and nothing else.
 fn dearer(parts: &Parts, case: &str) -> String {
-    let of =
-        |case: &str, metric: &str| shown(parts.get("growth").and_then(|part| part.median("scorecast", case, metric)));
+    let median =
+        |server: &str, case: &str, metric: &str| parts.get("growth").and_then(|part| part.median(server, case, metric));
+    let of = |case: &str, metric: &str| shown(median("scorecast", case, metric));
+    let hub = |case: &str| median("hub", case, "cpu_us");
+    let grows = hub(case).zip(hub("1000")).map(|(most, few)| most / few);
     format!(
-        "{} µs of it are the kernel's, against {}; {} deliveries leave together, against {}.",
+        "{} µs of it are the kernel's, against {}; {} deliveries leave together, against {}.{}",
         of(case, "kernel_us"),
         of("1000", "kernel_us"),
         of(case, "together"),
         of("1000", "together"),
+        beside("What a delivery of the bare hub grows by", grows, "times", Some(GROWTH)),
     )
 }
 
