@@ -93,10 +93,18 @@ impl CatchUp<'_> {
         }
         let mut left = self.app.config.resume_max_facts;
         let mut outcomes = BTreeMap::new();
-        for (name, known) in request.lanes {
-            let outcome = match name.parse() {
-                Ok(lane) => self.resume_lane(&lane, &known, &mut left).await?,
-                Err(_no_lane) => Outcome::Forbidden,
+        // All of them before the first is sent, which may take long: a lane that is lost and given back meanwhile begins anew,
+        // and what came live of it until then is not missing.
+        let missed = |name: &String| {
+            let lane: Lane = name.parse().ok()?;
+            let missed = self.outlet.missed(self.socket, self.user, &lane, request.lanes[name].seq)?;
+            Some((lane, missed))
+        };
+        let missed: Vec<_> = request.lanes.keys().map(missed).collect();
+        for ((name, known), missed) in request.lanes.into_iter().zip(missed) {
+            let outcome = match missed {
+                Some((lane, missed)) => self.resume_lane(&lane, &known, missed, &mut left).await?,
+                None => Outcome::Forbidden,
             };
             self.app.metrics.resume.with_label_values(&[outcome.label()]).inc();
             outcomes.insert(name, outcome);
@@ -104,10 +112,13 @@ impl CatchUp<'_> {
         Ok(json!({ "lanes": outcomes }))
     }
 
-    async fn resume_lane(&self, lane: &Lane, known: &Known, left: &mut i64) -> Result<Outcome, AppError> {
-        let Some(missed) = self.outlet.missed(self.socket, self.user, lane, known.seq) else {
-            return Ok(Outcome::Forbidden);
-        };
+    async fn resume_lane(
+        &self,
+        lane: &Lane,
+        known: &Known,
+        missed: Range<i64>,
+        left: &mut i64,
+    ) -> Result<Outcome, AppError> {
         let state = self.app.state();
         // Whoever knows a later fact than there is comes from a history that was rolled back.
         let foreign = known.epoch != *state.head.epoch || known.seq < 0 || known.seq > state.lane_seq(lane);
