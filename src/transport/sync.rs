@@ -1,8 +1,8 @@
 //! Catching up: what a client missed of its lanes, fact by fact through its current rights, or as a snapshot.
 //!
 //! Invariants: what is sent again ends where the live facts of the connection began, so the two together have no gap and
-//! nothing twice; rights are looked at for every page, under the dispatcher's turn, so nothing goes out after they are
-//! gone.
+//! nothing twice (but where a lane is lost and given back between the question and the moment it is taken up; the places
+//! say so); rights are looked at for every page, under the dispatcher's turn, so nothing goes out after they are gone.
 
 use super::rest::scoring::{ScoresQuery, read_marks};
 use crate::app::App;
@@ -93,15 +93,14 @@ impl CatchUp<'_> {
         }
         let mut left = self.app.config.resume_max_facts;
         let mut outcomes = BTreeMap::new();
-        // All of them before the first is sent, which may take long: a lane that is lost and given back meanwhile begins anew,
-        // and what came live of it until then is not missing.
-        let missed = |name: &String| {
-            let lane: Lane = name.parse().ok()?;
-            let missed = self.outlet.missed(self.socket, self.user, &lane, request.lanes[name].seq)?;
-            Some((lane, missed))
+        // Of all of them before the first is sent, which may take long: a lane that is lost and given back meanwhile begins
+        // anew, and what came live of it until then is not missing.
+        let with_missed = |(name, known): (String, Known)| {
+            let missed = self.missed(&name, known.seq);
+            (name, known, missed)
         };
-        let missed: Vec<_> = request.lanes.keys().map(missed).collect();
-        for ((name, known), missed) in request.lanes.into_iter().zip(missed) {
+        let lanes: Vec<_> = request.lanes.into_iter().map(with_missed).collect();
+        for (name, known, missed) in lanes {
             let outcome = match missed {
                 Some((lane, missed)) => self.resume_lane(&lane, &known, missed, &mut left).await?,
                 None => Outcome::Forbidden,
@@ -110,6 +109,13 @@ impl CatchUp<'_> {
             outcomes.insert(name, outcome);
         }
         Ok(json!({ "lanes": outcomes }))
+    }
+
+    /// What was missed of the lane of this name; none where it is not theirs to read, or is none.
+    fn missed(&self, name: &str, since: i64) -> Option<(Lane, Range<i64>)> {
+        let lane = name.parse().ok()?;
+        let missed = self.outlet.missed(self.socket, self.user, &lane, since)?;
+        Some((lane, missed))
     }
 
     async fn resume_lane(

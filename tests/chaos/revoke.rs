@@ -12,7 +12,6 @@ use crate::support::people::{self, email};
 use futures_util::future::join_all;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use reqwest::Method;
 use scorecast::ids::UserId;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -69,9 +68,7 @@ impl Watcher {
         let hat = state.hats_worn(&self.user).next().expect("they wear one").id.to_string();
         let client = self.viewer.client().expect("they were connected");
         let before = changes(&client.transcript());
-        let path = format!("/api/v1/admin/assignments/{hat}");
-        let answer = app.send(Method::DELETE, &path, &email("organizer"), Value::Null).await;
-        assert_eq!(answer.status, 204, "{}", answer.body);
+        app.take_hat(&hat).await;
         let begun = Instant::now();
         let told = timeout(LIMIT, client.wait_until(|frames| changes(frames) > before)).await.is_ok();
         let took = begun.elapsed();

@@ -152,8 +152,7 @@ async fn a_recording_holds_what_its_audience_was_shown() {
     let gone = app.send(Method::DELETE, "/api/cassettes/again", &email("organizer"), json!({})).await;
     assert_eq!(gone.status, StatusCode::NO_CONTENT);
     assert_eq!(names(&app, "admin").await, ["office"], "what a judge recorded is the judge's own");
-    let hat = json!({ "judgeId": app.user_id(&email("tally")), "hat": "JUDGE", "categoryId": "vault" });
-    assert!(app.post("/api/v1/admin/assignments", &email("admin"), hat).await.status.is_success());
+    app.give_hat("tally", json!({ "hat": "JUDGE", "categoryId": "vault" })).await;
     assert_eq!(names(&app, "tally").await, Vec::<String>::new(), "whoever judges it now reads no foreign mark of it");
     let path = "/api/cassettes/office/download";
     assert_eq!(app.get(path, &email("tally")).await.status, StatusCode::NOT_FOUND);

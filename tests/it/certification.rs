@@ -103,9 +103,7 @@ async fn each_stage_wants_its_hat_its_turn_and_the_hash_that_stands() {
 #[tokio::test]
 async fn nobody_signs_two_stages_unless_the_event_says_so() {
     let hall = Hall::judged().await;
-    let auditor = hall.app.user_id(&email("tally"));
-    let hat = json!({"judgeId": auditor, "hat": "AUDITOR", "eventId": "cup"});
-    assert_eq!(hall.app.post("/api/v1/admin/assignments", &email("organizer"), hat).await.status, 201);
+    hall.app.give_hat("tally", json!({"hat": "AUDITOR", "eventId": "cup"})).await;
     ok(&hall.sign(&hall.tally, "TALLIED").await);
     assert_eq!(code(&hall.sign(&hall.tally, "AUDITED").await), "SEPARATION_OF_DUTIES");
     let event = json!({"mainTitle": "The Cup", "singleOfficer": true});
@@ -117,13 +115,8 @@ async fn nobody_signs_two_stages_unless_the_event_says_so() {
 #[tokio::test]
 async fn whoever_ever_judged_a_category_cannot_lay_down_the_hat_and_sign_it() {
     let hall = Hall::judged().await;
-    let hats = hall.app.get("/api/v1/admin/assignments?categoryId=vault", &email("organizer")).await.body;
-    let head =
-        hats["items"].as_array().expect("a list").iter().find(|hat| hat["hat"] == "HEAD_JUDGE").expect("a head judge");
-    let path = format!("/api/v1/admin/assignments/{}", head["id"].as_str().expect("an id"));
-    assert_eq!(hall.app.send(Method::DELETE, &path, &email("organizer"), Value::Null).await.status, 204);
-    let tally = json!({"judgeId": hall.app.user_id(&email("head")), "hat": "TALLY_MASTER", "eventId": "cup"});
-    assert_eq!(hall.app.post("/api/v1/admin/assignments", &email("organizer"), tally).await.status, 201);
+    hall.app.take_hat(&hall.app.hat_of("head").await).await;
+    hall.app.give_hat("head", json!({"hat": "TALLY_MASTER", "eventId": "cup"})).await;
     let head = hall.app.connect(&email("head")).await;
     assert_eq!(code(&hall.sign(&head, "TALLIED").await), "SEPARATION_OF_DUTIES");
     hall.app.stop().await;
@@ -150,12 +143,9 @@ async fn a_rule_that_changes_after_the_audit_voids_the_signatures_and_the_board_
 #[tokio::test]
 async fn a_new_judge_opens_the_category_again_and_a_judge_who_leaves_closes_it() {
     let hall = Hall::judged().await;
-    let idle = hall.app.user_id(&email("idle"));
-    let hat = json!({"judgeId": idle, "categoryId": "vault"});
-    let given = hall.app.post("/api/v1/admin/assignments", &email("organizer"), hat).await;
+    let hat = hall.app.give_hat("idle", json!({"categoryId": "vault"})).await;
     assert_eq!(hall.view("board").await["stage"], "OPEN");
-    let path = format!("/api/v1/admin/assignments/{}", given.body["assignment"]["id"].as_str().expect("an id"));
-    assert_eq!(hall.app.send(Method::DELETE, &path, &email("organizer"), Value::Null).await.status, 204);
+    hall.app.take_hat(&hat).await;
     assert_eq!(hall.view("board").await["stage"], "JUDGED");
     hall.app.stop().await;
 }
@@ -528,7 +518,7 @@ async fn whoever_signed_and_then_judges_has_signed_nothing() {
     let hall = Hall::judged().await;
     ok(&hall.sign(&hall.tally, "TALLIED").await);
     ok(&hall.sign(&hall.auditor, "AUDITED").await);
-    hall.give("auditor", json!({"hat": "JUDGE", "categoryId": "vault", "counts": false})).await;
+    hall.app.give_hat("auditor", json!({"hat": "JUDGE", "categoryId": "vault", "counts": false})).await;
     let view = hall.view("board").await;
     assert_eq!((&view["stage"], &view["voided"]), (&json!("TALLIED"), &json!(true)));
     hall.app.stop().await;
@@ -537,7 +527,7 @@ async fn whoever_signed_and_then_judges_has_signed_nothing() {
 #[tokio::test]
 async fn one_person_does_not_keep_two_signatures_once_the_event_no_longer_allows_it() {
     let hall = Hall::judged().await;
-    hall.give("tally", json!({"hat": "AUDITOR", "eventId": "cup"})).await;
+    hall.app.give_hat("tally", json!({"hat": "AUDITOR", "eventId": "cup"})).await;
     let allow = async |single: bool| {
         let event = json!({"mainTitle": "The Cup", "singleOfficer": single});
         assert_eq!(
@@ -559,12 +549,12 @@ async fn an_approval_falls_with_the_hat_it_was_given_under() {
     let ada = json!({"categoryId": "vault", "judgeId": hall.app.user_id(&email("ada")), "reason": "bias"});
     let id = hall.ask(&hall.board, "score:removal-requested", ada).await;
     ok(&hall.tally.call("score:removal-sign", signed(&id)).await);
-    hall.take(&hall.hat_of("tally").await).await;
+    hall.app.take_hat(&hall.app.hat_of("tally").await).await;
     ok(&hall.auditor.call("score:removal-sign", signed(&id)).await);
     let third = hall.board.call("score:removal-sign", signed(&id)).await;
     assert_eq!(ok(&third)["removal"]["status"], "PENDING");
     assert_eq!(third["data"]["removal"]["missing"], json!(["TALLY_MASTER"]));
-    hall.give("idle", json!({"hat": "TALLY_MASTER", "eventId": "cup"})).await;
+    hall.app.give_hat("idle", json!({"hat": "TALLY_MASTER", "eventId": "cup"})).await;
     let idle = hall.app.connect(&email("idle")).await;
     assert_eq!(ok(&idle.call("score:removal-sign", signed(&id)).await)["removal"]["status"], "EXECUTED");
     hall.app.stop().await;
@@ -578,7 +568,7 @@ async fn a_deduction_is_taken_when_the_last_party_missing_falls_away() {
     for officer in [&hall.tally, &hall.auditor, &hall.board] {
         ok(&officer.call("deduction:approve", signed(&id)).await);
     }
-    hall.take(&hall.hat_of("head").await).await;
+    hall.app.take_hat(&hall.app.hat_of("head").await).await;
     let list = hall.app.get("/api/v1/categories/vault/deductions", &email("tally")).await.body;
     assert_eq!(list["items"][0]["status"], "APPROVED");
     hall.app.stop().await;
@@ -604,7 +594,7 @@ async fn an_admin_who_judges_misses_no_place_of_the_lane_and_signs_nothing() {
     let dense: Vec<i64> = (head + 1..).take(seqs.len()).collect();
     assert_eq!(seqs, dense);
     assert!(both.transcript().iter().all(|frame| frame.event != "deduction:pending"));
-    hall.give("admin", json!({"hat": "TALLY_MASTER", "eventId": "cup"})).await;
+    hall.app.give_hat("admin", json!({"hat": "TALLY_MASTER", "eventId": "cup"})).await;
     let admin = hall.app.connect(&email("admin")).await;
     assert_eq!(code(&hall.sign(&admin, "TALLIED").await), "FORBIDDEN", "not under a hat given to oneself");
     hall.app.stop().await;
@@ -616,7 +606,7 @@ async fn a_judge_who_was_done_and_leaves_takes_no_signature_along_and_one_who_wa
     hall.change_vault(|vault| vault["minJudges"] = json!(3)).await;
     ok(&hall.sign(&hall.tally, "TALLIED").await);
     let hash = hall.hash().await;
-    hall.take(&hall.hat_of("ada").await).await;
+    hall.app.take_hat(&hall.app.hat_of("ada").await).await;
     let view = hall.view("board").await;
     assert_eq!((&view["stage"], view["signatures"].as_array().map(Vec::len)), (&json!("TALLIED"), Some(1)));
     assert_eq!(view["judgeProgress"], json!({"judges": 3, "finals": 3, "sheets": 9, "expectedSheets": 9}));
@@ -627,7 +617,7 @@ async fn a_judge_who_was_done_and_leaves_takes_no_signature_along_and_one_who_wa
     let id = hall.ask(&hall.tally, "uncertification:request", ben).await;
     ok(&hall.auditor.call("uncertification:approve", signed(&id)).await);
     ok(&hall.board.call("uncertification:approve", signed(&id)).await);
-    hall.take(&hall.hat_of("ben").await).await;
+    hall.app.take_hat(&hall.app.hat_of("ben").await).await;
     let view = hall.view("board").await;
     assert_eq!((&view["stage"], &view["judgeProgress"]["judges"]), (&json!("OPEN"), &json!(2)));
     hall.app.stop().await;
@@ -691,7 +681,7 @@ async fn a_decision_shows_the_approvals_that_stand_and_keeps_those_it_was_taken_
     let ada = json!({"categoryId": "vault", "judgeId": hall.app.user_id(&email("ada")), "reason": "bias"});
     let id = hall.ask(&hall.board, "score:removal-requested", ada).await;
     ok(&hall.tally.call("score:removal-sign", signed(&id)).await);
-    hall.take(&hall.hat_of("tally").await).await;
+    hall.app.take_hat(&hall.app.hat_of("tally").await).await;
     let signers = |removal: &Value| -> Vec<Value> {
         removal["signatures"].as_array().expect("a list").iter().map(|approval| approval["userId"].clone()).collect()
     };
@@ -703,11 +693,11 @@ async fn a_decision_shows_the_approvals_that_stand_and_keeps_those_it_was_taken_
         "the tally master has no hat any more"
     );
     ok(&hall.board.call("score:removal-sign", signed(&id)).await);
-    let hat = hall.give("idle", json!({"hat": "TALLY_MASTER", "eventId": "cup"})).await;
+    let hat = hall.app.give_hat("idle", json!({"hat": "TALLY_MASTER", "eventId": "cup"})).await;
     let successor = hall.app.connect(&email("idle")).await;
     let last = successor.call("score:removal-sign", signed(&id)).await;
     assert_eq!(ok(&last)["removal"]["status"], "EXECUTED");
-    hall.take(&hat).await;
+    hall.app.take_hat(&hat).await;
     let list = hall.app.get("/api/v1/categories/vault/removals", &email("board")).await.body;
     let mut kept = signers(&list["items"][0]);
     kept.sort_by_key(Value::to_string);
@@ -725,7 +715,7 @@ async fn an_approval_that_fell_before_the_decision_is_not_among_those_it_was_tak
     let id =
         hall.ask(&hall.judges[0], "uncertification:request", json!({"categoryId": "vault", "reason": "slip"})).await;
     ok(&hall.tally.call("uncertification:approve", signed(&id)).await);
-    hall.take(&hall.hat_of("tally").await).await;
+    hall.app.take_hat(&hall.app.hat_of("tally").await).await;
     for officer in [&hall.auditor, &hall.board] {
         ok(&officer.call("uncertification:approve", signed(&id)).await);
     }

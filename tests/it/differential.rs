@@ -51,13 +51,9 @@ impl Run {
         document["contestants"][0]["userEmail"] = json!(email("gymnast"));
         app.import(document).await;
         // Idle judges the vault for a moment: a former judge from now on, who is there as a guest.
-        let idle = app.user_id(&email("idle"));
-        let hat = json!({"judgeId": idle, "categoryId": "vault"});
-        let given = app.post("/api/v1/admin/assignments", &email("organizer"), hat).await;
-        let path = format!("/api/v1/admin/assignments/{}", given.body["assignment"]["id"].as_str().expect("an id"));
-        assert_eq!(app.send(Method::DELETE, &path, &email("organizer"), Value::Null).await.status, 204);
-        let guest = json!({"judgeId": idle, "hat": "EMCEE", "eventId": "cup"});
-        assert_eq!(app.post("/api/v1/admin/assignments", &email("organizer"), guest).await.status, 201);
+        let hat = app.give_hat("idle", json!({"categoryId": "vault"})).await;
+        app.take_hat(&hat).await;
+        app.give_hat("idle", json!({"hat": "EMCEE", "eventId": "cup"})).await;
         let mut sockets = BTreeMap::new();
         for name in WATCHERS.into_iter().chain(["ben", "tally", "auditor", "board", "organizer"]) {
             sockets.insert(name, app.connect(&email(name)).await);

@@ -331,9 +331,9 @@ async fn an_override_passes_the_guards_of_every_signature() {
     let id = hall.ask(&hall.tally, "flag:raise", json!({"categoryId": "vault", "text": "who is z?"})).await;
     assert_eq!(by(&admin, "JUDGED").await, "OPEN_FLAGS");
     ok(&hall.auditor.call("flag:resolve", json!({"id": id, "decision": "rejected", "reason": "z"})).await);
-    hall.give("idle", json!({"categoryId": "vault"})).await;
+    hall.app.give_hat("idle", json!({"categoryId": "vault"})).await;
     assert_eq!(by(&admin, "JUDGED").await, "STATE", "idle has not marked: the tally is not complete");
-    hall.take(&hall.hat_of("idle").await).await;
+    hall.app.take_hat(&hall.app.hat_of("idle").await).await;
     let over_http = hall
         .app
         .post(

@@ -172,14 +172,10 @@ async fn a_judge_who_is_switched_off_or_loses_the_hat_is_there_no_more() {
     let user = format!("/api/v1/admin/users/{}", app.user_id(&email("ada")));
     app.send(reqwest::Method::DELETE, &user, &email("admin"), Value::Null).await;
     learns(&app, &tally, "ada", AWAY).await;
-    let hats = format!("/api/v1/admin/assignments?userId={}", app.user_id(&email("ben")));
-    let hat = app.get(&hats, &email("admin")).await.body["items"][0]["id"].clone();
-    let path = format!("/api/v1/admin/assignments/{}", hat.as_str().expect("an id"));
-    app.send(reqwest::Method::DELETE, &path, &email("admin"), Value::Null).await;
+    app.take_hat(&app.hat_of("ben").await).await;
     learns(&app, &tally, "ben", AWAY).await;
     // With another hat he is there again, for the office of that.
-    let hat = json!({"judgeId": app.user_id(&email("ben")), "hat": "JUDGE", "categoryId": "beam"});
-    app.post("/api/v1/admin/assignments", &email("admin"), hat).await;
+    app.give_hat("ben", json!({"hat": "JUDGE", "categoryId": "beam"})).await;
     let judge = app.user_id(&email("ben"));
     let on_beam = |frame: &Frame| {
         frame.event == "judge:presence" && frame.data()["judgeId"] == *judge && frame.data()["categoryId"] == "beam"
@@ -194,8 +190,7 @@ async fn a_judge_who_is_switched_off_or_loses_the_hat_is_there_no_more() {
 async fn who_becomes_an_officer_learns_who_is_there() {
     let app = TestApp::with_people().await;
     let (_ada, idle) = (app.connect(&email("ada")).await, app.connect(&email("idle")).await);
-    let hat = json!({"judgeId": app.user_id(&email("idle")), "hat": "AUDITOR", "categoryId": "vault"});
-    app.post("/api/v1/admin/assignments", &email("admin"), hat).await;
+    app.give_hat("idle", json!({"hat": "AUDITOR", "categoryId": "vault"})).await;
     idle.next("session:changed").await;
     beat(&idle, Value::Null).await;
     assert_eq!(told(&app, &idle, "ada").first(), Some(&THERE));

@@ -728,9 +728,9 @@ async fn whatever_may_happen_to_a_category_its_evidence_is_accepted() {
     }
     let changed = hall.app.send(Method::PUT, "/api/v1/admin/categories/vault", &organizer, category).await;
     assert_eq!(changed.status, 200, "{}", changed.body);
-    hall.take(&hall.hat_of("cleo").await).await;
-    let hat = hall.give("idle", json!({"categoryId": "vault"})).await;
-    hall.take(&hat).await;
+    hall.app.take_hat(&hall.app.hat_of("cleo").await).await;
+    let hat = hall.app.give_hat("idle", json!({"categoryId": "vault"})).await;
+    hall.app.take_hat(&hat).await;
     hall.certify().await;
     publish(&hall.app, "official").await;
     let Hall { app, judges, tally, auditor, board } = hall;
@@ -1165,9 +1165,9 @@ pub async fn publish_beam(hall: &Hall) {
 /// Judged by everybody, with `idle` as one who judged it once and is there as an emcee now.
 async fn with_a_former_judge() -> Hall {
     let hall = judged().await;
-    let hat = hall.give("idle", json!({"categoryId": "vault", "counts": false})).await;
-    hall.take(&hat).await;
-    hall.give("idle", json!({"hat": "EMCEE", "categoryId": "vault"})).await;
+    let hat = hall.app.give_hat("idle", json!({"categoryId": "vault", "counts": false})).await;
+    hall.app.take_hat(&hat).await;
+    hall.app.give_hat("idle", json!({"hat": "EMCEE", "categoryId": "vault"})).await;
     publish_beam(&hall).await;
     hall
 }
@@ -1507,7 +1507,7 @@ async fn a_revealed_place_does_not_tell_the_total_of_the_hidden_one_above_it() {
 #[tokio::test]
 async fn admins_organizers_and_the_board_show_results_and_nobody_else() {
     let hall = judged().await;
-    hall.give("idle", json!({"hat": "BOARD", "categoryId": "beam"})).await;
+    hall.app.give_hat("idle", json!({"hat": "BOARD", "categoryId": "beam"})).await;
     hall.certify().await;
     let app = &hall.app;
     let event = json!({"eventId": "cup"});

@@ -1,7 +1,7 @@
 //! Catching up: after whatever was missed, a viewer has every fact of every lane once, in the variant of their rights now.
 
 use crate::support::TestApp;
-use crate::support::client::{Client, Frame};
+use crate::support::client::{Client, Frame, Wire};
 use crate::support::people::{self, email, mark};
 use futures_util::StreamExt;
 use reqwest::Method;
@@ -91,6 +91,15 @@ async fn app_with(change: impl FnOnce(&mut scorecast::config::Config)) -> TestAp
     app
 }
 
+/// One judge gives this many marks at once, with the longest comment there is.
+async fn give_long(judge: &Client, category: &str, count: usize) {
+    let mut one = mark("x", "form", 5.0);
+    one["categoryId"] = json!(category);
+    one["comment"] = json!("\u{1f3c5}".repeat(2_000));
+    let answer = judge.call("scores:submitBatch", json!({ "items": vec![one; count] })).await;
+    assert_eq!(answer["ok"], true, "{answer}");
+}
+
 /// Waits until the vault's lane has come to this place, live or again.
 async fn until(client: &Client, seq: i64) {
     let at = move |frame: &Frame| {
@@ -164,6 +173,51 @@ async fn nothing_is_carried_out_for_a_client_before_it_was_greeted_and_caught_up
 }
 
 #[tokio::test]
+async fn a_lane_that_is_lost_and_given_back_while_another_is_caught_up_on_brings_nothing_twice() {
+    let app = app_with(|config| config.socket_buffer_max = 64).await;
+    let ada = app.connect(&email("ada")).await;
+    let beam = app.connect(&email("beam")).await;
+    // More than the queue and the two kernels hold.
+    for _ in 0..50 {
+        give_long(&beam, "beam", 12).await;
+    }
+    beam.close().await;
+    let mut hat = app.give_hat("beam", json!({"hat": "JUDGE", "categoryId": "vault"})).await;
+    let vault = app.app.state().lane_seq(&"cat:vault".parse().expect("a lane"));
+    let epoch = app.app.state().head.epoch.to_string();
+    let missed = json!({"cat:beam": {"epoch": epoch, "seq": 0}, "cat:vault": {"epoch": epoch, "seq": vault}});
+    give(&ada, 1).await;
+    let auth = json!({"token": app.token(&email("beam")).await, "resume": {"lanes": missed}});
+    let wire = Wire { receive_bytes: Some(65_536), ..Wire::default() };
+    let beam = Client::connect_over(app.address, auth, wire).await.expect("the token is good");
+    beam.pause();
+    for _ in 0..3 {
+        give(&ada, 1).await;
+        app.take_hat(&hat).await;
+        hat = app.give_hat("beam", json!({"hat": "JUDGE", "categoryId": "vault"})).await;
+    }
+    give(&ada, 1).await;
+    let caught_up = app.app.metrics.resume.with_label_values(&["replayed"]);
+    assert_eq!(caught_up.get(), 0, "it still waits for the first lane");
+    beam.go_on();
+    // Answered after what was missed.
+    assert_eq!(beam.call("user:active", Value::Null).await["ok"], true);
+    assert_eq!(caught_up.get(), 2);
+    let told = beam.transcript();
+    let mut marks: Vec<(&str, i64)> = told
+        .iter()
+        .filter(|frame| frame.event == "scores:updated")
+        .filter_map(Frame::meta)
+        .map(|meta| (meta["lane"].as_str().expect("a lane"), meta["seq"].as_i64().expect("a place")))
+        .collect();
+    marks.sort_unstable();
+    let count = marks.len();
+    marks.dedup();
+    assert_eq!((count, marks.len()), (600 + 5, 600 + 5));
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn a_lane_is_caught_up_by_the_rights_of_now() {
     let app = app_with(|_| {}).await;
     let ada = app.connect(&email("ada")).await;
@@ -178,13 +232,7 @@ async fn a_lane_is_caught_up_by_the_rights_of_now() {
     };
     assert_eq!(ask(&tally, "cat:vault").await, "replayed");
     // The hat is gone: the same question has another answer, on the connection that is open.
-    let hat_of = async |name: &str| {
-        let path = format!("/api/v1/admin/assignments?userId={}", app.user_id(&email(name)));
-        app.get(&path, &email("organizer")).await.body["items"][0].clone()
-    };
-    let hat = hat_of("tally").await;
-    let path = format!("/api/v1/admin/assignments/{}", hat["id"].as_str().expect("an id"));
-    assert_eq!(app.send(Method::DELETE, &path, &email("organizer"), Value::Null).await.status, 204);
+    app.take_hat(&app.hat_of("tally").await).await;
     tally.next("session:changed").await;
     assert_eq!(ask(&tally, "cat:vault").await, "forbidden");
     let own = format!("usr:{}", app.user_id(&email("tally")));
@@ -196,10 +244,8 @@ async fn a_lane_is_caught_up_by_the_rights_of_now() {
     assert_eq!(ask(&tally, "pub:cup").await, "replayed", "anyone may know what the public is told");
     assert_eq!(ask(&tally, "sys").await, "replayed");
     // A tally master from now on, who once judged: foreign marks stay masked in what is sent again.
-    let path = format!("/api/v1/admin/assignments/{}", hat_of("ben").await["id"].as_str().expect("an id"));
-    assert_eq!(app.send(Method::DELETE, &path, &email("organizer"), Value::Null).await.status, 204);
-    let hat = json!({"judgeId": app.user_id(&email("ben")), "hat": "TALLY_MASTER", "eventId": "cup"});
-    assert_eq!(app.post("/api/v1/admin/assignments", &email("organizer"), hat).await.status, 201);
+    app.take_hat(&app.hat_of("ben").await).await;
+    app.give_hat("ben", json!({"hat": "TALLY_MASTER", "eventId": "cup"})).await;
     let ben = app.connect(&email("ben")).await;
     assert_eq!(ask(&ben, "cat:vault").await, "replayed");
     let marks: Vec<Frame> = ben.transcript().into_iter().filter(|frame| frame.event == "scores:updated").collect();

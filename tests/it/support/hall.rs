@@ -108,25 +108,6 @@ impl Hall {
         let decision = ok(&answer).as_object().and_then(|fields| fields.values().next()).expect("a decision");
         decision["id"].as_str().expect("an id").to_owned()
     }
-
-    pub async fn give(&self, name: &str, hat: Value) -> String {
-        let mut hat = hat;
-        hat["judgeId"] = json!(self.app.user_id(&email(name)));
-        let given = self.app.post("/api/v1/admin/assignments", &email("organizer"), hat).await;
-        assert_eq!(given.status, 201, "{}", given.body);
-        given.body["assignment"]["id"].as_str().expect("an id").to_owned()
-    }
-
-    pub async fn take(&self, assignment: &str) {
-        let path = format!("/api/v1/admin/assignments/{assignment}");
-        assert_eq!(self.app.send(Method::DELETE, &path, &email("organizer"), Value::Null).await.status, 204);
-    }
-
-    pub async fn hat_of(&self, name: &str) -> String {
-        let path = format!("/api/v1/admin/assignments?userId={}", self.app.user_id(&email(name)));
-        let hats = self.app.get(&path, &email("organizer")).await.body;
-        hats["items"][0]["id"].as_str().expect("they wear a hat").to_owned()
-    }
 }
 
 /// What an ack holds that says yes.

@@ -219,6 +219,28 @@ impl TestApp {
         let token = self.token(email).await;
         self.request(method, path, Some(&token), Some(body)).await
     }
+
+    /// Gives somebody a hat, and gives its id.
+    pub async fn give_hat(&self, name: &str, mut hat: Value) -> String {
+        hat["judgeId"] = json!(self.user_id(&people::email(name)));
+        let given = self.post("/api/v1/admin/assignments", &people::email("organizer"), hat).await;
+        assert_eq!(given.status, StatusCode::CREATED, "{}", given.body);
+        given.body["assignment"]["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Takes a hat away.
+    pub async fn take_hat(&self, assignment: &str) {
+        let path = format!("/api/v1/admin/assignments/{assignment}");
+        let taken = self.send(Method::DELETE, &path, &people::email("organizer"), Value::Null).await;
+        assert_eq!(taken.status, StatusCode::NO_CONTENT, "{}", taken.body);
+    }
+
+    /// The first hat of somebody.
+    pub async fn hat_of(&self, name: &str) -> String {
+        let path = format!("/api/v1/admin/assignments?userId={}", self.user_id(&people::email(name)));
+        let hats = self.get(&path, &people::email("organizer")).await.body;
+        hats["items"][0]["id"].as_str().expect("they wear a hat").to_owned()
+    }
 }
 
 impl TestApp {
