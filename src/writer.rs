@@ -227,9 +227,7 @@ impl Writer {
                 self.answer_too_early(jobs);
             } else if !jobs.is_empty() {
                 let outcomes = self.carry_out(&jobs);
-                for (job, outcome) in jobs.into_iter().zip(outcomes) {
-                    let _gone = job.reply.send(outcome);
-                }
+                self.answer(jobs, outcomes);
             }
         }
     }
@@ -238,6 +236,16 @@ impl Writer {
         let outcomes = self.decide_and_commit(jobs);
         self.store.let_go();
         outcomes
+    }
+
+    /// Answers from within the runtime: from this thread each answer would wake it by itself.
+    #[expect(clippy::vec_box, reason = "jobs come boxed out of the queue")]
+    fn answer(&self, jobs: Vec<Box<Job>>, outcomes: Vec<Outcome>) {
+        self.runtime.spawn(async move {
+            for (job, outcome) in jobs.into_iter().zip(outcomes) {
+                let _gone = job.reply.send(outcome);
+            }
+        });
     }
 
     fn decide_and_commit(&mut self, jobs: &[Box<Job>]) -> Vec<Outcome> {

@@ -94,7 +94,8 @@ impl Actor {
         }
     }
 
-    /// Passes who may report the times of an event: those who run the installation, those who wear a tally master's hat on all of it, its keys.
+    /// Passes who may report the times of an event: those who run the installation, those who wear a tally master's hat on
+    /// all of it, its keys.
     ///
     /// # Errors
     /// `FORBIDDEN` for all others.

@@ -73,8 +73,8 @@ impl Handover {
         Self { waiting: Mutex::default(), head: watch::Sender::new(head) }
     }
 
-    /// Hands committed facts over: without a gap between them, or to those before. When too many wait, the oldest are let go: the dispatcher sees the gap and reads them
-    /// back.
+    /// Hands committed facts over: without a gap between them, or to those before. When too many wait, the oldest are let
+    /// go: the dispatcher sees the gap and reads them back.
     pub fn push(&self, entries: Vec<Arc<LogEntry>>, head: i64) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.extend(entries);
