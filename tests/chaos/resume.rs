@@ -38,6 +38,8 @@ const VIEWERS: [&str; 14] = [
 /// Those whose hats go to and fro, and the hats.
 const CHANGING: [&str; 4] = ["idle", "gymnast", "emcee", "auditor"];
 const HATS: [&str; 5] = ["TALLY_MASTER", "AUDITOR", "BOARD", "EMCEE", "JUDGE"];
+/// How long a server may leave a request without an answer or an end.
+const REQUEST_MAX: Duration = Duration::from_mins(1);
 /// Times the server is started in a run.
 const STARTS: usize = 3;
 
@@ -48,12 +50,13 @@ struct Wardrobe {
     users: Vec<String>,
     given: Vec<String>,
     changes: usize,
+    unanswered: usize,
 }
 
 impl Wardrobe {
     /// Gives and takes until it is told to stop.
     async fn work(mut self, address: SocketAddr, until: CancellationToken) -> Self {
-        let http = reqwest::Client::new();
+        let http = reqwest::Client::builder().timeout(REQUEST_MAX).build().expect("a client");
         while !until.is_cancelled() {
             let url = format!("http://{address}/api/v1/admin/assignments");
             let request = if self.given.len() > 4 || (!self.given.is_empty() && self.chance.random()) {
@@ -62,11 +65,14 @@ impl Wardrobe {
             } else {
                 http.post(url).json(&self.hat())
             };
-            // A server that is going down answers nothing: whether it was done does not matter to anybody.
-            if let Ok(answer) = request.bearer_auth(&self.token).send().await {
-                self.changes += usize::from(answer.status().is_success());
-                let body: Value = answer.json().await.unwrap_or_default();
-                self.given.extend(body["assignment"]["id"].as_str().map(str::to_owned));
+            match request.bearer_auth(&self.token).send().await {
+                Ok(answer) => {
+                    self.changes += usize::from(answer.status().is_success());
+                    let body: Value = answer.json().await.unwrap_or_default();
+                    self.given.extend(body["assignment"]["id"].as_str().map(str::to_owned));
+                }
+                // A server that is going down may answer nothing, but not keep anybody waiting.
+                Err(error) => self.unanswered += usize::from(error.is_timeout()),
             }
             a_moment(&mut self.chance, 60).await;
         }
@@ -114,6 +120,7 @@ async fn drive(plan: Plan, traps: Traps) -> Report {
         users: CHANGING.iter().map(|name| app.user_id(&email(name))).collect(),
         given: Vec::new(),
         changes: 0,
+        unanswered: 0,
     };
     for start in 0..STARTS {
         let (mut working, mut watching, mut changing) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
@@ -149,6 +156,9 @@ async fn drive(plan: Plan, traps: Traps) -> Report {
     report.findings = log.judge(&transcripts, &promises);
     for judge in judges {
         report.findings.add(judge.findings);
+    }
+    if wardrobe.unanswered > 0 {
+        report.findings.fault(format!("{} requests had no answer within {REQUEST_MAX:?}", wardrobe.unanswered));
     }
     report.count("acknowledged", promises.len());
     report.count("connections", transcripts.iter().map(|viewer| viewer.connections.len()).sum());
