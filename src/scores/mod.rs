@@ -139,8 +139,12 @@ impl SubmitScore {
             }
             None => return Err(Refusal::invalid("criterionId", "the category has more than one criterion; say which")),
         };
-        let place =
-            Place { contestant: self.contestant_id.clone(), judge: judge.clone(), criterion: criterion.row.id.clone() };
+        // Ids as the state has them, not as they were asked for: ten thousand marks share them.
+        let place = Place {
+            contestant: entry.contestant_id.clone(),
+            judge: judge.clone(),
+            criterion: criterion.row.id.clone(),
+        };
         let (category, criterion) = (Arc::clone(category), Arc::clone(criterion));
         Ok(Target { category, criterion, judge, entered_by, place })
     }
@@ -366,10 +370,10 @@ fn submit(score: &SubmitScore, draft: &mut Draft) -> Result<Taken, Refusal> {
         (None, None) => draft.new_id(),
     };
     let row = mark::Model {
-        category_id: score.category_id.clone(),
-        contestant_id: score.contestant_id.clone(),
-        judge_id: target.judge.clone(),
-        criterion_id: target.criterion.row.id.clone(),
+        category_id: target.category.row.id.clone(),
+        contestant_id: target.place.contestant,
+        judge_id: target.judge,
+        criterion_id: target.place.criterion,
         id,
         score: mark.thousandths(),
         comment,

@@ -117,7 +117,10 @@ impl Board {
         } else {
             given.remove(&place.contestant);
         }
-        self.places.insert(mark.id.clone(), place.clone());
+        // A mark keeps its place: what is written here is copied, because readers hold what was there.
+        if self.places.get(&mark.id) != Some(&place) {
+            self.places.insert(mark.id.clone(), place.clone());
+        }
         self.marks.insert(place, mark);
     }
 
