@@ -52,8 +52,6 @@ const STINT: usize = 32;
 const COMPANY_MAX: Duration = Duration::from_millis(10);
 /// The runtime rounds up to whole milliseconds: for less than one nobody waits.
 const COMPANY_MIN: Duration = Duration::from_millis(1);
-/// Moves from rooms to rooms that are known of a socket.
-const MOVES_MAX: usize = 64;
 /// How long a socket may take from being admitted to being greeted, before it is taken for lost.
 const GREETING_MAX: Duration = Duration::from_secs(10);
 /// News of recordings that may wait for a listener; who is further behind is told the whole list.
@@ -105,35 +103,10 @@ struct Member {
     stay: Stay,
     /// Where it stands; nowhere before it was greeted.
     rooms: BTreeSet<Room>,
-    /// The last fact that was sent before its greeting.
-    greeted: i64,
-    /// Where each lane stood when it was last let into a room: whatever comes of a lane it is in comes live.
+    /// Where each lane stood when its facts began to come; none for a lane it has not been let into.
     began: imbl::HashMap<Lane, i64>,
-    /// Where it stood since its greeting, and the last fact that was sent meanwhile.
-    past: VecDeque<(BTreeSet<Room>, i64)>,
     /// What it was last told of its rights; nothing before it was greeted.
     told: Option<Box<str>>,
-}
-
-impl Member {
-    /// Whether it was sent a fact as it happened. Of its oldest moves, when there were very many, it is no longer known.
-    fn was_told(&self, entry: &LogEntry) -> bool {
-        let then = self.past.iter().find(|(_, until)| entry.seq <= *until).map_or(&self.rooms, |(rooms, _)| rooms);
-        entry.seq > self.greeted && entry.lane.rooms().iter().any(|room| then.contains(room))
-    }
-
-    /// It stands elsewhere from now on. Says where it stood.
-    fn moves_to(&mut self, rooms: &BTreeSet<Room>, turn: &Turn) -> BTreeSet<Room> {
-        let before = std::mem::replace(&mut self.rooms, rooms.clone());
-        if before != *rooms {
-            if self.past.len() == MOVES_MAX {
-                self.past.pop_front();
-            }
-            self.past.push_back((before.clone(), turn.sent));
-            self.began = turn.lanes.clone();
-        }
-        before
-    }
 }
 
 /// What has been sent, and to whom the next fact goes.
@@ -357,9 +330,7 @@ impl Outlet {
             session: session.clone(),
             stay: Stay::new(until),
             rooms: BTreeSet::new(),
-            greeted: 0,
             began: imbl::HashMap::new(),
-            past: VecDeque::new(),
             told: None,
         };
         turn.due = turn.due.min(until);
@@ -374,7 +345,7 @@ impl Outlet {
         let mut guard = self.turn();
         let turn = &mut *guard;
         let state = self.state.load();
-        let (lanes, heads, sent) = (lanes(&state, turn, user), turn.lanes.clone(), turn.sent);
+        let (lanes, heads) = (lanes(&state, turn, user), turn.lanes.clone());
         let member = turn.members.get_mut(user).and_then(|members| members.get_mut(&listener.number()));
         let Some(member) = member.filter(|member| !member.listener.has_left()) else {
             // Its session has ended since it was admitted, or it has left already.
@@ -393,7 +364,7 @@ impl Outlet {
         turn.rooms.enter(&rooms, &listener);
         self.count_rooms(&rooms, 1);
         member.rooms = rooms;
-        (member.began, member.greeted) = (heads, sent);
+        member.began = heads;
         let rights = rights(&state, user);
         member.told = Some(rights.to_string().into());
         let mut ready = rights;
@@ -462,8 +433,8 @@ impl Outlet {
             .into()
     }
 
-    /// What a socket missed of a lane: the facts after `since`, up to where the lane stood when the socket was last let into
-    /// a room. None for a socket that may not read the lane, or is gone.
+    /// What a socket missed of a lane: the facts after `since`, up to where the lane stood when its facts began to come to
+    /// this socket. None for a socket that may not read the lane, or is gone.
     #[must_use]
     pub fn missed(&self, socket: &SocketRef, user: &UserId, lane: &Lane, since: i64) -> Option<Range<i64>> {
         let turn = self.turn();
@@ -472,9 +443,8 @@ impl Outlet {
         reads.then(|| since..member.began.get(lane).copied().unwrap_or(0))
     }
 
-    /// Sends facts of a lane again to one socket, by its rights as they are now, but those it was sent as they happened.
-    /// Says how many are done with: fewer than there are where its buffer is full, none where it may not read the lane any
-    /// more.
+    /// Sends facts of a lane again to one socket, by its rights as they are now. Says how many went: fewer than there are
+    /// where its buffer is full, none where it may not read the lane any more.
     pub fn replay(&self, socket: &SocketRef, user: &UserId, entries: &[Arc<LogEntry>]) -> Option<usize> {
         let turn = self.turn();
         let member = turn.members.get(user)?.get(&Listener::of(socket)?.number())?;
@@ -484,12 +454,10 @@ impl Outlet {
         }
         let mut sent = 0;
         for entry in entries {
-            if !member.was_told(entry) {
-                let deliveries = entry.event.deliveries();
-                let delivery = variant_of(&deliveries, &entry.lane, &member.rooms)?;
-                if !self.send_again(&member.listener, user, &state.head.epoch, entry, delivery) {
-                    break;
-                }
+            let deliveries = entry.event.deliveries();
+            let delivery = variant_of(&deliveries, &entry.lane, &member.rooms)?;
+            if !self.send_again(&member.listener, user, &state.head.epoch, entry, delivery) {
+                break;
             }
             sent += 1;
         }
@@ -833,11 +801,17 @@ impl Outlet {
         let rights = rights(state, user);
         let said = rights.to_string();
         for member in members.values_mut().filter(|member| member.told.is_some()) {
+            let enters = |lane: &Lane| !lane.rooms().iter().any(|room| member.rooms.contains(room));
+            let entered: Vec<Lane> = state.lanes_of(user).into_iter().filter(enters).collect();
+            for lane in entered {
+                let head = turn.lanes.get(&lane).copied().unwrap_or(0);
+                member.began.insert(lane, head);
+            }
             turn.rooms.leave(member.rooms.difference(&rooms), member.listener.number());
             turn.rooms.enter(rooms.difference(&member.rooms), &member.listener);
             self.count_rooms(&member.rooms, -1);
             self.count_rooms(&rooms, 1);
-            let before = member.moves_to(&rooms, turn);
+            let before = std::mem::replace(&mut member.rooms, rooms.clone());
             if let Some(told) = &mut member.told
                 && (before != rooms || **told != *said)
             {

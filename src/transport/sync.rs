@@ -1,8 +1,8 @@
 //! Catching up: what a client missed of its lanes, fact by fact through its current rights, or as a snapshot.
 //!
-//! Invariants: what is sent again ends where the live facts of the connection began, and what came live is left out, so the
-//! two together have no gap and nothing twice, however long a question waits and whatever rights come and go meanwhile;
-//! rights are looked at for every page, under the dispatcher's turn, so nothing goes out after they are gone.
+//! Invariants: what is sent again ends where the live facts of the connection began, so the two together have no gap and
+//! nothing twice (but where a lane is lost and given back between the question and the moment it is taken up; the places
+//! say so); rights are looked at for every page, under the dispatcher's turn, so nothing goes out after they are gone.
 
 use super::rest::scoring::{ScoresQuery, read_marks};
 use crate::app::App;
@@ -93,8 +93,15 @@ impl CatchUp<'_> {
         }
         let mut left = self.app.config.resume_max_facts;
         let mut outcomes = BTreeMap::new();
-        for (name, known) in request.lanes {
-            let outcome = match self.missed(&name, known.seq) {
+        // Of all of them before the first is sent, which may take long: a lane that is lost and given back meanwhile begins
+        // anew, and what came live of it until then is not missing.
+        let with_missed = |(name, known): (String, Known)| {
+            let missed = self.missed(&name, known.seq);
+            (name, known, missed)
+        };
+        let lanes: Vec<_> = request.lanes.into_iter().map(with_missed).collect();
+        for (name, known, missed) in lanes {
+            let outcome = match missed {
                 Some((lane, missed)) => self.resume_lane(&lane, &known, missed, &mut left).await?,
                 None => Outcome::Forbidden,
             };
