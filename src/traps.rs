@@ -15,6 +15,8 @@ pub enum Trap {
     JoinAfterLeave,
     /// A socket is greeted some time after the library has let it in.
     GreetLate,
+    /// What a socket asks for as it connects is taken up some time after its greeting.
+    ResumeLate,
     /// A command is answered before it is on the disk.
     AckBeforeCommit,
     /// A command that is refused uses up a number of its lane.
@@ -52,6 +54,7 @@ impl Traps {
             "emit_drop_ignored" => Trap::EmitDropIgnored,
             "join_after_leave" => Trap::JoinAfterLeave,
             "greet_late" => Trap::GreetLate,
+            "resume_late" => Trap::ResumeLate,
             "ack_before_commit" => Trap::AckBeforeCommit,
             "seq_before_commit" => Trap::SeqBeforeCommit,
             _ => bail!("SCORECAST_TRAP names no trap"),

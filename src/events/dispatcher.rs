@@ -34,7 +34,7 @@ use serde_json::{Value, json};
 use socketioxide::SocketError;
 use socketioxide::extract::SocketRef;
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::ops::{Deref, Range};
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, broadcast, watch};
@@ -95,6 +95,9 @@ impl Handover {
     }
 }
 
+/// Where lanes stand, as far as facts have been sent; those that are not there have none.
+pub type Heads = imbl::HashMap<Lane, i64>;
+
 /// A socket and where it stands.
 #[derive(Debug)]
 struct Member {
@@ -103,10 +106,28 @@ struct Member {
     stay: Stay,
     /// Where it stands; nowhere before it was greeted.
     rooms: BTreeSet<Room>,
-    /// Where each lane stood when its facts began to come; none for a lane it has not been let into.
-    began: imbl::HashMap<Lane, i64>,
+    /// Where each lane stood when its facts began to come.
+    began: Heads,
     /// What it was last told of its rights; nothing before it was greeted.
     told: Option<Box<str>>,
+}
+
+impl Member {
+    /// Facts of the lanes it is let into by moving to these rooms begin to come.
+    fn begins_anew(&mut self, rooms: &BTreeSet<Room>, heads: &Heads) {
+        let enters = |lane: &Lane| lane.comes_to(rooms) && !lane.comes_to(&self.rooms);
+        // Who comes to run the installation is let into everything; all others into what their rooms are of.
+        let entered = rooms.difference(&self.rooms);
+        let lanes: Vec<Lane> = if entered.clone().any(Room::has_all_lanes) {
+            heads.keys().filter(|lane| enters(lane)).cloned().collect()
+        } else {
+            entered.filter_map(Room::lane).filter(enters).collect()
+        };
+        for lane in lanes {
+            let head = heads.get(&lane).copied().unwrap_or(0);
+            self.began.insert(lane, head);
+        }
+    }
 }
 
 /// What has been sent, and to whom the next fact goes.
@@ -116,7 +137,7 @@ struct Turn {
     sent: i64,
     /// Since when, as far as anybody asked, a later one has been waiting.
     behind_since: Option<Micros>,
-    lanes: imbl::HashMap<Lane, i64>,
+    lanes: Heads,
     members: HashMap<UserId, HashMap<u64, Member>>,
     /// Where the members stand.
     rooms: Rooms<Room>,
@@ -330,7 +351,7 @@ impl Outlet {
             session: session.clone(),
             stay: Stay::new(until),
             rooms: BTreeSet::new(),
-            began: imbl::HashMap::new(),
+            began: Heads::new(),
             told: None,
         };
         turn.due = turn.due.min(until);
@@ -339,9 +360,9 @@ impl Outlet {
     }
 
     /// Lets a connected socket into its rooms, and tells it who it is and where each of its lanes stands: every later fact
-    /// comes as a frame.
-    pub fn greet(&self, socket: &SocketRef, user: &UserId, limits: &Value) {
-        let Some(listener) = Listener::of(socket) else { return };
+    /// comes as a frame. Says where all lanes stand; none for a socket that has left, or has to go.
+    pub fn greet(&self, socket: &SocketRef, user: &UserId, limits: &Value) -> Option<Heads> {
+        let listener = Listener::of(socket)?;
         let mut guard = self.turn();
         let turn = &mut *guard;
         let state = self.state.load();
@@ -353,18 +374,18 @@ impl Outlet {
                 let rooms = state.rooms_of(user);
                 turn.rooms.enter(&rooms, &listener);
                 self.count_rooms(&rooms, 1);
-                return;
+                return None;
             }
             drop(guard);
             self.forget(socket, user);
             self.send_away(&listener);
-            return;
+            return None;
         };
         let rooms = state.rooms_of(user);
         turn.rooms.enter(&rooms, &listener);
         self.count_rooms(&rooms, 1);
         member.rooms = rooms;
-        member.began = heads;
+        member.began = heads.clone();
         let rights = rights(&state, user);
         member.told = Some(rights.to_string().into());
         let mut ready = rights;
@@ -377,6 +398,7 @@ impl Outlet {
         turn.due = turn.due.min(due);
         turn.presence.touch(user, self.clock.now());
         self.tell_newcomer(turn, &state, user, &listener, [&BTreeSet::new(), &rooms]);
+        Some(heads)
     }
 
     /// Forgets a socket that has gone.
@@ -433,14 +455,16 @@ impl Outlet {
             .into()
     }
 
-    /// What a socket missed of a lane: the facts after `since`, up to where the lane stood when its facts began to come to
-    /// this socket. None for a socket that may not read the lane, or is gone.
+    /// Where a lane stood when its facts last began to come to a socket; where it stands, if they do not come live. None for
+    /// a socket that may not read the lane, or is gone.
     #[must_use]
-    pub fn missed(&self, socket: &SocketRef, user: &UserId, lane: &Lane, since: i64) -> Option<Range<i64>> {
+    pub fn began(&self, socket: &SocketRef, user: &UserId, lane: &Lane) -> Option<i64> {
         let turn = self.turn();
         let member = turn.members.get(user)?.get(&Listener::of(socket)?.number())?;
-        let reads = self.state.load().is_member(&member.rooms, lane);
-        reads.then(|| since..member.began.get(lane).copied().unwrap_or(0))
+        let comes_live = lane.comes_to(&member.rooms);
+        let reads = comes_live || self.state.load().is_member(&member.rooms, lane);
+        let heads = if comes_live { &member.began } else { &turn.lanes };
+        reads.then(|| heads.get(lane).copied().unwrap_or(0))
     }
 
     /// Sends facts of a lane again to one socket, by its rights as they are now. Says how many went: fewer than there are
@@ -801,12 +825,7 @@ impl Outlet {
         let rights = rights(state, user);
         let said = rights.to_string();
         for member in members.values_mut().filter(|member| member.told.is_some()) {
-            let enters = |lane: &Lane| !lane.rooms().iter().any(|room| member.rooms.contains(room));
-            let entered: Vec<Lane> = state.lanes_of(user).into_iter().filter(enters).collect();
-            for lane in entered {
-                let head = turn.lanes.get(&lane).copied().unwrap_or(0);
-                member.began.insert(lane, head);
-            }
+            member.begins_anew(&rooms, &turn.lanes);
             turn.rooms.leave(member.rooms.difference(&rooms), member.listener.number());
             turn.rooms.enter(rooms.difference(&member.rooms), &member.listener);
             self.count_rooms(&member.rooms, -1);

@@ -2,6 +2,7 @@
 
 use crate::auth::role::{Hat, Role};
 use crate::ids::{CategoryId, ContestId, EventId, RaceId, UserId};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -24,6 +25,26 @@ pub enum Room {
     CategoryHat(CategoryId, Hat),
     /// Who judged the category once and does no more: treated as its judges are, whatever else they are.
     CategoryFormerJudge(CategoryId),
+}
+
+impl Room {
+    /// The lane whose facts come to all who stand here, unless it is one of those that come to a role.
+    #[must_use]
+    pub fn lane(&self) -> Option<Lane> {
+        match self {
+            Self::Everyone => Some(Lane::System),
+            Self::User(id) => Some(Lane::User(id.clone())),
+            Self::Event(id) => Some(Lane::Event(id.clone())),
+            Self::Category(id) => Some(Lane::Category(id.clone())),
+            Self::Role(_) | Self::Contest(_) | Self::CategoryHat(..) | Self::CategoryFormerJudge(_) => None,
+        }
+    }
+
+    /// Whether the facts of all events and categories come here.
+    #[must_use]
+    pub fn has_all_lanes(&self) -> bool {
+        matches!(self, Self::Role(role) if role.runs_installation())
+    }
 }
 
 impl fmt::Display for Room {
@@ -101,6 +122,12 @@ impl Lane {
             Self::Public(_) => vec![],
             Self::System => vec![Room::Everyone],
         }
+    }
+
+    /// Whether its facts come live to whoever stands in these rooms. Those of the public's lanes do not, here.
+    #[must_use]
+    pub fn comes_to(&self, rooms: &BTreeSet<Room>) -> bool {
+        self.rooms().iter().any(|room| rooms.contains(room))
     }
 }
 

@@ -291,9 +291,7 @@ impl State {
     pub fn is_member(&self, rooms: &BTreeSet<Room>, lane: &Lane) -> bool {
         match lane {
             Lane::Public(event) => self.is_public(event),
-            Lane::Category(_) | Lane::Event(_) | Lane::User(_) | Lane::System => {
-                lane.rooms().iter().any(|room| rooms.contains(room))
-            }
+            Lane::Category(_) | Lane::Event(_) | Lane::User(_) | Lane::System => lane.comes_to(rooms),
         }
     }
 

@@ -239,7 +239,9 @@ pub const CLIENT_EVENTS: [ClientEvent; 35] = [
     ClientEvent {
         name: "sync:resume",
         who: "anyone signed in; also said when connecting, as `auth.resume`",
-        payload: "`{lanes: {[lane]: {epoch, seq}}}`, the last fact one has of each; at most 500 lanes",
+        payload: "`{lanes: {[lane]: {epoch, seq, until?}}}`, the last fact one has of each; at most 500 lanes; `until` is the last one \
+            asked for, where `session:changed` said that a lane stood which was given back: later ones come live. Whoever does not say \
+            it, and lost the lane once more while the question was on its way, may be sent what came live until then again",
         answer: "`{lanes: {[lane]: replayed or snapshot or forbidden}}`, once the missing facts (`meta.replay`) or a \
             `sync:snapshot` were sent",
     },

@@ -67,6 +67,8 @@ const UNSENT_MAX: u32 = 10_000;
 const GRACE: Duration = Duration::from_millis(500);
 /// How late a trap greets: as a server does that is busy.
 const LATE: Duration = Duration::from_millis(20);
+/// How late a trap begins to catch a client up: hats are taken and given back meanwhile.
+const RESUME_LATE: Duration = Duration::from_secs(1);
 
 /// What an event of a client asks for.
 enum Wish {
@@ -459,7 +461,7 @@ impl Door {
         socket.on_fallback(
             move |socket: SocketRef, Event(event): Event, Payload(payload): Payload, Wanted(ack): Wanted| {
                 // In this call, not in the future it returns: the library starts those in any order.
-                door.enqueue(Incoming { event, payload, answer: Answer { socket, ack } });
+                door.enqueue(Incoming { event, payload, answer: Answer { socket, ack }, greeted_at: None });
                 ready(())
             },
         );
@@ -480,12 +482,12 @@ impl Door {
 
     fn greet(self: &Arc<Self>, socket: &SocketRef) {
         let Some(Visitor { user, .. }) = socket.extensions.get::<Visitor>() else { return };
-        self.outlet.greet(socket, &user, &limits(&self.app.config));
+        let greeted_at = self.outlet.greet(socket, &user, &limits(&self.app.config)).map(Box::new);
         let Some(line) = socket.extensions.get::<Line>() else { return };
         // Whatever the client asked for meanwhile comes after what it missed before this connection.
         let missed = socket.extensions.remove().map(|Missed(payload)| {
             let answer = Answer { socket: socket.clone(), ack: None };
-            Incoming { event: "sync:resume".to_owned(), payload, answer }
+            Incoming { event: "sync:resume".to_owned(), payload, answer, greeted_at }
         });
         if line.greeted(missed) {
             self.begin_work(socket, line);
@@ -525,8 +527,10 @@ impl Door {
 
     /// Carries out what waits.
     async fn work(&self, line: &Line, visitor: &mut Visitor) {
-        while let Some(Incoming { event, payload, answer }) = line.next() {
-            match self.carry_out(visitor, &answer.socket, &event, &payload).await {
+        while let Some(incoming) = line.next() {
+            let done = self.carry_out(visitor, &incoming).await;
+            let Incoming { event, answer, .. } = incoming;
+            match done {
                 Ok(data) => {
                     self.count(&event, "ok");
                     if let Some(ack) = answer.ack {
@@ -557,13 +561,8 @@ impl Door {
         self.app.metrics.socket_events.with_label_values(&[event, "in", outcome]).inc();
     }
 
-    async fn carry_out(
-        &self,
-        visitor: &mut Visitor,
-        socket: &SocketRef,
-        event: &str,
-        payload: &str,
-    ) -> Result<Value, Refusal> {
+    async fn carry_out(&self, visitor: &mut Visitor, incoming: &Incoming) -> Result<Value, Refusal> {
+        let Incoming { event, payload, answer: Answer { socket, .. }, greeted_at } = incoming;
         // The socket is about to be cut; what comes until then is refused.
         if visitor.until <= self.app.clock.now() {
             return Err(Refusal::TokenExpired);
@@ -591,10 +590,13 @@ impl Door {
                 to_value(foreseen)
             }
             Wish::Resume(request) => {
+                if greeted_at.is_some() && self.app.traps.is_set(Trap::ResumeLate) {
+                    tokio::time::sleep(RESUME_LATE).await;
+                }
                 self.app.limit_reading(&actor, "sync:resume")?;
                 actor.must_be_signed_in(&self.app.state(), self.app.clock.now())?;
                 let (app, outlet, user) = (&self.app, &self.outlet, &visitor.user);
-                let catch_up = CatchUp { app, outlet, socket, user, actor: &actor };
+                let catch_up = CatchUp { app, outlet, socket, user, actor: &actor, greeted_at: greeted_at.as_deref() };
                 catch_up.resume(request).await.map_err(AppError::into_refusal)
             }
             Wish::Active(unsent) => {

@@ -1,15 +1,15 @@
 //! Catching up: what a client missed of its lanes, fact by fact through its current rights, or as a snapshot.
 //!
-//! Invariants: what is sent again ends where the live facts of the connection began, so the two together have no gap and
-//! nothing twice (but where a lane is lost and given back between the question and the moment it is taken up; the places
-//! say so); rights are looked at for every page, under the dispatcher's turn, so nothing goes out after they are gone.
+//! Invariants: what is sent again ends where the client says that its live facts began, or where they did, so the two
+//! together have no gap and nothing twice; rights are looked at for every page, under the dispatcher's turn, so nothing
+//! goes out after they are gone.
 
 use super::rest::scoring::{ScoresQuery, read_marks};
 use crate::app::App;
 use crate::auth::actor::Actor;
 use crate::certification;
 use crate::error::{AppError, Refusal};
-use crate::events::dispatcher::Outlet;
+use crate::events::dispatcher::{Heads, Outlet};
 use crate::events::log::LogEntry;
 use crate::events::replay::{self, PAGE};
 use crate::events::room::Lane;
@@ -31,17 +31,20 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long to wait before trying a full buffer again.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// `{lanes: {[lane]: {epoch, seq}}}`: the last fact a client has of each.
+/// `{lanes: {[lane]: {epoch, seq, until?}}}`: the last fact a client has of each.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ResumeRequest {
     lanes: BTreeMap<String, Known>,
 }
 
-/// The last fact a client has of a lane.
+/// The last fact a client has of a lane, and the last one it asks for: where the lane stood, as it was told with its rights,
+/// when the later ones began to come. Only the client knows which of them it has when a lane was taken and given back while
+/// the question was on its way. Whoever does not say it is sent all until they last began to come.
 #[derive(Clone, Debug, Deserialize)]
 struct Known {
     epoch: String,
     seq: i64,
+    until: Option<i64>,
 }
 
 /// What came of a lane.
@@ -79,6 +82,8 @@ pub struct CatchUp<'a> {
     pub user: &'a UserId,
     /// By which session.
     pub actor: &'a Actor,
+    /// Where the lanes stood when the socket was greeted, if it asked before that.
+    pub greeted_at: Option<&'a Heads>,
 }
 
 impl CatchUp<'_> {
@@ -96,7 +101,7 @@ impl CatchUp<'_> {
         // Of all of them before the first is sent, which may take long: a lane that is lost and given back meanwhile begins
         // anew, and what came live of it until then is not missing.
         let with_missed = |(name, known): (String, Known)| {
-            let missed = self.missed(&name, known.seq);
+            let missed = self.missed(&name, &known);
             (name, known, missed)
         };
         let lanes: Vec<_> = request.lanes.into_iter().map(with_missed).collect();
@@ -112,10 +117,12 @@ impl CatchUp<'_> {
     }
 
     /// What was missed of the lane of this name; none where it is not theirs to read, or is none.
-    fn missed(&self, name: &str, since: i64) -> Option<(Lane, Range<i64>)> {
+    fn missed(&self, name: &str, known: &Known) -> Option<(Lane, Range<i64>)> {
         let lane = name.parse().ok()?;
-        let missed = self.outlet.missed(self.socket, self.user, &lane, since)?;
-        Some((lane, missed))
+        let began = self.outlet.began(self.socket, self.user, &lane)?;
+        let greeted_at = self.greeted_at.map(|heads| heads.get(&lane).copied().unwrap_or(0));
+        let until = [known.until, greeted_at].into_iter().flatten().fold(began, i64::min);
+        Some((lane, known.seq..until))
     }
 
     async fn resume_lane(
@@ -128,7 +135,7 @@ impl CatchUp<'_> {
         let state = self.app.state();
         // Whoever knows a later fact than there is comes from a history that was rolled back.
         let foreign = known.epoch != *state.head.epoch || known.seq < 0 || known.seq > state.lane_seq(lane);
-        let count = missed.end - missed.start;
+        let count = missed.end.saturating_sub(missed.start);
         drop(state);
         if foreign || count > *left {
             return self.snapshot(lane).await;

@@ -73,8 +73,8 @@ pub struct Viewer {
     /// The lanes of this connection.
     lanes: BTreeSet<String>,
     greeted: bool,
-    /// Lanes that are theirs again, and still to be asked for.
-    behind: BTreeSet<String>,
+    /// Lanes that are theirs again, and still to be asked for, each up to where its facts came live again.
+    behind: BTreeMap<String, i64>,
     /// The answer that is waited for before anything is asked: what was asked before it has been sent by then.
     asked: Option<Asked>,
 }
@@ -96,21 +96,24 @@ impl Viewer {
             known: BTreeMap::new(),
             lanes: BTreeSet::new(),
             greeted: false,
-            behind: BTreeSet::new(),
+            behind: BTreeMap::new(),
             asked: None,
         }
     }
 
-    fn missed<'a>(&self, lanes: impl Iterator<Item = &'a String>) -> Value {
-        let known = |lane: &String| (lane.clone(), json!({"epoch": self.epoch, "seq": self.known[lane].head}));
-        let lanes: BTreeMap<String, Value> = lanes.filter(|lane| self.known.contains_key(*lane)).map(known).collect();
+    fn missed<'a>(&self, lanes: impl Iterator<Item = (&'a String, Option<i64>)>) -> Value {
+        let missed = |(lane, until): (&String, Option<i64>)| {
+            let known = self.known.get(lane)?;
+            Some((lane.clone(), json!({"epoch": self.epoch, "seq": known.head, "until": until})))
+        };
+        let lanes: BTreeMap<String, Value> = lanes.filter_map(missed).collect();
         json!({ "lanes": lanes })
     }
 
     /// Connects, saying what was had before. False when there is no server, or it does not take the token.
     pub async fn connect(&mut self, address: SocketAddr) -> bool {
         self.leave();
-        let auth = json!({"token": self.token, "resume": self.missed(self.known.keys())});
+        let auth = json!({"token": self.token, "resume": self.missed(self.known.keys().map(|lane| (lane, None)))});
         let Ok(client) = Client::connect_over(address, auth, self.wire).await else { return false };
         // Answered once the server has sent what was missed before.
         self.asked = Some(Box::pin(client.call_later("user:active", Value::Null)));
@@ -144,7 +147,7 @@ impl Viewer {
             return;
         }
         let behind = std::mem::take(&mut self.behind);
-        let missed = self.missed(behind.iter());
+        let missed = self.missed(behind.iter().map(|(lane, until)| (lane, Some(*until))));
         let Some(client) = &self.client else { return };
         self.asked = Some(Box::pin(client.call_later("sync:resume", missed)));
     }
@@ -170,7 +173,7 @@ impl Viewer {
             let known = self.known.entry(name.to_owned()).or_insert_with(|| Known { head: seq, ..Known::default() });
             // A lane that is theirs again: what was missed meanwhile has to be asked for, from the gap on.
             if self.greeted && !self.lanes.contains(name) && known.head < seq {
-                self.behind.insert(name.to_owned());
+                self.behind.insert(name.to_owned(), seq);
                 if let Some(connection) = self.transcript.connections.last_mut() {
                     connection.let_go.extend(known.let_go(at, name));
                 }

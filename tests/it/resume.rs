@@ -100,6 +100,13 @@ async fn give_long(judge: &Client, category: &str, count: usize) {
     assert_eq!(answer["ok"], true, "{answer}");
 }
 
+/// The places of a lane's facts, in the order they came.
+fn of_lane(client: &Client, lane: &str) -> Vec<i64> {
+    let facts = client.transcript();
+    let metas = facts.iter().filter_map(|frame| frame.meta().cloned().or_else(|| tick(frame)));
+    metas.filter(|meta| meta["lane"] == lane).filter_map(|meta| meta["seq"].as_i64()).collect()
+}
+
 /// Waits until the vault's lane has come to this place, live or again.
 async fn until(client: &Client, seq: i64) {
     let at = move |frame: &Frame| {
@@ -163,10 +170,8 @@ async fn nothing_is_carried_out_for_a_client_before_it_was_greeted_and_caught_up
     let ben = Client::connect(app.address, auth).await.expect("the token is good");
     let answer = ben.call("sync:resume", json!({"lanes": {"cat:vault": {"epoch": epoch, "seq": 4}}})).await;
     assert_eq!(answer["data"]["lanes"]["cat:vault"], "replayed");
-    let (told, raw) = (ben.transcript(), ben.raw_text());
-    let of_vault = told.iter().filter_map(Frame::meta).filter(|meta| meta["lane"] == "cat:vault");
-    let seqs: Vec<i64> = of_vault.filter_map(|meta| meta["seq"].as_i64()).collect();
-    assert_eq!(seqs, [1, 2, 3, 4, 5, 5], "what was missed, then what was asked for");
+    assert_eq!(of_lane(&ben, "cat:vault"), [1, 2, 3, 4, 5, 5], "what was missed, then what was asked for");
+    let raw = ben.raw_text();
     let line = |begins: &str| raw.lines().position(|line| line.starts_with(begins)).expect("it came");
     assert!(line("42[\"session:ready\"") < line("43"), "{raw}");
     app.stop().await;
@@ -191,6 +196,9 @@ async fn a_lane_that_is_lost_and_given_back_while_another_is_caught_up_on_brings
     let wire = Wire { receive_bytes: Some(65_536), ..Wire::default() };
     let beam = Client::connect_over(app.address, auth, wire).await.expect("the token is good");
     beam.pause();
+    // Waits until these two are caught up on, while more facts come live and the lane is lost and given back.
+    let had = json!({"epoch": epoch, "seq": vault + 1, "until": vault + 1});
+    let asked = beam.call_later("sync:resume", json!({"lanes": {"cat:vault": had}}));
     for _ in 0..3 {
         give(&ada, 1).await;
         app.take_hat(&hat).await;
@@ -200,9 +208,9 @@ async fn a_lane_that_is_lost_and_given_back_while_another_is_caught_up_on_brings
     let caught_up = app.app.metrics.resume.with_label_values(&["replayed"]);
     assert_eq!(caught_up.get(), 0, "it still waits for the first lane");
     beam.go_on();
-    // Answered after what was missed.
-    assert_eq!(beam.call("user:active", Value::Null).await["ok"], true);
-    assert_eq!(caught_up.get(), 2);
+    let answer = asked.await.expect("the connection stands");
+    assert_eq!(answer["data"]["lanes"]["cat:vault"], "replayed");
+    assert_eq!(caught_up.get(), 3);
     let told = beam.transcript();
     let mut marks: Vec<(&str, i64)> = told
         .iter()
@@ -214,6 +222,94 @@ async fn a_lane_that_is_lost_and_given_back_while_another_is_caught_up_on_brings
     let count = marks.len();
     marks.dedup();
     assert_eq!((count, marks.len()), (600 + 5, 600 + 5));
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_asked_for_when_connecting_ends_at_the_greeting_however_late_it_is_taken_up() {
+    let app = TestApp::start_trapped(Traps::of(Trap::ResumeLate), generous).await;
+    app.import(people::document()).await;
+    let ada = app.connect(&email("ada")).await;
+    give(&ada, 2).await;
+    let hat = app.give_hat("beam", json!({"hat": "JUDGE", "categoryId": "vault"})).await;
+    let epoch = app.app.state().head.epoch.to_string();
+    let vault = app.app.state().lane_seq(&"cat:vault".parse().expect("a lane"));
+    let missed = json!({"lanes": {"cat:vault": {"epoch": epoch, "seq": 0}}});
+    let auth = json!({"token": app.token(&email("beam")).await, "resume": missed});
+    let beam = Client::connect(app.address, auth).await.expect("the token is good");
+    beam.next("session:ready").await;
+    give(&ada, 1).await;
+    until(&beam, vault + 1).await;
+    app.take_hat(&hat).await;
+    app.give_hat("beam", json!({"hat": "JUDGE", "categoryId": "vault"})).await;
+    let caught_up = app.app.metrics.resume.with_label_values(&["replayed"]);
+    assert_eq!(caught_up.get(), 0, "it is not taken up yet");
+    assert_eq!(beam.call("user:active", Value::Null).await["ok"], true);
+    assert_eq!(caught_up.get(), 1);
+    let came = of_lane(&beam, "cat:vault");
+    let once = came.iter().filter(|seq| **seq == vault + 1).count();
+    assert_eq!((came.len(), once), (usize::try_from(vault).expect("a place") + 1, 1), "{came:?}");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_question_ends_where_the_client_says_or_where_its_live_facts_began() {
+    let app = app_with(|_| {}).await;
+    let ada = app.connect(&email("ada")).await;
+    give(&ada, 5).await;
+    let epoch = app.app.state().head.epoch.to_string();
+    let ben = app.connect(&email("ben")).await;
+    give(&ada, 1).await;
+    until(&ben, 6).await;
+    let mut expected = vec![6];
+    let all: &[i64] = &[2, 3, 4, 5];
+    let none: &[i64] = &[];
+    let untils = [
+        (json!(null), all),
+        (json!(5), all),
+        (json!(6), all),
+        (json!(i64::MAX), all),
+        (json!(3), &all[..2]),
+        (json!(1), none),
+        (json!(-1), none),
+        (json!(i64::MIN), none),
+    ];
+    for (until, again) in untils {
+        let asked = json!({"lanes": {"cat:vault": {"epoch": epoch, "seq": 1, "until": until}}});
+        assert_eq!(ben.call("sync:resume", asked).await["data"]["lanes"]["cat:vault"], "replayed", "{until}");
+        expected.extend(again);
+        assert_eq!(of_lane(&ben, "cat:vault"), expected, "{until}");
+    }
+    let asked = json!({"lanes": {"cat:vault": {"epoch": epoch, "seq": 1, "until": "5"}}});
+    assert_eq!(ben.call("sync:resume", asked).await["error"]["code"], "INVALID_DATA");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_lane_nobody_is_told_of_is_caught_up_on_when_it_is_given_back() {
+    let app = TestApp::start_with(generous).await;
+    let mut document = people::document();
+    document["event"]["status"] = json!("official");
+    app.import(document).await;
+    let ada = app.connect(&email("ada")).await;
+    let hat = json!({"hat": "BOARD", "categoryId": "vault"});
+    let given = app.give_hat("idle", hat.clone()).await;
+    let idle = app.connect(&email("idle")).await;
+    assert!(!idle.transcript()[0].data()["lanes"].to_string().contains("cat:"), "an official event");
+    let epoch = app.app.state().head.epoch.to_string();
+    give(&ada, 1).await;
+    let had = app.app.state().lane_seq(&"cat:vault".parse().expect("a lane"));
+    until(&idle, had).await;
+    app.take_hat(&given).await;
+    give(&ada, 2).await;
+    app.give_hat("idle", hat).await;
+    give(&ada, 1).await;
+    let asked = json!({"lanes": {"cat:vault": {"epoch": epoch, "seq": had}}});
+    assert_eq!(idle.call("sync:resume", asked).await["data"]["lanes"]["cat:vault"], "replayed");
+    let mut came = of_lane(&idle, "cat:vault");
+    came.sort_unstable();
+    let end = app.app.state().lane_seq(&"cat:vault".parse().expect("a lane"));
+    assert_eq!(came, (had..=end).collect::<Vec<_>>());
     app.stop().await;
 }
 
@@ -276,6 +372,7 @@ async fn too_far_behind_or_of_another_history_means_a_snapshot() {
     assert_eq!(ask("0000000000000000", 12).await, "snapshot", "another history");
     assert_eq!(ask(&viewer.epoch, 13).await, "snapshot", "a fact that never was");
     assert_eq!(ask(&viewer.epoch, -1).await, "snapshot");
+    assert_eq!(ask(&viewer.epoch, i64::MIN).await, "snapshot");
     for lane in ["evt:cup", "sys", "pub:cup", &format!("usr:{}", app.user_id(&email("ben")))] {
         let asked = json!({"lanes": {lane: {"epoch": "other", "seq": 0}}});
         assert_eq!(ben.call("sync:resume", asked).await["data"]["lanes"][lane], "snapshot", "{lane}");
@@ -431,5 +528,25 @@ async fn a_stream_of_events_goes_on_from_the_last_one_until_the_session_ends() {
     assert_eq!(app.post(&path, &email("organizer"), Value::Null).await.status, 200);
     give(&ada, 1).await;
     assert!(events.next().await.is_none_or(|chunk| chunk.is_err()), "it ends with the session");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_public_is_told_is_caught_up_on_to_its_end_because_it_does_not_come_live() {
+    let app = app_with(|_| {}).await;
+    let ben = app.connect(&email("ben")).await;
+    let mut document = people::document();
+    document["event"]["mainTitle"] = json!("A cup of another name");
+    app.import(document).await;
+    let (lane, epoch) = ("pub:cup", app.app.state().head.epoch.to_string());
+    let end = app.app.state().lane_seq(&lane.parse().expect("a lane"));
+    assert!(end > 1, "{end}");
+    let ask = async |seq: i64| {
+        let asked = json!({"lanes": {lane: {"epoch": epoch, "seq": seq}}});
+        assert_eq!(ben.call("sync:resume", asked).await["data"]["lanes"][lane], "replayed");
+    };
+    ask(0).await;
+    ask(end - 1).await;
+    assert_eq!(of_lane(&ben, lane), (1..=end).chain([end]).collect::<Vec<_>>());
     app.stop().await;
 }
