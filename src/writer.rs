@@ -285,9 +285,7 @@ impl Writer {
     #[expect(clippy::vec_box, reason = "jobs come boxed out of the queue")]
     fn answer_too_early(&mut self, jobs: Vec<Box<Job>>) {
         let (batch, outcomes) = self.decide(&jobs);
-        for (job, outcome) in jobs.into_iter().zip(outcomes) {
-            let _gone = job.reply.send(outcome);
-        }
+        self.answer(jobs, outcomes);
         if batch.writes.is_empty() {
             return;
         }

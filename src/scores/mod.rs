@@ -139,7 +139,7 @@ impl SubmitScore {
             }
             None => return Err(Refusal::invalid("criterionId", "the category has more than one criterion; say which")),
         };
-        // Ids as the state has them, not as they were asked for: ten thousand marks share them.
+        // The two ids the state has, not as they were asked for: ten thousand marks share them.
         let place = Place {
             contestant: entry.contestant_id.clone(),
             judge: judge.clone(),
