@@ -22,6 +22,7 @@ use crate::ranking::{DecimalError, Mark};
 use crate::state::board::{Board, Place};
 use crate::state::rights::Seat;
 use crate::state::{Category, Criterion, State, thousandths};
+use plausibility::Others;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -312,13 +313,12 @@ struct Taken {
 }
 
 /// What a judge has given the others in a criterion; whoever has withdrawn is none of them.
-fn own_others(category: &Category, board: &Board, place: &Place) -> Vec<Mark> {
-    let is_out = |contestant: &ContestantId| category.withdrawn.contains(contestant);
-    board
-        .given(&place.judge, &place.criterion)
-        .filter(|(contestant, _)| **contestant != place.contestant && !is_out(contestant))
-        .map(|(_, score)| thousandths(score))
-        .collect()
+fn own_others<'a>(category: &'a Category, board: &'a Board, place: &'a Place) -> Others<'a> {
+    let mut out: Vec<&ContestantId> = category.withdrawn.iter().collect();
+    if !category.withdrawn.contains(&place.contestant) {
+        out.push(&place.contestant);
+    }
+    Others { given: board.given(&place.judge, &place.criterion), out }
 }
 
 fn submit(score: &SubmitScore, draft: &mut Draft) -> Result<Taken, Refusal> {

@@ -2,20 +2,42 @@
 //!
 //! Invariant: only the judge's own marks and what was known beforehand go in, so nothing of a foreign mark comes out.
 
+use crate::ids::ContestantId;
 use crate::ranking::{Mark, Method};
 use crate::state::Criterion;
+use crate::state::board::Given;
 
 /// So few of the judge's other marks have no mean to be far from.
-const OTHERS_MIN: usize = 3;
+const OTHERS_MIN: i64 = 3;
+
+/// The judge's marks in a criterion, but those of some contestants.
+#[derive(Clone, Debug, Default)]
+pub struct Others<'a> {
+    /// All of them, where there are any.
+    pub given: Option<&'a Given>,
+    /// Whose do not belong to them, each once.
+    pub out: Vec<&'a ContestantId>,
+}
+
+impl Others<'_> {
+    /// How many there are, and their sum in thousandths.
+    fn number_and_sum(&self) -> (i64, i64) {
+        self.given.map_or((0, 0), |given| given.without(&self.out))
+    }
+
+    fn have(&self, mark: Mark) -> bool {
+        self.given.is_some_and(|given| given.has(mark.thousandths(), &self.out))
+    }
+}
 
 /// What is striking in a mark, beside the judge's other marks in this criterion.
 #[must_use]
-pub fn warnings(criterion: &Criterion, method: Method, mark: Mark, others: &[Mark]) -> Vec<String> {
+pub fn warnings(criterion: &Criterion, method: Method, mark: Mark, others: &Others<'_>) -> Vec<String> {
     let name = &criterion.row.name;
     match method {
         // A place is no measure: the first is an end of its range, and given to somebody each time.
         Method::Skating => {
-            others.contains(&mark).then(|| format!("place {mark} was given in {name} before")).into_iter().collect()
+            others.have(mark).then(|| format!("place {mark} was given in {name} before")).into_iter().collect()
         }
         Method::Sum
         | Method::Mean
@@ -34,12 +56,11 @@ pub fn warnings(criterion: &Criterion, method: Method, mark: Mark, others: &[Mar
 }
 
 /// Whether a mark lies more than half the range away from the mean of the others; without a division, so exactly.
-fn is_far(criterion: &Criterion, mark: Mark, others: &[Mark]) -> bool {
+fn is_far(criterion: &Criterion, mark: Mark, others: &Others<'_>) -> bool {
     // A mark has at most 12 digits and a category 5,000 entries: none of this comes near the end of an i64.
-    let number = i64::try_from(others.len()).unwrap_or(0);
-    let sum: i64 = others.iter().map(|mark| mark.thousandths()).sum();
+    let (number, sum) = others.number_and_sum();
     let range = criterion.max.thousandths() - criterion.min.thousandths();
-    others.len() >= OTHERS_MIN && 2 * (number * mark.thousandths() - sum).abs() > range * number
+    number >= OTHERS_MIN && 2 * (number * mark.thousandths() - sum).abs() > range * number
 }
 
 #[cfg(test)]
@@ -87,8 +108,20 @@ mod tests {
             (Method::Skating, "10", vec!["1", "2", "3"], vec![]),
             (Method::Skating, "1", vec!["2", "1", "3"], vec![twice]),
         ] {
-            let others: Vec<Mark> = others.into_iter().map(mark).collect();
-            let said = warnings(&criterion("0", "10"), method, mark(given), &others);
+            // What was given in the same place before, to whom has withdrawn, and what was taken back, is none of them.
+            let ids: Vec<ContestantId> = (0..9).map(|number| format!("c{number}").parse().expect("an id")).collect();
+            let (own, withdrawn, nobody, taken) = (&ids[8], &ids[7], &ids[6], &ids[5]);
+            let mut all = Given::default();
+            for contestant in [own, withdrawn, taken] {
+                all.put(contestant, Some(mark(given).thousandths()));
+            }
+            all.put(taken, None);
+            for (contestant, other) in ids.iter().zip(&others) {
+                all.put(contestant, Some(0));
+                all.put(contestant, Some(mark(other).thousandths()));
+            }
+            let beside = Others { given: Some(&all), out: vec![own, withdrawn, nobody] };
+            let said = warnings(&criterion("0", "10"), method, mark(given), &beside);
             assert_eq!(said.len(), expected.len(), "{method} {given} {others:?}: {said:?}");
             for (said, expected) in said.iter().zip(expected) {
                 assert!(said.contains(expected), "{method} {given} {others:?}: {said}");

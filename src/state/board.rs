@@ -22,13 +22,47 @@ pub struct Place {
     pub criterion: CriterionId,
 }
 
+/// The marks a judge has given in one criterion, in thousandths. Their sum is kept: of thousands it is asked for with every
+/// one more.
+#[derive(Clone, Debug, Default)]
+pub struct Given {
+    scores: OrdMap<ContestantId, i64>,
+    sum: i64,
+}
+
+impl Given {
+    /// Sets what one contestant was given, or takes it out.
+    pub fn put(&mut self, contestant: &ContestantId, score: Option<i64>) {
+        let before = match score {
+            Some(score) => self.scores.insert(contestant.clone(), score),
+            None => self.scores.remove(contestant),
+        };
+        // A mark has at most 12 digits and a category 5,000 entries: it comes nowhere near the end of an i64.
+        self.sum += score.unwrap_or(0) - before.unwrap_or(0);
+    }
+
+    /// How many there are, and their sum, without those of some contestants.
+    #[must_use]
+    pub fn without(&self, out: &[&ContestantId]) -> (i64, i64) {
+        let all = (i64::try_from(self.scores.len()).unwrap_or(i64::MAX), self.sum);
+        let out = out.iter().filter_map(|contestant| self.scores.get(*contestant));
+        out.fold(all, |(number, sum), score| (number - 1, sum - score))
+    }
+
+    /// Whether somebody was given this, some contestants aside.
+    #[must_use]
+    pub fn has(&self, score: i64, out: &[&ContestantId]) -> bool {
+        self.scores.iter().any(|(contestant, given)| *given == score && !out.contains(&contestant))
+    }
+}
+
 /// The marks of one category, who has signed what, and what is being decided.
 #[derive(Clone, Debug, Default)]
 pub struct Board {
     marks: OrdMap<Place, Arc<mark::Model>>,
     places: HashMap<MarkId, Place>,
     /// The same marks, those that stand, by who gave them for what: each mark is compared with its judge's others.
-    given: HashMap<(UserId, CriterionId), OrdMap<ContestantId, i64>>,
+    given: HashMap<(UserId, CriterionId), Given>,
     /// How far it has come; none while nothing was signed.
     pub progress: Option<Arc<certification::Model>>,
     /// Certified sheets, by judge and contestant.
@@ -112,11 +146,7 @@ impl Board {
             criterion: mark.criterion_id.clone(),
         };
         let given = self.given.entry((place.judge.clone(), place.criterion.clone())).or_default();
-        if mark.stands() {
-            given.insert(place.contestant.clone(), mark.score);
-        } else {
-            given.remove(&place.contestant);
-        }
+        given.put(&place.contestant, mark.stands().then_some(mark.score));
         // A mark keeps its place: what is written here is copied, because readers hold what was there.
         if self.places.get(&mark.id) != Some(&place) {
             self.places.insert(mark.id.clone(), place.clone());
@@ -124,10 +154,10 @@ impl Board {
         self.marks.insert(place, mark);
     }
 
-    /// What a judge has given whom in a criterion, in thousandths.
-    pub fn given(&self, judge: &UserId, criterion: &CriterionId) -> impl Iterator<Item = (&ContestantId, i64)> {
-        let given = self.given.get(&(judge.clone(), criterion.clone()));
-        given.into_iter().flat_map(|given| given.iter().map(|(contestant, score)| (contestant, *score)))
+    /// What a judge has given in a criterion; none who never gave anything.
+    #[must_use]
+    pub fn given(&self, judge: &UserId, criterion: &CriterionId) -> Option<&Given> {
+        self.given.get(&(judge.clone(), criterion.clone()))
     }
 
     /// The mark in a place, a removed one included: its version goes on.
