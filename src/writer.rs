@@ -286,17 +286,17 @@ impl Writer {
     fn answer_too_early(&mut self, jobs: Vec<Box<Job>>) {
         let (batch, outcomes) = self.decide(&jobs);
         self.answer(jobs, outcomes);
-        if !batch.writes.is_empty() {
-            std::thread::sleep(SLOW_DISK);
-            match self.store.commit(&self.state.head, &batch.writes) {
-                Ok(()) => {
-                    self.state = batch.state;
-                    self.hand_over(batch.entries);
-                }
-                Err(CommitError::HeadMoved | CommitError::Failed(_)) => self.look(),
-            }
+        if batch.writes.is_empty() {
+            return;
         }
-        self.store.let_go();
+        std::thread::sleep(SLOW_DISK);
+        match self.store.commit(&self.state.head, &batch.writes) {
+            Ok(()) => {
+                self.state = batch.state;
+                self.hand_over(batch.entries);
+            }
+            Err(CommitError::HeadMoved | CommitError::Failed(_)) => self.look(),
+        }
     }
 
     /// A trap: a refused mark uses up a number of its lane.

@@ -45,8 +45,7 @@ pub enum CommitError {
 
 /// What the writer needs of a database.
 pub trait Store: Send {
-    /// The answer a user's command id got before. From then on nobody else appends until the next commit, or until it is
-    /// let go.
+    /// The answer a user's command id got before.
     ///
     /// # Errors
     /// When the database fails.
@@ -55,8 +54,8 @@ pub trait Store: Send {
     /// Writes all, or nothing, and returns when it is on the disk.
     ///
     /// # Errors
-    /// `HeadMoved` when the log does not end at `expected`. From then on, too, nobody else appends: whoever decides again
-    /// comes through, however busy the others are.
+    /// `HeadMoved` when the log does not end at `expected`. From then on nobody else appends until the next commit, or
+    /// until it is let go: whoever decides again comes through, however busy the others are.
     fn commit(&mut self, expected: &LogHead, writes: &Writes) -> Result<(), CommitError>;
 
     /// Lets others append again, if they were kept from it.
@@ -160,18 +159,12 @@ impl SqliteStore {
 }
 
 impl SqliteStore {
-    /// Begins a transaction, unless there is one.
-    fn begin_writing(&self) -> rusqlite::Result<()> {
+    /// Whether the log ended where it was expected to, and all was written. Else the transaction stays open.
+    fn write(&mut self, expected: &LogHead, writes: &Writes) -> rusqlite::Result<bool> {
         // IMMEDIATE: a deferred transaction that upgrades fails at once with BUSY and ignores the busy timeout.
         if self.connection.is_autocommit() {
             self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         }
-        Ok(())
-    }
-
-    /// Whether the log ended where it was expected to, and all was written. Else the transaction stays open.
-    fn write(&mut self, expected: &LogHead, writes: &Writes) -> rusqlite::Result<bool> {
-        self.begin_writing()?;
         if read_head(&self.connection)?.as_ref() != Some(expected) {
             return Ok(false);
         }
@@ -224,12 +217,8 @@ impl Store for SqliteStore {
     }
 
     fn prior_answer(&mut self, user: &str, command_id: &str) -> anyhow::Result<Option<PriorAnswer>> {
-        // In the transaction that is to write the batch: alone, each of these would be one of its own.
-        self.begin_writing()
-            .and_then(|()| {
-                self.connection
-                    .prepare_cached("SELECT fingerprint, answer FROM command WHERE user_id = ?1 AND command_id = ?2")
-            })
+        self.connection
+            .prepare_cached("SELECT fingerprint, answer FROM command WHERE user_id = ?1 AND command_id = ?2")
             .and_then(|mut statement| {
                 statement
                     .query_row([user, command_id], |row| {
