@@ -314,11 +314,8 @@ struct Taken {
 
 /// What a judge has given the others in a criterion; whoever has withdrawn is none of them.
 fn own_others<'a>(category: &'a Category, board: &'a Board, place: &'a Place) -> Others<'a> {
-    let mut out: Vec<&ContestantId> = category.withdrawn.iter().collect();
-    if !category.withdrawn.contains(&place.contestant) {
-        out.push(&place.contestant);
-    }
-    Others { given: board.given(&place.judge, &place.criterion), out }
+    let given = board.given(&place.judge, &place.criterion);
+    Others { given, own: &place.contestant, withdrawn: &category.withdrawn }
 }
 
 fn submit(score: &SubmitScore, draft: &mut Draft) -> Result<Taken, Refusal> {

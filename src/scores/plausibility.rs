@@ -6,27 +6,32 @@ use crate::ids::ContestantId;
 use crate::ranking::{Mark, Method};
 use crate::state::Criterion;
 use crate::state::board::Given;
+use imbl::OrdSet;
 
 /// So few of the judge's other marks have no mean to be far from.
 const OTHERS_MIN: i64 = 3;
 
-/// The judge's marks in a criterion, but those of some contestants.
-#[derive(Clone, Debug, Default)]
+/// What a judge has given others in a criterion.
+#[derive(Clone, Copy, Debug)]
 pub struct Others<'a> {
-    /// All of them, where there are any.
+    /// All the judge has given, if anything.
     pub given: Option<&'a Given>,
-    /// Whose do not belong to them, each once.
-    pub out: Vec<&'a ContestantId>,
+    /// Whose mark it is.
+    pub own: &'a ContestantId,
+    /// Who has withdrawn, and is none of the others.
+    pub withdrawn: &'a OrdSet<ContestantId>,
 }
 
 impl Others<'_> {
     /// How many there are, and their sum in thousandths.
     fn number_and_sum(&self) -> (i64, i64) {
-        self.given.map_or((0, 0), |given| given.without(&self.out))
+        let own = Some(self.own).filter(|own| !self.withdrawn.contains(*own));
+        self.given.map_or((0, 0), |given| given.without(self.withdrawn.iter().chain(own)))
     }
 
     fn have(&self, mark: Mark) -> bool {
-        self.given.is_some_and(|given| given.has(mark.thousandths(), &self.out))
+        let is_other = |contestant: &ContestantId| contestant != self.own && !self.withdrawn.contains(contestant);
+        self.given.is_some_and(|given| given.whom(mark.thousandths()).any(is_other))
     }
 }
 
@@ -110,9 +115,9 @@ mod tests {
         ] {
             // What was given in the same place before, to whom has withdrawn, and what was taken back, is none of them.
             let ids: Vec<ContestantId> = (0..9).map(|number| format!("c{number}").parse().expect("an id")).collect();
-            let (own, withdrawn, nobody, taken) = (&ids[8], &ids[7], &ids[6], &ids[5]);
+            let (own, gone, unmarked, taken) = (&ids[8], &ids[7], &ids[6], &ids[5]);
             let mut all = Given::default();
-            for contestant in [own, withdrawn, taken] {
+            for contestant in [own, gone, taken] {
                 all.put(contestant, Some(mark(given).thousandths()));
             }
             all.put(taken, None);
@@ -120,11 +125,14 @@ mod tests {
                 all.put(contestant, Some(0));
                 all.put(contestant, Some(mark(other).thousandths()));
             }
-            let beside = Others { given: Some(&all), out: vec![own, withdrawn, nobody] };
-            let said = warnings(&criterion("0", "10"), method, mark(given), &beside);
-            assert_eq!(said.len(), expected.len(), "{method} {given} {others:?}: {said:?}");
-            for (said, expected) in said.iter().zip(expected) {
-                assert!(said.contains(expected), "{method} {given} {others:?}: {said}");
+            for withdrawn in [vec![gone, unmarked], vec![gone, own]] {
+                let withdrawn = withdrawn.into_iter().cloned().collect();
+                let beside = Others { given: Some(&all), own, withdrawn: &withdrawn };
+                let said = warnings(&criterion("0", "10"), method, mark(given), &beside);
+                assert_eq!(said.len(), expected.len(), "{method} {given} {others:?}: {said:?}");
+                for (said, expected) in said.iter().zip(&expected) {
+                    assert!(said.contains(expected), "{method} {given} {others:?}: {said}");
+                }
             }
         }
     }

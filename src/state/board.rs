@@ -41,18 +41,17 @@ impl Given {
         self.sum += score.unwrap_or(0) - before.unwrap_or(0);
     }
 
-    /// How many there are, and their sum, without those of some contestants.
+    /// How many there are, and their sum, without those of some contestants, each named once.
     #[must_use]
-    pub fn without(&self, out: &[&ContestantId]) -> (i64, i64) {
+    pub fn without<'a>(&self, out: impl Iterator<Item = &'a ContestantId>) -> (i64, i64) {
         let all = (i64::try_from(self.scores.len()).unwrap_or(i64::MAX), self.sum);
-        let out = out.iter().filter_map(|contestant| self.scores.get(*contestant));
-        out.fold(all, |(number, sum), score| (number - 1, sum - score))
+        out.filter_map(|contestant| self.scores.get(contestant))
+            .fold(all, |(number, sum), score| (number - 1, sum - score))
     }
 
-    /// Whether somebody was given this, some contestants aside.
-    #[must_use]
-    pub fn has(&self, score: i64, out: &[&ContestantId]) -> bool {
-        self.scores.iter().any(|(contestant, given)| *given == score && !out.contains(&contestant))
+    /// Those who were given this.
+    pub fn whom(&self, score: i64) -> impl Iterator<Item = &ContestantId> {
+        self.scores.iter().filter(move |(_, given)| **given == score).map(|(contestant, _)| contestant)
     }
 }
 
