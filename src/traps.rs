@@ -15,7 +15,7 @@ pub enum Trap {
     JoinAfterLeave,
     /// A socket is greeted some time after the library has let it in.
     GreetLate,
-    /// What a socket asks for as it connects is taken up some time after its greeting.
+    /// What a socket asks for as it connects is taken up once a lane it was told of has been lost and given back.
     ResumeLate,
     /// A command is answered before it is on the disk.
     AckBeforeCommit,

@@ -115,18 +115,25 @@ struct Member {
 impl Member {
     /// Facts of the lanes it is let into by moving to these rooms begin to come.
     fn begins_anew(&mut self, rooms: &BTreeSet<Room>, heads: &Heads) {
-        let enters = |lane: &Lane| lane.comes_to(rooms) && !lane.comes_to(&self.rooms);
-        // Who comes to run the installation is let into everything; all others into what their rooms are of.
-        let entered = rooms.difference(&self.rooms);
-        let lanes: Vec<Lane> = if entered.clone().any(Room::has_all_lanes) {
-            heads.keys().filter(|lane| enters(lane)).cloned().collect()
-        } else {
-            entered.filter_map(Room::lane).filter(enters).collect()
-        };
-        for lane in lanes {
+        let at = |heads: &Heads, lane: Lane| {
             let head = heads.get(&lane).copied().unwrap_or(0);
-            self.began.insert(lane, head);
+            (lane, head)
+        };
+        if self.rooms.iter().any(Room::has_all_lanes) {
+            return;
         }
+        let (mut began, others) = if rooms.iter().any(Room::has_all_lanes) {
+            // Into everything: only what it stands in already goes on as it began.
+            let kept: Vec<_> = self.rooms.iter().filter_map(Room::lane).map(|lane| at(&self.began, lane)).collect();
+            (heads.clone(), kept)
+        } else {
+            let entered = rooms.difference(&self.rooms).filter_map(Room::lane);
+            (std::mem::take(&mut self.began), entered.map(|lane| at(heads, lane)).collect())
+        };
+        for (lane, head) in others {
+            began.insert(lane, head);
+        }
+        self.began = began;
     }
 }
 
@@ -360,9 +367,9 @@ impl Outlet {
     }
 
     /// Lets a connected socket into its rooms, and tells it who it is and where each of its lanes stands: every later fact
-    /// comes as a frame. Says where all lanes stand; none for a socket that has left, or has to go.
-    pub fn greet(&self, socket: &SocketRef, user: &UserId, limits: &Value) -> Option<Heads> {
-        let listener = Listener::of(socket)?;
+    /// comes as a frame. Gives back what it was told of its lanes; nothing, if it has left, or has to go.
+    pub fn greet(&self, socket: &SocketRef, user: &UserId, limits: &Value) -> Vec<(Lane, i64)> {
+        let Some(listener) = Listener::of(socket) else { return Vec::new() };
         let mut guard = self.turn();
         let turn = &mut *guard;
         let state = self.state.load();
@@ -374,23 +381,23 @@ impl Outlet {
                 let rooms = state.rooms_of(user);
                 turn.rooms.enter(&rooms, &listener);
                 self.count_rooms(&rooms, 1);
-                return None;
+                return Vec::new();
             }
             drop(guard);
             self.forget(socket, user);
             self.send_away(&listener);
-            return None;
+            return Vec::new();
         };
         let rooms = state.rooms_of(user);
         turn.rooms.enter(&rooms, &listener);
         self.count_rooms(&rooms, 1);
         member.rooms = rooms;
-        member.began = heads.clone();
+        member.began = heads;
         let rights = rights(&state, user);
         member.told = Some(rights.to_string().into());
         let mut ready = rights;
         ready["userId"] = json!(user);
-        ready["lanes"] = json!(lanes);
+        ready["lanes"] = json!(places(&state, &lanes));
         ready["serverTime"] = json!(self.clock.now());
         ready["limits"] = limits.clone();
         let (due, rooms) = (member.stay.due(), member.rooms.clone());
@@ -398,7 +405,7 @@ impl Outlet {
         turn.due = turn.due.min(due);
         turn.presence.touch(user, self.clock.now());
         self.tell_newcomer(turn, &state, user, &listener, [&BTreeSet::new(), &rooms]);
-        Some(heads)
+        lanes
     }
 
     /// Forgets a socket that has gone.
@@ -445,14 +452,8 @@ impl Outlet {
     #[must_use]
     pub fn heads(&self, user: &UserId) -> Value {
         let turn = self.turn();
-        let seq = |lane: &Lane| turn.lanes.get(lane).copied().unwrap_or(0);
-        let state = self.state.load();
-        state
-            .lanes_of(user)
-            .iter()
-            .map(|lane| (lane.to_string(), json!(seq(lane))))
-            .collect::<serde_json::Map<_, _>>()
-            .into()
+        let heads = lanes(&self.state.load(), &turn, user);
+        heads.iter().map(|(lane, seq)| (lane.to_string(), json!(seq))).collect::<serde_json::Map<_, _>>().into()
     }
 
     /// Where a lane stood when its facts last began to come to a socket; where it stands, if they do not come live. None for
@@ -836,7 +837,7 @@ impl Outlet {
             {
                 *told = said.as_str().into();
                 let mut changed = rights.clone();
-                changed["lanes"] = json!(lanes(state, turn, user));
+                changed["lanes"] = json!(places(state, &lanes(state, turn, user)));
                 self.send_to(&member.listener, "session:changed", &changed);
                 self.tell_newcomer(turn, state, user, &member.listener, [&before, &rooms]);
             }
@@ -901,13 +902,18 @@ fn rights(state: &State, user: &UserId) -> Value {
     json!({ "role": state.role_of(user), "hats": hats(state, user) })
 }
 
-fn lanes(state: &State, turn: &Turn, user: &UserId) -> Vec<Value> {
-    let seq = |lane: &Lane| turn.lanes.get(lane).copied().unwrap_or(0);
-    state
-        .lanes_of(user)
-        .iter()
-        .map(|lane| json!({ "lane": lane, "seq": seq(lane), "epoch": state.head.epoch }))
-        .collect()
+/// The lanes a session is told of, and where they stand, as far as facts have been sent.
+fn lanes(state: &State, turn: &Turn, user: &UserId) -> Vec<(Lane, i64)> {
+    let with_head = |lane: Lane| {
+        let head = turn.lanes.get(&lane).copied().unwrap_or(0);
+        (lane, head)
+    };
+    state.lanes_of(user).into_iter().map(with_head).collect()
+}
+
+/// The same as it is told.
+fn places(state: &State, lanes: &[(Lane, i64)]) -> Vec<Value> {
+    lanes.iter().map(|(lane, seq)| json!({ "lane": lane, "seq": seq, "epoch": state.head.epoch })).collect()
 }
 
 /// Looks after the sockets between the facts, which may be long in coming.

@@ -163,3 +163,37 @@ impl serde::Serialize for Lane {
         out.collect_str(self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_to_a_room_comes_from_its_lane_or_from_all() {
+        let lanes = ["cat:c", "evt:e", "usr:u", "pub:e", "sys"].map(|name| name.parse::<Lane>().expect("a lane"));
+        for lane in &lanes {
+            for room in lane.rooms() {
+                assert!(room.has_all_lanes() || room.lane().as_ref() == Some(lane), "{lane}: {room}");
+            }
+        }
+        let category = || "c".parse::<CategoryId>().expect("an id");
+        let rooms = [
+            Room::Everyone,
+            Room::User("u".parse().expect("an id")),
+            Room::Role(Role::Admin),
+            Room::Role(Role::Judge),
+            Room::Event("e".parse().expect("an id")),
+            Room::Contest("t".parse().expect("an id")),
+            Room::Category(category()),
+            Room::CategoryHat(category(), Hat::Judge),
+            Room::CategoryFormerJudge(category()),
+        ];
+        for room in rooms {
+            let stands_in = BTreeSet::from([room.clone()]);
+            for lane in lanes.iter().filter(|lane| lane.comes_to(&stands_in)) {
+                assert!(room.has_all_lanes() || room.lane().as_ref() == Some(lane), "{room}: {lane}");
+            }
+            assert!(room.lane().is_none_or(|lane| lane.comes_to(&stands_in)), "{room}");
+        }
+    }
+}

@@ -6,7 +6,7 @@
 //! thousand workers.
 
 use super::socket::Answer;
-use crate::events::dispatcher::Heads;
+use crate::events::room::Lane;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -21,9 +21,9 @@ pub(super) struct Incoming {
     pub(super) payload: String,
     /// Where its answer goes.
     pub(super) answer: Answer,
-    /// Where the lanes stood at the greeting, of what was asked for before that: later facts come live. Boxed, because of
-    /// all events of a socket one has it.
-    pub(super) greeted_at: Option<Box<Heads>>,
+    /// Of what was asked for before the greeting, the lanes the socket was told of in it, and where they stood: later facts
+    /// come live.
+    pub(super) greeted_at: Vec<(Lane, i64)>,
 }
 
 /// Where the events of a socket wait for its worker. Kept beside the socket.

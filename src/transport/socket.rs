@@ -29,7 +29,7 @@ use crate::events::departure::Departure;
 use crate::events::dispatcher::Outlet;
 use crate::events::dispatcher::presence::Unsent;
 use crate::events::listener::{Ack, Listener};
-use crate::events::room::LIVE_PATH;
+use crate::events::room::{LIVE_PATH, Lane};
 use crate::ids::{CategoryId, ContestantId, SessionId, UserId};
 use crate::metrics::Counted;
 use crate::notices::ReadNotice;
@@ -67,8 +67,6 @@ const UNSENT_MAX: u32 = 10_000;
 const GRACE: Duration = Duration::from_millis(500);
 /// How late a trap greets: as a server does that is busy.
 const LATE: Duration = Duration::from_millis(20);
-/// How late a trap begins to catch a client up: hats are taken and given back meanwhile.
-const RESUME_LATE: Duration = Duration::from_secs(1);
 
 /// What an event of a client asks for.
 enum Wish {
@@ -461,7 +459,7 @@ impl Door {
         socket.on_fallback(
             move |socket: SocketRef, Event(event): Event, Payload(payload): Payload, Wanted(ack): Wanted| {
                 // In this call, not in the future it returns: the library starts those in any order.
-                door.enqueue(Incoming { event, payload, answer: Answer { socket, ack }, greeted_at: None });
+                door.enqueue(Incoming { event, payload, answer: Answer { socket, ack }, greeted_at: Vec::new() });
                 ready(())
             },
         );
@@ -482,7 +480,7 @@ impl Door {
 
     fn greet(self: &Arc<Self>, socket: &SocketRef) {
         let Some(Visitor { user, .. }) = socket.extensions.get::<Visitor>() else { return };
-        let greeted_at = self.outlet.greet(socket, &user, &limits(&self.app.config)).map(Box::new);
+        let greeted_at = self.outlet.greet(socket, &user, &limits(&self.app.config));
         let Some(line) = socket.extensions.get::<Line>() else { return };
         // Whatever the client asked for meanwhile comes after what it missed before this connection.
         let missed = socket.extensions.remove().map(|Missed(payload)| {
@@ -590,13 +588,13 @@ impl Door {
                 to_value(foreseen)
             }
             Wish::Resume(request) => {
-                if greeted_at.is_some() && self.app.traps.is_set(Trap::ResumeLate) {
-                    tokio::time::sleep(RESUME_LATE).await;
+                if self.app.traps.is_set(Trap::ResumeLate) {
+                    self.begun_anew(socket, &visitor.user, greeted_at).await;
                 }
                 self.app.limit_reading(&actor, "sync:resume")?;
                 actor.must_be_signed_in(&self.app.state(), self.app.clock.now())?;
                 let (app, outlet, user) = (&self.app, &self.outlet, &visitor.user);
-                let catch_up = CatchUp { app, outlet, socket, user, actor: &actor, greeted_at: greeted_at.as_deref() };
+                let catch_up = CatchUp { app, outlet, socket, user, actor: &actor, greeted_at };
                 catch_up.resume(request).await.map_err(AppError::into_refusal)
             }
             Wish::Active(unsent) => {
@@ -611,6 +609,14 @@ impl Door {
                 self.app.limit(&actor, Limit::Commands, 1, "auth:refresh")?;
                 self.extend(visitor, socket, &token).await
             }
+        }
+    }
+
+    /// Waits until one of these lanes was lost and given back.
+    async fn begun_anew(&self, socket: &SocketRef, user: &UserId, lanes: &[(Lane, i64)]) {
+        let still_is = |(lane, head): &(Lane, i64)| self.outlet.began(socket, user, lane).is_none_or(|at| at == *head);
+        while !lanes.is_empty() && lanes.iter().all(still_is) {
+            tokio::time::sleep(LATE).await;
         }
     }
 

@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::auth::actor::Actor;
 use crate::certification;
 use crate::error::{AppError, Refusal};
-use crate::events::dispatcher::{Heads, Outlet};
+use crate::events::dispatcher::Outlet;
 use crate::events::log::LogEntry;
 use crate::events::replay::{self, PAGE};
 use crate::events::room::Lane;
@@ -19,7 +19,7 @@ use crate::setup::list;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use socketioxide::extract::SocketRef;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,8 +82,9 @@ pub struct CatchUp<'a> {
     pub user: &'a UserId,
     /// By which session.
     pub actor: &'a Actor,
-    /// Where the lanes stood when the socket was greeted, if it asked before that.
-    pub greeted_at: Option<&'a Heads>,
+    /// The lanes the socket was told of in its greeting, if it asked before that, and where they stood. If one of these is
+    /// lost and given back, it is told so, and asks again; of others nobody tells it.
+    pub greeted_at: &'a [(Lane, i64)],
 }
 
 impl CatchUp<'_> {
@@ -100,8 +101,9 @@ impl CatchUp<'_> {
         let mut outcomes = BTreeMap::new();
         // Of all of them before the first is sent, which may take long: a lane that is lost and given back meanwhile begins
         // anew, and what came live of it until then is not missing.
+        let greeted_at: HashMap<&Lane, i64> = self.greeted_at.iter().map(|(lane, head)| (lane, *head)).collect();
         let with_missed = |(name, known): (String, Known)| {
-            let missed = self.missed(&name, &known);
+            let missed = self.missed(&name, &known, &greeted_at);
             (name, known, missed)
         };
         let lanes: Vec<_> = request.lanes.into_iter().map(with_missed).collect();
@@ -117,11 +119,10 @@ impl CatchUp<'_> {
     }
 
     /// What was missed of the lane of this name; none where it is not theirs to read, or is none.
-    fn missed(&self, name: &str, known: &Known) -> Option<(Lane, Range<i64>)> {
+    fn missed(&self, name: &str, known: &Known, greeted_at: &HashMap<&Lane, i64>) -> Option<(Lane, Range<i64>)> {
         let lane = name.parse().ok()?;
         let began = self.outlet.began(self.socket, self.user, &lane)?;
-        let greeted_at = self.greeted_at.map(|heads| heads.get(&lane).copied().unwrap_or(0));
-        let until = [known.until, greeted_at].into_iter().flatten().fold(began, i64::min);
+        let until = [known.until, greeted_at.get(&lane).copied()].into_iter().flatten().fold(began, i64::min);
         Some((lane, known.seq..until))
     }
 

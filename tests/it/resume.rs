@@ -240,10 +240,10 @@ async fn what_is_asked_for_when_connecting_ends_at_the_greeting_however_late_it_
     beam.next("session:ready").await;
     give(&ada, 1).await;
     until(&beam, vault + 1).await;
+    let caught_up = app.app.metrics.resume.with_label_values(&["replayed"]);
+    assert_eq!(caught_up.get(), 0, "it is not taken up before the lane was lost and given back");
     app.take_hat(&hat).await;
     app.give_hat("beam", json!({"hat": "JUDGE", "categoryId": "vault"})).await;
-    let caught_up = app.app.metrics.resume.with_label_values(&["replayed"]);
-    assert_eq!(caught_up.get(), 0, "it is not taken up yet");
     assert_eq!(beam.call("user:active", Value::Null).await["ok"], true);
     assert_eq!(caught_up.get(), 1);
     let came = of_lane(&beam, "cat:vault");
@@ -304,12 +304,18 @@ async fn a_lane_nobody_is_told_of_is_caught_up_on_when_it_is_given_back() {
     give(&ada, 2).await;
     app.give_hat("idle", hat).await;
     give(&ada, 1).await;
-    let asked = json!({"lanes": {"cat:vault": {"epoch": epoch, "seq": had}}});
-    assert_eq!(idle.call("sync:resume", asked).await["data"]["lanes"]["cat:vault"], "replayed");
+    let end = app.app.state().lane_seq(&"cat:vault".parse().expect("a lane"));
+    until(&idle, end).await;
+    let missed = json!({"lanes": {"cat:vault": {"epoch": epoch, "seq": had}}});
+    assert_eq!(idle.call("sync:resume", missed.clone()).await["data"]["lanes"]["cat:vault"], "replayed");
     let mut came = of_lane(&idle, "cat:vault");
     came.sort_unstable();
-    let end = app.app.state().lane_seq(&"cat:vault".parse().expect("a lane"));
     assert_eq!(came, (had..=end).collect::<Vec<_>>());
+    // The same when connecting.
+    let auth = json!({"token": app.token(&email("idle")).await, "resume": missed});
+    let again = Client::connect(app.address, auth).await.expect("the token is good");
+    assert_eq!(again.call("user:active", Value::Null).await["ok"], true);
+    assert_eq!(of_lane(&again, "cat:vault"), (had + 1..=end).collect::<Vec<_>>());
     app.stop().await;
 }
 
@@ -541,6 +547,10 @@ async fn what_the_public_is_told_is_caught_up_on_to_its_end_because_it_does_not_
     let (lane, epoch) = ("pub:cup", app.app.state().head.epoch.to_string());
     let end = app.app.state().lane_seq(&lane.parse().expect("a lane"));
     assert!(end > 1, "{end}");
+    // What was committed before this has been sent, too.
+    let ada = app.connect(&email("ada")).await;
+    give(&ada, 1).await;
+    until(&ben, 1).await;
     let ask = async |seq: i64| {
         let asked = json!({"lanes": {lane: {"epoch": epoch, "seq": seq}}});
         assert_eq!(ben.call("sync:resume", asked).await["data"]["lanes"][lane], "replayed");
