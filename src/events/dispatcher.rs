@@ -115,20 +115,17 @@ struct Member {
 impl Member {
     /// Facts of the lanes it is let into by moving to these rooms begin to come.
     fn begins_anew(&mut self, rooms: &BTreeSet<Room>, heads: &Heads) {
-        let at = |heads: &Heads, lane: Lane| {
-            let head = heads.get(&lane).copied().unwrap_or(0);
-            (lane, head)
-        };
         if self.rooms.iter().any(Room::has_all_lanes) {
             return;
         }
         let (mut began, others) = if rooms.iter().any(Room::has_all_lanes) {
             // Into everything: only what it stands in already goes on as it began.
-            let kept: Vec<_> = self.rooms.iter().filter_map(Room::lane).map(|lane| at(&self.began, lane)).collect();
+            let kept: Vec<_> =
+                self.rooms.iter().filter_map(Room::lane).map(|lane| with_head(lane, &self.began)).collect();
             (heads.clone(), kept)
         } else {
             let entered = rooms.difference(&self.rooms).filter_map(Room::lane);
-            (std::mem::take(&mut self.began), entered.map(|lane| at(heads, lane)).collect())
+            (std::mem::take(&mut self.began), entered.map(|lane| with_head(lane, heads)).collect())
         };
         for (lane, head) in others {
             began.insert(lane, head);
@@ -462,9 +459,8 @@ impl Outlet {
     pub fn began(&self, socket: &SocketRef, user: &UserId, lane: &Lane) -> Option<i64> {
         let turn = self.turn();
         let member = turn.members.get(user)?.get(&Listener::of(socket)?.number())?;
-        let comes_live = lane.comes_to(&member.rooms);
-        let reads = comes_live || self.state.load().is_member(&member.rooms, lane);
-        let heads = if comes_live { &member.began } else { &turn.lanes };
+        let reads = self.state.load().is_member(&member.rooms, lane);
+        let heads = if lane.comes_to(&member.rooms) { &member.began } else { &turn.lanes };
         reads.then(|| heads.get(lane).copied().unwrap_or(0))
     }
 
@@ -904,11 +900,13 @@ fn rights(state: &State, user: &UserId) -> Value {
 
 /// The lanes a session is told of, and where they stand, as far as facts have been sent.
 fn lanes(state: &State, turn: &Turn, user: &UserId) -> Vec<(Lane, i64)> {
-    let with_head = |lane: Lane| {
-        let head = turn.lanes.get(&lane).copied().unwrap_or(0);
-        (lane, head)
-    };
-    state.lanes_of(user).into_iter().map(with_head).collect()
+    state.lanes_of(user).into_iter().map(|lane| with_head(lane, &turn.lanes)).collect()
+}
+
+/// A lane and where it stands.
+fn with_head(lane: Lane, heads: &Heads) -> (Lane, i64) {
+    let head = heads.get(&lane).copied().unwrap_or(0);
+    (lane, head)
 }
 
 /// The same as it is told.

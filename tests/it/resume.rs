@@ -61,10 +61,14 @@ fn tick(frame: &Frame) -> Option<Value> {
     (frame.event == "sync:tick").then(|| frame.args[0].clone())
 }
 
+/// Connects, saying what is missing.
+async fn come_back(app: &TestApp, name: &str, missed: Value) -> Client {
+    let auth = json!({"token": app.token(&email(name)).await, "resume": missed});
+    Client::connect(app.address, auth).await.expect("the token is good")
+}
+
 async fn reconnect(app: &TestApp, name: &str, viewer: &Viewer) -> Client {
-    let token = app.token(&email(name)).await;
-    let auth = json!({"token": token, "resume": viewer.missed()});
-    let client = Client::connect(app.address, auth).await.expect("the token is good");
+    let client = come_back(app, name, viewer.missed()).await;
     client.next("session:ready").await;
     client
 }
@@ -98,6 +102,11 @@ async fn give_long(judge: &Client, category: &str, count: usize) {
     one["comment"] = json!("\u{1f3c5}".repeat(2_000));
     let answer = judge.call("scores:submitBatch", json!({ "items": vec![one; count] })).await;
     assert_eq!(answer["ok"], true, "{answer}");
+}
+
+/// Where a lane ends in the log.
+fn end_of(app: &TestApp, lane: &str) -> i64 {
+    app.app.state().lane_seq(&lane.parse().expect("a lane"))
 }
 
 /// The places of a lane's facts, in the order they came.
@@ -166,8 +175,7 @@ async fn nothing_is_carried_out_for_a_client_before_it_was_greeted_and_caught_up
     give(&ada, 5).await;
     until(&ada, 5).await;
     let missed = json!({"lanes": {"cat:vault": {"epoch": epoch, "seq": 0}}});
-    let auth = json!({"token": app.token(&email("ben")).await, "resume": missed});
-    let ben = Client::connect(app.address, auth).await.expect("the token is good");
+    let ben = come_back(&app, "ben", missed).await;
     let answer = ben.call("sync:resume", json!({"lanes": {"cat:vault": {"epoch": epoch, "seq": 4}}})).await;
     assert_eq!(answer["data"]["lanes"]["cat:vault"], "replayed");
     assert_eq!(of_lane(&ben, "cat:vault"), [1, 2, 3, 4, 5, 5], "what was missed, then what was asked for");
@@ -188,7 +196,7 @@ async fn a_lane_that_is_lost_and_given_back_while_another_is_caught_up_on_brings
     }
     beam.close().await;
     let mut hat = app.give_hat("beam", json!({"hat": "JUDGE", "categoryId": "vault"})).await;
-    let vault = app.app.state().lane_seq(&"cat:vault".parse().expect("a lane"));
+    let vault = end_of(&app, "cat:vault");
     let epoch = app.app.state().head.epoch.to_string();
     let missed = json!({"cat:beam": {"epoch": epoch, "seq": 0}, "cat:vault": {"epoch": epoch, "seq": vault}});
     give(&ada, 1).await;
@@ -233,10 +241,9 @@ async fn what_is_asked_for_when_connecting_ends_at_the_greeting_however_late_it_
     give(&ada, 2).await;
     let hat = app.give_hat("beam", json!({"hat": "JUDGE", "categoryId": "vault"})).await;
     let epoch = app.app.state().head.epoch.to_string();
-    let vault = app.app.state().lane_seq(&"cat:vault".parse().expect("a lane"));
+    let vault = end_of(&app, "cat:vault");
     let missed = json!({"lanes": {"cat:vault": {"epoch": epoch, "seq": 0}}});
-    let auth = json!({"token": app.token(&email("beam")).await, "resume": missed});
-    let beam = Client::connect(app.address, auth).await.expect("the token is good");
+    let beam = come_back(&app, "beam", missed).await;
     beam.next("session:ready").await;
     give(&ada, 1).await;
     until(&beam, vault + 1).await;
@@ -298,13 +305,13 @@ async fn a_lane_nobody_is_told_of_is_caught_up_on_when_it_is_given_back() {
     assert!(!idle.transcript()[0].data()["lanes"].to_string().contains("cat:"), "an official event");
     let epoch = app.app.state().head.epoch.to_string();
     give(&ada, 1).await;
-    let had = app.app.state().lane_seq(&"cat:vault".parse().expect("a lane"));
+    let had = end_of(&app, "cat:vault");
     until(&idle, had).await;
     app.take_hat(&given).await;
     give(&ada, 2).await;
     app.give_hat("idle", hat).await;
     give(&ada, 1).await;
-    let end = app.app.state().lane_seq(&"cat:vault".parse().expect("a lane"));
+    let end = end_of(&app, "cat:vault");
     until(&idle, end).await;
     let missed = json!({"lanes": {"cat:vault": {"epoch": epoch, "seq": had}}});
     assert_eq!(idle.call("sync:resume", missed.clone()).await["data"]["lanes"]["cat:vault"], "replayed");
@@ -312,8 +319,7 @@ async fn a_lane_nobody_is_told_of_is_caught_up_on_when_it_is_given_back() {
     came.sort_unstable();
     assert_eq!(came, (had..=end).collect::<Vec<_>>());
     // The same when connecting.
-    let auth = json!({"token": app.token(&email("idle")).await, "resume": missed});
-    let again = Client::connect(app.address, auth).await.expect("the token is good");
+    let again = come_back(&app, "idle", missed).await;
     assert_eq!(again.call("user:active", Value::Null).await["ok"], true);
     assert_eq!(of_lane(&again, "cat:vault"), (had + 1..=end).collect::<Vec<_>>());
     app.stop().await;
@@ -545,7 +551,7 @@ async fn what_the_public_is_told_is_caught_up_on_to_its_end_because_it_does_not_
     document["event"]["mainTitle"] = json!("A cup of another name");
     app.import(document).await;
     let (lane, epoch) = ("pub:cup", app.app.state().head.epoch.to_string());
-    let end = app.app.state().lane_seq(&lane.parse().expect("a lane"));
+    let end = end_of(&app, lane);
     assert!(end > 1, "{end}");
     // What was committed before this has been sent, too.
     let ada = app.connect(&email("ada")).await;
