@@ -9,7 +9,7 @@ use crate::db::entity::{lane, log_text};
 use crate::db::row::{Change, Row};
 use crate::error::Refusal;
 use crate::events::event::{Event, Text};
-use crate::events::log::{LogEntry, LogHead, Origin, Receipt};
+use crate::events::log::{LogEntry, Origin, Receipt};
 use crate::state::State;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -166,7 +166,7 @@ impl Draft {
             }
         }
         let (entry, row) = LogEntry::chain(&self.state.head, &lane_head, &self.origin, event, &self.chance.bytes());
-        self.state.head = LogHead { seq: entry.seq, hash: Arc::clone(&entry.hash), epoch: Arc::clone(&entry.epoch) };
+        self.state.head = entry.log_head();
         let moved = lane::Model { name: row.lane.clone(), seq: row.lane_seq, hash: row.lane_hash.clone() };
         self.state.lanes.insert(lane, entry.lane_head());
         self.changes.push(Change::Put(moved.into()));

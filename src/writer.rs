@@ -251,11 +251,12 @@ impl Writer {
     fn decide_and_commit(&mut self, jobs: &[Box<Job>]) -> Vec<Outcome> {
         for _ in 0..TRIES_MAX {
             let (batch, outcomes) = self.decide(jobs);
-            if batch.writes.is_empty() {
+            let writes = batch.writes(&self.tables);
+            if writes.is_empty() {
                 return outcomes;
             }
             let timer = self.metrics.commit_duration.start_timer();
-            let committed = self.store.commit(&self.state.head, &batch.writes);
+            let committed = self.store.commit(&self.state.head, &writes);
             timer.observe_duration();
             match committed {
                 Ok(()) => {
@@ -286,11 +287,12 @@ impl Writer {
     fn answer_too_early(&mut self, jobs: Vec<Box<Job>>) {
         let (batch, outcomes) = self.decide(&jobs);
         self.answer(jobs, outcomes);
-        if batch.writes.is_empty() {
+        let writes = batch.writes(&self.tables);
+        if writes.is_empty() {
             return;
         }
         std::thread::sleep(SLOW_DISK);
-        match self.store.commit(&self.state.head, &batch.writes) {
+        match self.store.commit(&self.state.head, &writes) {
             Ok(()) => {
                 self.state = batch.state;
                 self.hand_over(batch.entries);
@@ -303,7 +305,7 @@ impl Writer {
     fn use_up_a_number(&mut self, job: &Job, batch: &mut Batch) {
         let Command::SubmitScore(refused) = &job.command else { return };
         let lane = Lane::Category(refused.category_id.clone());
-        for state in [&mut self.state, &mut batch.state] {
+        for state in [&mut self.state, &mut batch.base, &mut batch.state] {
             let mut head = state.lane_head(&lane);
             head.seq += 1;
             state.lanes.insert(lane.clone(), head);
@@ -312,19 +314,9 @@ impl Writer {
 
     fn decide(&mut self, jobs: &[Box<Job>]) -> (Batch, Vec<Outcome>) {
         let now = self.clock.now();
-        let mut batch = Batch { state: self.state.clone(), writes: Writes::default(), entries: Vec::new() };
+        let mut batch = Batch::new(self.state.clone());
         let mut answered = HashMap::new();
         let outcomes = jobs.iter().map(|job| self.decide_one(job, now, &mut batch, &mut answered)).collect();
-        if !batch.entries.is_empty() {
-            let head = &batch.state.head;
-            let row = log_head::Model {
-                id: "head".into(),
-                seq: head.seq,
-                hash: head.hash.to_string(),
-                epoch: head.epoch.to_string(),
-            };
-            batch.writes.add(&self.tables, &Change::Put(row.into()));
-        }
         (batch, outcomes)
     }
 
@@ -357,11 +349,7 @@ impl Writer {
             self.use_up_a_number(job, batch);
         }
         let (answer, decision) = decided?;
-        batch.state = decision.state;
-        batch.entries.extend(decision.entries);
-        for change in &decision.changes {
-            batch.writes.add(&self.tables, change);
-        }
+        batch.keep(decision);
         if let Some(command_id) = &job.command_id {
             let prior = PriorAnswer { fingerprint: job.fingerprint.clone(), answer: answer.to_string() };
             let row = command::Model {
@@ -371,7 +359,7 @@ impl Writer {
                 answer: prior.answer.clone(),
                 at: now,
             };
-            batch.writes.add(&self.tables, &Change::Put(row.into()));
+            batch.changes.push(Change::Put(row.into()));
             answered.insert((name, command_id.clone()), prior);
         }
         Ok(answer)
@@ -386,18 +374,22 @@ impl Writer {
         batch: &mut Batch,
     ) -> Result<(Value, Decision), Refusal> {
         loop {
-            let (state, actor) = (batch.state.clone(), job.actor.clone());
+            let (state, actor) = (batch.lend(), job.actor.clone());
             let mut draft = Draft::new(state, actor, Arc::clone(command_id), now, self.chance.clone());
-            match job.command.decide(&mut draft) {
-                Err(Refusal::BoardNeeded(categories)) => {
-                    for category in categories {
-                        self.load_board(&category)?;
-                        let missing = || Refusal::BoardNeeded(vec![category.clone()]);
-                        let board = self.state.boards.get(&category).cloned().ok_or_else(missing)?;
-                        batch.state.boards.insert(category, board);
-                    }
-                }
-                outcome => return outcome.map(|answer| (answer, draft.finish())),
+            let decided = job.command.decide(&mut draft);
+            let decision = draft.finish();
+            let refusal = match decided {
+                Ok(answer) => return Ok((answer, decision)),
+                Err(refusal) => refusal,
+            };
+            batch.undo(decision);
+            let Refusal::BoardNeeded(categories) = refusal else { return Err(refusal) };
+            for category in categories {
+                self.load_board(&category)?;
+                let missing = || Refusal::BoardNeeded(vec![category.clone()]);
+                let board = self.state.boards.get(&category).cloned().ok_or_else(missing)?;
+                batch.base.boards.insert(category.clone(), Arc::clone(&board));
+                batch.state.boards.insert(category, board);
             }
         }
     }
@@ -492,10 +484,68 @@ impl Writer {
     }
 }
 
+/// Commands decided one after the other, each on the state the one before left. That state is lent, not copied: of what
+/// many of them change, the first makes the copy the readers do not see.
 struct Batch {
+    /// Where the batch stood after the first `settled` changes.
+    base: State,
+    settled: usize,
     state: State,
-    writes: Writes,
+    changes: Vec<Change>,
     entries: Vec<Arc<LogEntry>>,
+}
+
+impl Batch {
+    fn new(state: State) -> Self {
+        Self { base: state.clone(), settled: 0, state, changes: Vec::new(), entries: Vec::new() }
+    }
+
+    /// The state, for one command to change; it is kept afterwards, or undone.
+    fn lend(&mut self) -> State {
+        std::mem::replace(&mut self.state, self.base.clone())
+    }
+
+    fn keep(&mut self, decision: Decision) {
+        self.state = decision.state;
+        self.changes.extend(decision.changes);
+        self.entries.extend(decision.entries);
+    }
+
+    /// Takes the state back from a command that was refused. One that had changed it is rare: what was kept is folded
+    /// once more, each change once in a batch, however many are refused.
+    fn undo(&mut self, refused: Decision) {
+        if refused.changes.is_empty() {
+            self.state = refused.state;
+            return;
+        }
+        for change in &self.changes[self.settled..] {
+            self.base.apply(change);
+        }
+        if let Some(last) = self.entries.last() {
+            self.base.head = last.log_head();
+        }
+        self.settled = self.changes.len();
+        self.state = self.base.clone();
+    }
+
+    /// Everything the batch writes, the end of the log with it.
+    fn writes(&self, tables: &[Table]) -> Writes {
+        let mut writes = Writes::default();
+        for change in &self.changes {
+            writes.add(tables, change);
+        }
+        if !self.entries.is_empty() {
+            let head = &self.state.head;
+            let row = log_head::Model {
+                id: "head".into(),
+                seq: head.seq,
+                hash: head.hash.to_string(),
+                epoch: head.epoch.to_string(),
+            };
+            writes.add(tables, &Change::Put(row.into()));
+        }
+        writes
+    }
 }
 
 fn answer_again(prior: &PriorAnswer, fingerprint: &str) -> Outcome {
@@ -506,4 +556,54 @@ fn answer_again(prior: &PriorAnswer, fingerprint: &str) -> Outcome {
         tracing::error!(error = %cause, "a stored answer cannot be read");
         Refusal::Internal
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::role::Role;
+    use crate::db::entity::user;
+    use crate::events::event::{Event, UserChanged};
+    use crate::events::log::{GENESIS, LogHead};
+
+    /// What a command comes to that has a user changed.
+    fn change(batch: &mut Batch, user: &str) -> Decision {
+        let chance = Chance::seeded(1);
+        let mut draft = Draft::new(batch.lend(), Actor::Operator, "c".into(), Micros(7), chance);
+        let id = user.parse().expect("a well-formed id");
+        draft.put(user::Model {
+            id,
+            email: format!("{user}@example.org"),
+            name: user.to_owned(),
+            role: Role::Board,
+            password_hash: None,
+            active: true,
+            session_version: 1,
+            created_at: Micros(7),
+            updated_at: Micros(7),
+        });
+        draft.append(Event::UserChanged(UserChanged { user_id: user.parse().expect("a well-formed id") }));
+        draft.finish()
+    }
+
+    #[test]
+    fn what_a_refused_command_had_changed_is_undone_and_all_else_of_its_batch_stays() {
+        let head = LogHead { seq: 0, hash: GENESIS.into(), epoch: "e".into() };
+        let mut batch = Batch::new(State::empty(head));
+        for (user, taken) in [("a", true), ("b", false), ("c", true), ("d", false), ("e", false), ("f", true)] {
+            let decision = change(&mut batch, user);
+            if taken { batch.keep(decision) } else { batch.undo(decision) }
+        }
+        let names = |state: &State| state.users.keys().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(names(&batch.state), ["a", "c", "f"]);
+        assert_eq!(batch.entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [1, 2, 3]);
+        let last = batch.entries.last().expect("there are three");
+        assert_eq!(batch.state.head, last.log_head());
+        assert_eq!(batch.state.lane_head(&Lane::System), last.lane_head());
+        assert!(batch.state.emails.get("b@example.org").is_none());
+        let mut folded = State::empty(batch.state.head.clone());
+        batch.changes.iter().for_each(|change| folded.apply(change));
+        assert_eq!(names(&folded), names(&batch.state));
+        assert_eq!(folded.lanes, batch.state.lanes);
+    }
 }

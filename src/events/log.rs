@@ -226,6 +226,12 @@ impl LogEntry {
         Receipt { lane: self.lane.to_string(), seq: self.lane_seq, hash: self.lane_hash.to_string() }
     }
 
+    /// The end of the log once it is there.
+    #[must_use]
+    pub fn log_head(&self) -> LogHead {
+        LogHead { seq: self.seq, hash: Arc::clone(&self.hash), epoch: Arc::clone(&self.epoch) }
+    }
+
     /// The end of its lane once it is there.
     #[must_use]
     pub fn lane_head(&self) -> LaneHead {
