@@ -234,10 +234,9 @@ impl Writes {
         self.fates[number].insert(key, fate);
     }
 
-    /// The rows to put, each with its table, table by table.
-    pub fn puts(&self) -> impl Iterator<Item = (usize, &[Value])> {
-        let tables = self.fates.iter().enumerate();
-        tables.flat_map(|(number, fates)| fates.values().filter_map(Fate::values).map(move |row| (number, row)))
+    /// The rows to put, table by table.
+    pub fn puts(&self) -> impl Iterator<Item = (usize, impl Iterator<Item = &[Value]>)> {
+        self.fates.iter().map(|fates| fates.values().filter_map(Fate::values)).enumerate()
     }
 
     /// The keys to drop.

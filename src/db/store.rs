@@ -192,9 +192,15 @@ fn write_all(connection: &Connection, statements: &[Statements], writes: &Writes
         let mut statement = connection.prepare_cached(&statements[number].drop)?;
         statement.execute(rusqlite::params_from_iter(key.iter().map(Param)))?;
     }
-    for (number, row) in writes.puts() {
+    for (number, rows) in writes.puts() {
+        let mut rows = rows.peekable();
+        if rows.peek().is_none() {
+            continue;
+        }
         let mut statement = connection.prepare_cached(&statements[number].put)?;
-        statement.execute(rusqlite::params_from_iter(row.iter().map(Param)))?;
+        for row in rows {
+            statement.execute(rusqlite::params_from_iter(row.iter().map(Param)))?;
+        }
     }
     Ok(())
 }
