@@ -172,6 +172,14 @@ pub struct Parts {
 
 type Outcome = Result<Value, Refusal>;
 
+/// What is thought of the command ids of a batch. Nearly all are new, and the database notices one that is not; only then,
+/// or for what would be refused, is it asked first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ids {
+    ProbablyNew,
+    LookedUp,
+}
+
 impl Writer {
     /// Starts the writer; it ends when it is stopped and all that waited is answered.
     ///
@@ -249,8 +257,9 @@ impl Writer {
     }
 
     fn decide_and_commit(&mut self, jobs: &[Box<Job>]) -> Vec<Outcome> {
+        let mut ids = Ids::ProbablyNew;
         for _ in 0..TRIES_MAX {
-            let (batch, outcomes) = self.decide(jobs);
+            let (batch, outcomes) = self.decide(jobs, ids);
             let writes = batch.writes(&self.tables);
             if writes.is_empty() {
                 return outcomes;
@@ -267,6 +276,7 @@ impl Writer {
                     return outcomes;
                 }
                 Err(CommitError::HeadMoved) => self.look(),
+                Err(CommitError::IdKnown) => ids = Ids::LookedUp,
                 Err(CommitError::Failed(cause)) => {
                     tracing::error!(
                         error = format!("{cause:#}"),
@@ -285,7 +295,7 @@ impl Writer {
     /// A trap: answers what is not on the disk yet, which then takes as long as it does on a slow one.
     #[expect(clippy::vec_box, reason = "jobs come boxed out of the queue")]
     fn answer_too_early(&mut self, jobs: Vec<Box<Job>>) {
-        let (batch, outcomes) = self.decide(&jobs);
+        let (batch, outcomes) = self.decide(&jobs, Ids::LookedUp);
         self.answer(jobs, outcomes);
         let writes = batch.writes(&self.tables);
         if writes.is_empty() {
@@ -297,7 +307,7 @@ impl Writer {
                 self.state = batch.state;
                 self.hand_over(batch.entries);
             }
-            Err(CommitError::HeadMoved | CommitError::Failed(_)) => self.look(),
+            Err(CommitError::HeadMoved | CommitError::IdKnown | CommitError::Failed(_)) => self.look(),
         }
     }
 
@@ -312,35 +322,34 @@ impl Writer {
         }
     }
 
-    fn decide(&mut self, jobs: &[Box<Job>]) -> (Batch, Vec<Outcome>) {
+    fn decide(&mut self, jobs: &[Box<Job>], ids: Ids) -> (Batch, Vec<Outcome>) {
         let now = self.clock.now();
         let mut batch = Batch::new(self.state.clone());
-        let mut answered = HashMap::new();
-        let outcomes = jobs.iter().map(|job| self.decide_one(job, now, &mut batch, &mut answered)).collect();
+        let outcomes = jobs.iter().map(|job| self.decide_one(job, now, &mut batch, ids)).collect();
         (batch, outcomes)
     }
 
-    fn decide_one(
-        &mut self,
-        job: &Job,
-        now: Micros,
-        batch: &mut Batch,
-        answered: &mut HashMap<(Arc<str>, String), PriorAnswer>,
-    ) -> Outcome {
-        let name = job.actor.name();
-        job.command.admits(&job.actor, &batch.state, now)?;
-        if let Some(command_id) = &job.command_id {
-            let key = (Arc::clone(&name), command_id.clone());
-            let prior = match answered.get(&key) {
-                Some(prior) => Some(prior.clone()),
-                None => self.store.prior_answer(&name, command_id).map_err(|cause| {
-                    tracing::error!(error = format!("{cause:#}"), "a command id could not be looked up");
-                    Refusal::Overloaded
-                })?,
-            };
-            if let Some(prior) = prior {
-                return answer_again(&prior, &job.fingerprint);
+    /// What a command was answered before, if its id was ever used.
+    fn answered_before(&mut self, job: &Job) -> Option<Outcome> {
+        let command_id = job.command_id.as_ref()?;
+        match self.store.prior_answer(&job.actor.name(), command_id) {
+            Ok(prior) => prior.map(|prior| answer_again(&prior, &job.fingerprint)),
+            Err(cause) => {
+                tracing::error!(error = format!("{cause:#}"), "a command id could not be looked up");
+                Some(Err(Refusal::Overloaded))
             }
+        }
+    }
+
+    fn decide_one(&mut self, job: &Job, now: Micros, batch: &mut Batch, ids: Ids) -> Outcome {
+        job.command.admits(&job.actor, &batch.state, now)?;
+        if let Some(prior) = batch.answer_to(job) {
+            return answer_again(prior, &job.fingerprint);
+        }
+        if ids == Ids::LookedUp
+            && let Some(outcome) = self.answered_before(job)
+        {
+            return outcome;
         }
         let command_id: Arc<str> =
             job.command_id.as_deref().map_or_else(|| self.chance.id(now).to_string().into(), Into::into);
@@ -348,21 +357,18 @@ impl Writer {
         if decided.is_err() && self.traps.is_set(Trap::SeqBeforeCommit) {
             self.use_up_a_number(job, batch);
         }
-        let (answer, decision) = decided?;
-        batch.keep(decision);
-        if let Some(command_id) = &job.command_id {
-            let prior = PriorAnswer { fingerprint: job.fingerprint.clone(), answer: answer.to_string() };
-            let row = command::Model {
-                user_id: name.to_string(),
-                command_id: command_id.clone(),
-                fingerprint: prior.fingerprint.clone(),
-                answer: prior.answer.clone(),
-                at: now,
-            };
-            batch.changes.push(Change::Put(row.into()));
-            answered.insert((name, command_id.clone()), prior);
+        match decided {
+            Ok((answer, decision)) => {
+                batch.keep(decision);
+                batch.remember(job, &answer, now);
+                Ok(answer)
+            }
+            // What is refused now may have been taken before.
+            Err(refusal) => match ids {
+                Ids::ProbablyNew => self.answered_before(job).unwrap_or(Err(refusal)),
+                Ids::LookedUp => Err(refusal),
+            },
         }
-        Ok(answer)
     }
 
     /// Decides, reading the boards it asks for: each is asked for once, so it comes to an end.
@@ -493,11 +499,33 @@ struct Batch {
     state: State,
     changes: Vec<Change>,
     entries: Vec<Arc<LogEntry>>,
+    /// What was answered in it, by user and command id.
+    answers: HashMap<(Arc<str>, String), PriorAnswer>,
 }
 
 impl Batch {
     fn new(state: State) -> Self {
-        Self { base: state.clone(), settled: 0, state, changes: Vec::new(), entries: Vec::new() }
+        let (base, answers) = (state.clone(), HashMap::new());
+        Self { base, settled: 0, state, changes: Vec::new(), entries: Vec::new(), answers }
+    }
+
+    fn answer_to(&self, job: &Job) -> Option<&PriorAnswer> {
+        self.answers.get(&(job.actor.name(), job.command_id.clone()?))
+    }
+
+    /// Has the answer kept for whoever asks again.
+    fn remember(&mut self, job: &Job, answer: &Value, at: Micros) {
+        let Some(command_id) = job.command_id.clone() else { return };
+        let (name, fingerprint, answer) = (job.actor.name(), job.fingerprint.clone(), answer.to_string());
+        let row = command::Model {
+            user_id: name.to_string(),
+            command_id: command_id.clone(),
+            fingerprint: fingerprint.clone(),
+            answer: answer.clone(),
+            at,
+        };
+        self.changes.push(Change::Put(row.into()));
+        self.answers.insert((name, command_id), PriorAnswer { fingerprint, answer });
     }
 
     /// The state, for one command to change; it is kept afterwards, or undone.
@@ -563,10 +591,10 @@ mod tests {
     use super::*;
     use crate::auth::role::Role;
     use crate::db::entity::user;
-    use crate::events::event::{Event, UserChanged};
+    use crate::events::event::{Event, SetupChanged};
     use crate::events::log::{GENESIS, LogHead};
 
-    /// What a command comes to that has a user changed.
+    /// What a command comes to that changes a user, and says so of an event.
     fn change(batch: &mut Batch, user: &str) -> Decision {
         let chance = Chance::seeded(1);
         let mut draft = Draft::new(batch.lend(), Actor::Operator, "c".into(), Micros(7), chance);
@@ -582,7 +610,7 @@ mod tests {
             created_at: Micros(7),
             updated_at: Micros(7),
         });
-        draft.append(Event::UserChanged(UserChanged { user_id: user.parse().expect("a well-formed id") }));
+        draft.append(Event::SetupChanged(SetupChanged { event_id: "cup".parse().expect("a well-formed id") }));
         draft.finish()
     }
 
@@ -596,10 +624,11 @@ mod tests {
         }
         let names = |state: &State| state.users.keys().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(names(&batch.state), ["a", "c", "f"]);
-        assert_eq!(batch.entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [1, 2, 3]);
+        let seqs = batch.entries.iter().map(|entry| (entry.seq, entry.lane_seq));
+        assert_eq!(seqs.collect::<Vec<_>>(), [(1, 1), (2, 2), (3, 3)]);
         let last = batch.entries.last().expect("there are three");
         assert_eq!(batch.state.head, last.log_head());
-        assert_eq!(batch.state.lane_head(&Lane::System), last.lane_head());
+        assert_eq!(batch.state.lane_head(&last.lane), last.lane_head());
         assert!(batch.state.emails.get("b@example.org").is_none());
         let mut folded = State::empty(batch.state.head.clone());
         batch.changes.iter().for_each(|change| folded.apply(change));

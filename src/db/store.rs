@@ -10,7 +10,7 @@ use crate::clock::Micros;
 use crate::events::log::LogHead;
 use anyhow::Context;
 use rusqlite::types::{ToSqlOutput, Value as SqlValue, ValueRef};
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
 use sea_orm::Value;
 use std::path::Path;
 
@@ -38,9 +38,18 @@ pub enum CommitError {
     /// Somebody else appended first; the batch must be decided again.
     #[error("the log has moved on")]
     HeadMoved,
+    /// A command id of it was answered before; the batch must be decided again, by what was answered.
+    #[error("a command id is known")]
+    IdKnown,
     /// The database failed.
     #[error("the batch could not be committed")]
     Failed(#[source] anyhow::Error),
+}
+
+impl From<rusqlite::Error> for CommitError {
+    fn from(cause: rusqlite::Error) -> Self {
+        Self::Failed(cause.into())
+    }
 }
 
 /// What the writer needs of a database.
@@ -55,7 +64,8 @@ pub trait Store: Send {
     ///
     /// # Errors
     /// `HeadMoved` when the log does not end at `expected`. From then on nobody else appends until the next commit, or
-    /// until it is let go: whoever decides again comes through, however busy the others are.
+    /// until it is let go: whoever decides again comes through, however busy the others are. `IdKnown` when a command id
+    /// was answered before.
     fn commit(&mut self, expected: &LogHead, writes: &Writes) -> Result<(), CommitError>;
 
     /// Lets others append again, if they were kept from it.
@@ -152,25 +162,28 @@ impl SqliteStore {
         if read_head(&tx)?.is_none() {
             let mut writes = Writes::default();
             writes.add(&self.tables, &Change::Put(head.clone()));
-            write_all(&tx, &self.statements, &writes)?;
+            write_all(&tx, &self.statements, &writes).map_err(|(_, cause)| cause)?;
         }
         Ok(tx.commit()?)
     }
 }
 
 impl SqliteStore {
-    /// Whether the log ended where it was expected to, and all was written. Else the transaction stays open.
-    fn write(&mut self, expected: &LogHead, writes: &Writes) -> rusqlite::Result<bool> {
+    /// Writes all, if the log ends where it was expected to. Else the transaction stays open.
+    fn write(&mut self, expected: &LogHead, writes: &Writes) -> Result<(), CommitError> {
         // IMMEDIATE: a deferred transaction that upgrades fails at once with BUSY and ignores the busy timeout.
         if self.connection.is_autocommit() {
             self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         }
         if read_head(&self.connection)?.as_ref() != Some(expected) {
-            return Ok(false);
+            return Err(CommitError::HeadMoved);
         }
-        write_all(&self.connection, &self.statements, writes)?;
+        write_all(&self.connection, &self.statements, writes).map_err(|(number, cause)| {
+            let known = cause.sqlite_error_code() == Some(ErrorCode::ConstraintViolation);
+            if known && self.tables[number].name == "command" { CommitError::IdKnown } else { cause.into() }
+        })?;
         self.connection.prepare_cached("COMMIT")?.execute([])?;
-        Ok(true)
+        Ok(())
     }
 }
 
@@ -187,20 +200,29 @@ fn read_head(connection: &Connection) -> rusqlite::Result<Option<LogHead>> {
         .optional()
 }
 
-fn write_all(connection: &Connection, statements: &[Statements], writes: &Writes) -> rusqlite::Result<()> {
+/// Writes all rows; where one could not be written, says in which table.
+fn write_all(
+    connection: &Connection,
+    statements: &[Statements],
+    writes: &Writes,
+) -> Result<(), (usize, rusqlite::Error)> {
     for (number, key) in writes.drops() {
-        let mut statement = connection.prepare_cached(&statements[number].drop)?;
-        statement.execute(rusqlite::params_from_iter(key.iter().map(Param)))?;
+        write_rows(connection, &statements[number].drop, [&*key].into_iter()).map_err(|cause| (number, cause))?;
     }
     for (number, rows) in writes.puts() {
-        let mut rows = rows.peekable();
-        if rows.peek().is_none() {
-            continue;
-        }
-        let mut statement = connection.prepare_cached(&statements[number].put)?;
-        for row in rows {
-            statement.execute(rusqlite::params_from_iter(row.iter().map(Param)))?;
-        }
+        write_rows(connection, &statements[number].put, rows).map_err(|cause| (number, cause))?;
+    }
+    Ok(())
+}
+
+fn write_rows<'a>(connection: &Connection, sql: &str, rows: impl Iterator<Item = &'a [Value]>) -> rusqlite::Result<()> {
+    let mut rows = rows.peekable();
+    if rows.peek().is_none() {
+        return Ok(());
+    }
+    let mut statement = connection.prepare_cached(sql)?;
+    for row in rows {
+        statement.execute(rusqlite::params_from_iter(row.iter().map(Param)))?;
     }
     Ok(())
 }
@@ -236,14 +258,11 @@ impl Store for SqliteStore {
     }
 
     fn commit(&mut self, expected: &LogHead, writes: &Writes) -> Result<(), CommitError> {
-        match self.write(expected, writes) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(CommitError::HeadMoved),
-            Err(cause) => {
-                self.let_go();
-                Err(CommitError::Failed(cause.into()))
-            }
+        let written = self.write(expected, writes);
+        if let Err(CommitError::IdKnown | CommitError::Failed(_)) = &written {
+            self.let_go();
         }
+        written
     }
 
     fn let_go(&mut self) {

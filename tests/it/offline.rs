@@ -86,6 +86,32 @@ async fn what_is_sent_again_after_a_lost_answer_has_the_first_answers_and_is_don
 }
 
 #[tokio::test]
+async fn a_mark_sent_again_amid_others_has_its_first_answer_and_holds_none_of_them_up() {
+    let app = TestApp::with_people().await;
+    let (ada, ben) = (app.connect(&email("ada")).await, app.connect(&email("ben")).await);
+    // One that would be refused now, for its version, and one that would be taken once more.
+    let strict = with(with(mark("x", "form", 5.0), "baseVersion", 0), "commandId", FLUSH);
+    let lenient = with(mark("y", "form", 6.0), "commandId", "40000000-0000-4000-8000-000000000002");
+    let (first, second) =
+        (ada.call("scores:submit", strict.clone()).await, ada.call("scores:submit", lenient.clone()).await);
+    assert_eq!((&ok(&first)["score"]["version"], &ok(&second)["score"]["version"]), (&json!(1), &json!(1)));
+    let end = app.log_end();
+    let (strictly, leniently, new, bens) = tokio::join!(
+        ada.call("scores:submit", strict),
+        ada.call("scores:submit", lenient.clone()),
+        ada.call("scores:submit", mark("z", "form", 7.0)),
+        ben.call("scores:submit", mark("y", "form", 4.0)),
+    );
+    assert_eq!((strictly, leniently), (first, second));
+    assert_eq!((&ok(&new)["score"]["version"], &ok(&bens)["score"]["version"]), (&json!(1), &json!(1)));
+    assert_eq!(app.log_end(), end + 2);
+    let own = [json!(["x", "form", 5, 1]), json!(["y", "form", 6, 1]), json!(["z", "form", 7, 1])];
+    assert_eq!(own_marks(&ada).await, own);
+    assert_eq!(code(&ada.call("scores:submit", with(lenient, "score", 8.0)).await), "IDEMPOTENCY_MISMATCH");
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn the_first_answers_outlive_the_server() {
     let app = TestApp::with_people().await;
     let ada = app.connect(&email("ada")).await;
