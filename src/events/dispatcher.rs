@@ -231,11 +231,12 @@ impl Stint<'_> {
     }
 
     async fn end(&mut self) {
+        // Handshakes, greetings and those who write wait for the same threads: it is their turn, too. What is answered now
+        // leaves with the facts.
+        tokio::task::yield_now().await;
         let began = Instant::now();
         self.pen.write().await;
         self.longest = self.longest.max(began.elapsed());
-        // Handshakes, greetings and those who write wait for the same threads: it is their turn, too.
-        tokio::task::yield_now().await;
         (self.facts, self.events) = (0, 0);
     }
 }
