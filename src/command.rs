@@ -87,7 +87,8 @@ pub fn parse<T: DeserializeOwned>(payload: Value) -> Result<T, Refusal> {
 /// A decision in the making: a state that only it sees, and what has changed in it.
 #[derive(Debug)]
 pub struct Draft {
-    /// The state, with everything this decision has done so far.
+    /// The state, with everything this decision has done so far. Changed by `put`, `remove` and `append` alone: whoever
+    /// undoes a decision goes by its rows.
     pub state: State,
     /// Who asks.
     pub actor: Actor,

@@ -16,6 +16,7 @@ use crate::events::log::LogEntry;
 use crate::events::room::Lane;
 use crate::ids::CategoryId;
 use crate::metrics::Metrics;
+use crate::state::board::Board;
 use crate::state::{State, load};
 use crate::traps::{Trap, Traps};
 use arc_swap::ArcSwap;
@@ -33,7 +34,7 @@ pub const QUEUE_MAX: usize = 4096;
 pub const BATCH_MAX: usize = 256;
 /// How long the answer to a command id is kept, in seconds: 31 days, a retry may come 30 days late.
 const ANSWER_SECONDS: i64 = 31 * 24 * 3600;
-/// How often a batch is decided again because another process appended first.
+/// How often a batch is decided: again if another process appended first, or an id in it is known.
 const TRIES_MAX: usize = 20;
 /// How long a disk takes that is slow enough for a trap to be seen.
 const SLOW_DISK: Duration = Duration::from_millis(20);
@@ -172,8 +173,8 @@ pub struct Parts {
 
 type Outcome = Result<Value, Refusal>;
 
-/// What is thought of the command ids of a batch. Nearly all are new, and the database notices one that is not; only then,
-/// or for what would be refused, is it asked first.
+/// What is thought of the command ids of a batch. Nearly all are new, and the database notices one that is not: only then
+/// are all looked up first. The id of what would be refused is looked up at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ids {
     ProbablyNew,
@@ -288,7 +289,10 @@ impl Writer {
                 }
             }
         }
-        tracing::error!(commands = jobs.len(), "other processes keep appending first; the batch is given up");
+        tracing::error!(
+            commands = jobs.len(),
+            "a batch was decided too often, mostly because other processes append first; it is given up"
+        );
         jobs.iter().map(|_| Err(Refusal::Overloaded)).collect()
     }
 
@@ -315,6 +319,7 @@ impl Writer {
     fn use_up_a_number(&mut self, job: &Job, batch: &mut Batch) {
         let Command::SubmitScore(refused) = &job.command else { return };
         let lane = Lane::Category(refused.category_id.clone());
+        batch.settle();
         for state in [&mut self.state, &mut batch.base, &mut batch.state] {
             let mut head = state.lane_head(&lane);
             head.seq += 1;
@@ -394,8 +399,7 @@ impl Writer {
                 self.load_board(&category)?;
                 let missing = || Refusal::BoardNeeded(vec![category.clone()]);
                 let board = self.state.boards.get(&category).cloned().ok_or_else(missing)?;
-                batch.base.boards.insert(category.clone(), Arc::clone(&board));
-                batch.state.boards.insert(category, board);
+                batch.load(category, &board);
             }
         }
     }
@@ -490,8 +494,8 @@ impl Writer {
     }
 }
 
-/// Commands decided one after the other, each on the state the one before left. That state is lent, not copied: of what
-/// many of them change, the first makes the copy the readers do not see.
+/// Commands decided one after the other, each on the state the one before left. That state is lent, not copied: the first
+/// change of a thing copies what readers still hold of it, later ones change that copy in place.
 struct Batch {
     /// Where the batch stood after the first `settled` changes.
     base: State,
@@ -546,6 +550,12 @@ impl Batch {
             self.state = refused.state;
             return;
         }
+        self.settle();
+        self.state = self.base.clone();
+    }
+
+    /// Folds what was kept into the base, so that it stands where the state does.
+    fn settle(&mut self) {
         for change in &self.changes[self.settled..] {
             self.base.apply(change);
         }
@@ -553,7 +563,13 @@ impl Batch {
             self.base.head = last.log_head();
         }
         self.settled = self.changes.len();
-        self.state = self.base.clone();
+    }
+
+    /// Takes a board in that was read. Not before its category: what was kept of that may be that it was dropped.
+    fn load(&mut self, category: CategoryId, board: &Arc<Board>) {
+        self.settle();
+        self.base.boards.insert(category.clone(), Arc::clone(board));
+        self.state.boards.insert(category, Arc::clone(board));
     }
 
     /// Everything the batch writes, the end of the log with it.
@@ -590,36 +606,47 @@ fn answer_again(prior: &PriorAnswer, fingerprint: &str) -> Outcome {
 mod tests {
     use super::*;
     use crate::auth::role::Role;
-    use crate::db::entity::user;
+    use crate::db::entity::category::JudgeVisibility;
+    use crate::db::entity::mark::MarkStatus;
+    use crate::db::entity::{category, contest, mark, user};
     use crate::events::event::{Event, SetupChanged};
     use crate::events::log::{GENESIS, LogHead};
 
-    /// What a command comes to that changes a user, and says so of an event.
-    fn change(batch: &mut Batch, user: &str) -> Decision {
-        let chance = Chance::seeded(1);
-        let mut draft = Draft::new(batch.lend(), Actor::Operator, "c".into(), Micros(7), chance);
-        let id = user.parse().expect("a well-formed id");
-        draft.put(user::Model {
-            id,
-            email: format!("{user}@example.org"),
-            name: user.to_owned(),
-            role: Role::Board,
-            password_hash: None,
-            active: true,
-            session_version: 1,
-            created_at: Micros(7),
-            updated_at: Micros(7),
-        });
-        draft.append(Event::SetupChanged(SetupChanged { event_id: "cup".parse().expect("a well-formed id") }));
+    fn id<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
+        text.parse().expect("a well-formed id")
+    }
+
+    /// What a command comes to that makes these changes, and says so of an event.
+    fn decision(batch: &mut Batch, changes: impl IntoIterator<Item = Change>) -> Decision {
+        let mut draft = Draft::new(batch.lend(), Actor::Operator, "c".into(), Micros(7), Chance::seeded(1));
+        for change in changes {
+            match change {
+                Change::Put(row) => draft.put(row),
+                Change::Drop(row) => draft.remove(row),
+            }
+        }
+        draft.append(Event::SetupChanged(SetupChanged { event_id: id("cup") }));
         draft.finish()
+    }
+
+    fn user(name: &str) -> Change {
+        let (at, email) = (Micros(7), format!("{name}@example.org"));
+        let (role, password_hash, active, session_version) = (Role::Board, None, true, 1);
+        let (id, name) = (id(name), name.to_owned());
+        let (created_at, updated_at) = (at, at);
+        let row = user::Model { id, email, name, role, password_hash, active, session_version, created_at, updated_at };
+        Change::Put(row.into())
+    }
+
+    fn batch() -> Batch {
+        Batch::new(State::empty(LogHead { seq: 0, hash: GENESIS.into(), epoch: "e".into() }))
     }
 
     #[test]
     fn what_a_refused_command_had_changed_is_undone_and_all_else_of_its_batch_stays() {
-        let head = LogHead { seq: 0, hash: GENESIS.into(), epoch: "e".into() };
-        let mut batch = Batch::new(State::empty(head));
-        for (user, taken) in [("a", true), ("b", false), ("c", true), ("d", false), ("e", false), ("f", true)] {
-            let decision = change(&mut batch, user);
+        let mut batch = batch();
+        for (name, taken) in [("a", true), ("b", false), ("c", true), ("d", false), ("e", false), ("f", true)] {
+            let decision = decision(&mut batch, [user(name)]);
             if taken { batch.keep(decision) } else { batch.undo(decision) }
         }
         let names = |state: &State| state.users.keys().map(ToString::to_string).collect::<Vec<_>>();
@@ -634,5 +661,57 @@ mod tests {
         batch.changes.iter().for_each(|change| folded.apply(change));
         assert_eq!(names(&folded), names(&batch.state));
         assert_eq!(folded.lanes, batch.state.lanes);
+    }
+
+    #[test]
+    fn a_mark_on_a_board_that_was_read_amid_a_batch_outlives_what_is_undone_after_it() {
+        let contest = contest::Model {
+            id: id("women"),
+            event_id: id("cup"),
+            name: "Women".into(),
+            standings: "{}".into(),
+            position: 1,
+        };
+        let category = category::Model {
+            id: id("vault"),
+            contest_id: contest.id.clone(),
+            name: "Vault".into(),
+            rules: r#"{"method":"mean"}"#.into(),
+            min_judges: 1,
+            judge_visibility: JudgeVisibility::Presence,
+            proxy_entry: false,
+            position: 1,
+        };
+        let mark = mark::Model {
+            category_id: category.id.clone(),
+            contestant_id: id("x"),
+            judge_id: id("ada"),
+            criterion_id: id("form"),
+            id: id("m"),
+            score: 5_000,
+            comment: None,
+            status: MarkStatus::Submitted,
+            version: 1,
+            salt: String::new(),
+            entered_by: None,
+            confirmed_by: None,
+            made_at: None,
+            created_at: Micros(7),
+            updated_at: Micros(7),
+        };
+        let mut batch = batch();
+        let (vault, mark) = (category.id.clone(), Change::Put(mark.into()));
+        let made_anew = [Change::Drop(category.clone().into()), Change::Put(category.clone().into())];
+        for changes in [vec![Change::Put(contest.into()), Change::Put(category.into())], made_anew.into()] {
+            let kept = decision(&mut batch, changes);
+            batch.keep(kept);
+        }
+        batch.load(vault.clone(), &Arc::default());
+        let kept = decision(&mut batch, [mark]);
+        batch.keep(kept);
+        let refused = decision(&mut batch, [user("a")]);
+        batch.undo(refused);
+        assert_eq!(batch.state.board(&vault).expect("it was read").marks().count(), 1);
+        assert_eq!(batch.state.users.len(), 0);
     }
 }

@@ -9,8 +9,9 @@ use super::row::{Change, Row, Table, Writes, delete_sql, tables, upsert_sql};
 use crate::clock::Micros;
 use crate::events::log::LogHead;
 use anyhow::Context;
+use rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY;
 use rusqlite::types::{ToSqlOutput, Value as SqlValue, ValueRef};
-use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use sea_orm::Value;
 use std::path::Path;
 
@@ -65,7 +66,7 @@ pub trait Store: Send {
     /// # Errors
     /// `HeadMoved` when the log does not end at `expected`. From then on nobody else appends until the next commit, or
     /// until it is let go: whoever decides again comes through, however busy the others are. `IdKnown` when a command id
-    /// was answered before.
+    /// was answered before; then the others may append.
     fn commit(&mut self, expected: &LogHead, writes: &Writes) -> Result<(), CommitError>;
 
     /// Lets others append again, if they were kept from it.
@@ -179,7 +180,7 @@ impl SqliteStore {
             return Err(CommitError::HeadMoved);
         }
         write_all(&self.connection, &self.statements, writes).map_err(|(number, cause)| {
-            let known = cause.sqlite_error_code() == Some(ErrorCode::ConstraintViolation);
+            let known = cause.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_CONSTRAINT_PRIMARYKEY);
             if known && self.tables[number].name == "command" { CommitError::IdKnown } else { cause.into() }
         })?;
         self.connection.prepare_cached("COMMIT")?.execute([])?;

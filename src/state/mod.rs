@@ -1,7 +1,7 @@
 //! What decisions are made on: the rows that matter, folded into memory.
 //!
-//! Invariants: the state is the fold of [`Row`]s and of nothing else; a clone costs O(1) and shares everything, so the
-//! writer decides on an overlay that is dropped when a commit fails, and readers hold a snapshot that never changes.
+//! Invariants: the state is the fold of [`Row`]s and of nothing else; a clone costs O(1) and shares everything, so a
+//! batch that is not committed is dropped as a whole, and readers hold a snapshot that never changes.
 
 pub mod board;
 pub mod detail;

@@ -13,7 +13,6 @@ use scorecast::events::room::Lane;
 use scorecast::ids::{AssignmentId, UserId};
 use scorecast::scores::SubmitScore;
 use scorecast::setup::assignments::RemoveAssignment;
-use scorecast::setup::import::{self, ImportDocument};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -585,27 +584,15 @@ async fn an_admin_who_once_judged_the_event_sees_a_new_category_alike_by_push_an
 async fn a_judge_whose_hat_goes_in_the_same_breath_is_never_shown_their_own_mark_masked() {
     let app = TestApp::with_people().await;
     let (ada, tally) = (app.connect(&email("ada")).await, app.connect(&email("tally")).await);
-    let user: UserId = app.user_id(&email("ada")).parse().expect("an id");
-    let session = {
-        let state = app.app.state();
-        state.sessions.values().find(|session| session.user_id == user).expect("ada is signed in").id.clone()
-    };
-    let (judge, hat) = (Actor::User { id: user, session }, hat_of(&app, "ada"));
+    let (judge, hat) = (app.actor(&email("ada")), hat_of(&app, "ada"));
     let submit: SubmitScore = serde_json::from_value(mark("x", "form", 7.75)).expect("a mark");
-    // While a large document is written, the mark and the removal wait, and become one batch.
-    let newcomers: Vec<Value> = (0..2000)
-        .map(|number| json!({"email": email(&format!("n{number}")), "name": format!("n{number}"), "role": "EMCEE"}))
-        .collect();
-    let large = json!({"event": {"id": "other", "mainTitle": "Another Cup"}, "users": newcomers});
-    let document = import::read(&large.to_string()).expect("a well-formed document");
-    let large = ImportDocument { document, hashes: BTreeMap::new(), rehearsal: false };
     let none = Value::Null;
-    let (imported, submitted, removed) = tokio::join!(
-        app.app.carry_out(Actor::Operator, large.into(), None, &none),
+    // The mark and the removal become one batch.
+    let ((), submitted, removed) = tokio::join!(
+        app.hold_the_writer_up(),
         app.app.carry_out(judge, submit.into(), None, &none),
         app.app.carry_out(Actor::Operator, RemoveAssignment { id: hat }.into(), None, &none),
     );
-    imported.expect("the document is taken");
     submitted.expect("the hat is still worn");
     removed.expect("the hat was worn");
     tally.next("scores:updated").await;

@@ -7,7 +7,10 @@ use crate::support::people::{email, mark};
 use crate::support::{START, client::Client};
 use reqwest::Method;
 use scorecast::clock::Micros;
+use scorecast::command::parse;
+use scorecast::error::Refusal;
 use scorecast::ids::CategoryId;
+use scorecast::scores::SubmitScore;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -86,28 +89,50 @@ async fn what_is_sent_again_after_a_lost_answer_has_the_first_answers_and_is_don
 }
 
 #[tokio::test]
-async fn a_mark_sent_again_amid_others_has_its_first_answer_and_holds_none_of_them_up() {
+async fn marks_sent_again_amid_others_have_their_first_answers_and_hold_none_of_them_up() {
     let app = TestApp::with_people().await;
-    let (ada, ben) = (app.connect(&email("ada")).await, app.connect(&email("ben")).await);
+    let client = app.connect(&email("ada")).await;
+    let (ada, id) = (app.actor(&email("ada")), |number: u8| format!("40000000-0000-4000-8000-00000000000{number}"));
+    let carry = async |id: Option<String>, mark: Value| {
+        let command: SubmitScore = parse(mark.clone()).expect("a mark");
+        app.app.carry_out(ada.clone(), command.into(), id, &mark).await
+    };
+    let version = |outcome: &Result<Value, Refusal>| outcome.as_ref().expect("it is taken")["score"]["version"].clone();
     // One that would be refused now, for its version, and one that would be taken once more.
-    let strict = with(with(mark("x", "form", 5.0), "baseVersion", 0), "commandId", FLUSH);
-    let lenient = with(mark("y", "form", 6.0), "commandId", "40000000-0000-4000-8000-000000000002");
-    let (first, second) =
-        (ada.call("scores:submit", strict.clone()).await, ada.call("scores:submit", lenient.clone()).await);
-    assert_eq!((&ok(&first)["score"]["version"], &ok(&second)["score"]["version"]), (&json!(1), &json!(1)));
+    let strict = with(mark("x", "form", 5.0), "baseVersion", 0);
+    let lenient = mark("y", "form", 6.0);
+    let first = carry(Some(id(1)), strict.clone()).await.expect("a mark");
+    let second = carry(Some(id(2)), lenient.clone()).await.expect("a mark");
     let end = app.log_end();
-    let (strictly, leniently, new, bens) = tokio::join!(
-        ada.call("scores:submit", strict),
-        ada.call("scores:submit", lenient.clone()),
-        ada.call("scores:submit", mark("z", "form", 7.0)),
-        ben.call("scores:submit", mark("y", "form", 4.0)),
+
+    // In one batch, mostly: the document comes first, and the others wait while it is written.
+    let ((), strictly, leniently, new, refused, twin, again, other) = tokio::join!(
+        app.hold_the_writer_up(),
+        carry(Some(id(1)), strict.clone()),
+        carry(Some(id(2)), lenient.clone()),
+        carry(None, mark("z", "form", 7.0)),
+        carry(Some(id(3)), mark("x", "height", 11.0)),
+        carry(Some(id(3)), mark("x", "height", 4.0)),
+        carry(Some(id(3)), mark("x", "height", 4.0)),
+        carry(Some(id(3)), mark("x", "height", 3.0)),
     );
-    assert_eq!((strictly, leniently), (first, second));
-    assert_eq!((&ok(&new)["score"]["version"], &ok(&bens)["score"]["version"]), (&json!(1), &json!(1)));
-    assert_eq!(app.log_end(), end + 2);
-    let own = [json!(["x", "form", 5, 1]), json!(["y", "form", 6, 1]), json!(["z", "form", 7, 1])];
-    assert_eq!(own_marks(&ada).await, own);
-    assert_eq!(code(&ada.call("scores:submit", with(lenient, "score", 8.0)).await), "IDEMPOTENCY_MISMATCH");
+    assert_eq!((strictly.expect("known"), leniently.expect("known")), (first, second));
+    assert_eq!(version(&new), 1);
+    assert!(matches!(refused, Err(Refusal::OutOfRange { .. })), "what is refused takes no id: {refused:?}");
+    assert_eq!(version(&twin), 1);
+    assert_eq!(again.expect("known"), twin.expect("checked"));
+    assert!(matches!(other, Err(Refusal::IdempotencyMismatch)), "{other:?}");
+    let marks = [("x", "form", 5), ("x", "height", 4), ("y", "form", 6), ("z", "form", 7)];
+    let marks = marks.map(|(contestant, criterion, score)| json!([contestant, criterion, score, 1]));
+    assert_eq!(own_marks(&client).await, marks);
+    let of_marks = app.log_end() - end;
+
+    // Whether it would be taken or refused.
+    for (number, score) in [(1, 4.0), (2, 4.0), (2, 11.0)] {
+        let other = carry(Some(id(number)), with(strict.clone(), "score", score)).await;
+        assert!(matches!(other, Err(Refusal::IdempotencyMismatch)), "{other:?}");
+    }
+    assert_eq!(app.log_end() - end, of_marks);
     app.stop().await;
 }
 

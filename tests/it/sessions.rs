@@ -268,17 +268,9 @@ async fn a_token_of_another_session_takes_the_socket_along() {
     app.stop().await;
 }
 
-/// Ben's session, for marks that are carried out in the same breath as something else.
-fn actor(app: &TestApp, name: &str) -> Actor {
-    let id: UserId = app.user_id(&email(name)).parse().expect("an id");
-    let state = app.app.state();
-    let session = state.sessions.values().find(|session| session.user_id == id).expect("they are signed in");
-    Actor::User { session: session.id.clone(), id }
-}
-
 /// A change and, in the same breath and after it in the log, ten marks of ben's.
 async fn followed_by_marks(app: &TestApp, change: impl Into<scorecast::commands::Command>) {
-    let ben = actor(app, "ben");
+    let ben = app.actor(&email("ben"));
     let none = Value::Null;
     let marks = (0..10).map(|n| {
         let submit: SubmitScore = parse(mark("x", "form", f64::from(n))).expect("a mark");

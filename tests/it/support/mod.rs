@@ -16,11 +16,13 @@ use scorecast::cli::access_token;
 use scorecast::clock::{Chance, Clock, Micros};
 use scorecast::config::Config;
 use scorecast::db::connect::{self, Target};
-use scorecast::setup::import;
+use scorecast::ids::UserId;
+use scorecast::setup::import::{self, ImportDocument};
 use scorecast::transport::rest::setup::hashed;
 use scorecast::transport::serve::{self, Server};
 use scorecast::traps::Traps;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use tempfile::TempDir;
 
@@ -157,6 +159,26 @@ impl TestApp {
     /// The id of a user.
     pub fn user_id(&self, email: &str) -> String {
         self.app.user_by_email(email).expect("the user exists").to_string()
+    }
+
+    /// A user who is signed in, for what is carried out in the same breath as something else.
+    pub fn actor(&self, email: &str) -> Actor {
+        let id: UserId = self.user_id(email).parse().expect("an id");
+        let state = self.app.state();
+        let session = state.sessions.values().find(|session| session.user_id == id).expect("they are signed in");
+        Actor::User { session: session.id.clone(), id }
+    }
+
+    /// Imports a large document: what comes meanwhile waits, and becomes one batch.
+    pub async fn hold_the_writer_up(&self) {
+        let name = |number: u32| format!("newcomer{number}");
+        let user = |number| json!({"email": people::email(&name(number)), "name": name(number), "role": "EMCEE"});
+        let users: Vec<Value> = (0..2000).map(user).collect();
+        let large = json!({"event": {"id": "other", "mainTitle": "Another Cup"}, "users": users});
+        let document = import::read(&large.to_string()).expect("a well-formed document");
+        // Without a pause before it waits for the writer: it is to be the first who does.
+        let large = ImportDocument { document, hashes: BTreeMap::new(), rehearsal: false };
+        self.app.carry_out(Actor::Operator, large.into(), None, &Value::Null).await.expect("the document is taken");
     }
 
     /// A socket of a user that has been greeted.
