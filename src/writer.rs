@@ -8,7 +8,7 @@ use crate::clock::{Chance, Clock, Micros};
 use crate::command::{Decision, Draft};
 use crate::commands::Command;
 use crate::db::entity::{command, log_entry, log_head, session};
-use crate::db::row::{Change, Row, Table, Writes, tables};
+use crate::db::row::{Change, Table, Writes, tables};
 use crate::db::store::{CommitError, PriorAnswer, Store};
 use crate::error::Refusal;
 use crate::events::dispatcher::Handover;
@@ -482,12 +482,7 @@ impl Writer {
         for entry in &entries {
             state.lanes.insert(entry.lane.clone(), entry.lane_head());
         }
-        state.put(&Row::from(log_head::Model {
-            id: "head".into(),
-            seq: head.seq,
-            hash: head.hash.to_string(),
-            epoch: head.epoch.to_string(),
-        }));
+        state.head = head;
         self.state = state;
         self.hand_over(entries.into_iter().map(Arc::new).collect());
         Ok(())

@@ -239,14 +239,12 @@ impl Writes {
         self.fates.iter().map(|fates| fates.values().filter_map(Fate::values)).enumerate()
     }
 
-    /// The keys to drop.
-    pub fn drops(&self) -> impl Iterator<Item = (usize, Vec<Value>)> {
-        self.fates.iter().enumerate().flat_map(|(number, fates)| {
-            fates
-                .iter()
-                .filter(|(_, fate)| matches!(fate, Fate::Drop))
-                .map(move |(key, _)| (number, key.iter().map(KeyPart::value).collect()))
-        })
+    /// The keys to drop, table by table.
+    pub fn drops(&self) -> impl Iterator<Item = (usize, impl Iterator<Item = Vec<Value>>)> {
+        let key = |(key, fate): (&Vec<KeyPart>, &Fate)| {
+            matches!(fate, Fate::Drop).then(|| key.iter().map(KeyPart::value).collect())
+        };
+        self.fates.iter().map(move |fates| fates.iter().filter_map(key)).enumerate()
     }
 
     /// Whether there is nothing to write.

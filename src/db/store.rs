@@ -207,23 +207,28 @@ fn write_all(
     statements: &[Statements],
     writes: &Writes,
 ) -> Result<(), (usize, rusqlite::Error)> {
-    for (number, key) in writes.drops() {
-        write_rows(connection, &statements[number].drop, [&*key].into_iter()).map_err(|cause| (number, cause))?;
+    for (number, keys) in writes.drops() {
+        for_each(connection, &statements[number].drop, keys).map_err(|cause| (number, cause))?;
     }
     for (number, rows) in writes.puts() {
-        write_rows(connection, &statements[number].put, rows).map_err(|cause| (number, cause))?;
+        for_each(connection, &statements[number].put, rows).map_err(|cause| (number, cause))?;
     }
     Ok(())
 }
 
-fn write_rows<'a>(connection: &Connection, sql: &str, rows: impl Iterator<Item = &'a [Value]>) -> rusqlite::Result<()> {
+/// Carries a statement out for each of these.
+fn for_each(
+    connection: &Connection,
+    sql: &str,
+    rows: impl Iterator<Item = impl AsRef<[Value]>>,
+) -> rusqlite::Result<()> {
     let mut rows = rows.peekable();
     if rows.peek().is_none() {
         return Ok(());
     }
     let mut statement = connection.prepare_cached(sql)?;
     for row in rows {
-        statement.execute(rusqlite::params_from_iter(row.iter().map(Param)))?;
+        statement.execute(rusqlite::params_from_iter(row.as_ref().iter().map(Param)))?;
     }
     Ok(())
 }
