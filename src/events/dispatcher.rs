@@ -10,7 +10,7 @@ pub mod presence;
 use super::audience::{Audience, Delivery, Office, variant_for};
 use super::event::{CassetteChanged, Event, Moves};
 use super::following::Following;
-use super::listener::{Ack, Listener, Rooms, Sent};
+use super::listener::{Ack, Listener, Rooms, Round, Sent};
 use super::live::{Bounds, Live};
 use super::log::{LogEntry, read_entries};
 use super::public;
@@ -34,6 +34,7 @@ use serde_json::{Value, json};
 use socketioxide::SocketError;
 use socketioxide::extract::SocketRef;
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::Hash;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -216,16 +217,16 @@ struct Stint<'a> {
 }
 
 impl Stint<'_> {
-    async fn sent_fact(&mut self) {
-        self.facts += 1;
-        if self.facts == self.max {
+    async fn sent_facts(&mut self, count: usize) {
+        self.facts += count;
+        if self.facts >= self.max {
             self.end().await;
         }
     }
 
-    async fn sent_event(&mut self) {
-        self.events += 1;
-        if self.events == self.max {
+    async fn sent_events(&mut self, count: usize) {
+        self.events += count;
+        if self.events >= self.max {
             self.end().await;
         }
     }
@@ -615,7 +616,10 @@ impl Outlet {
 
     /// Sends what is no fact to those it is meant for.
     fn tell(&self, turn: &Turn, delivery: &Delivery) {
-        self.emit(turn, turn.rooms.begin(), (&delivery.rooms, &delivery.except), delivery.event, &(&delivery.view,));
+        let (mut round, number) = (turn.rooms.round(), turn.rooms.begin());
+        let rooms = (&*delivery.rooms, &*delivery.except);
+        self.put(&mut round, number, rooms, delivery.event, &(&delivery.view,));
+        self.push(&mut round);
     }
 
     /// Whether anybody stands where tallies of a category go.
@@ -642,22 +646,42 @@ impl Outlet {
         (now.0 - turn.behind_since.get_or_insert(now).0) / 1000
     }
 
-    /// Sends something to the members who stand in one of the first rooms and in none of the second, and have got
+    /// Puts something to a round, for those who stand in one of the first rooms and in none of the second, and have got
     /// nothing under this number.
-    fn emit<T: Serialize>(
+    fn put<R: Clone + Eq + Hash, T: Serialize>(
         &self,
-        turn: &Turn,
+        round: &mut Round<'_, R>,
         number: u64,
-        rooms: (&[Room], &[Room]),
+        rooms: (&[R], &[R]),
         event: &'static str,
         arguments: &T,
     ) {
-        let full = turn.rooms.send(rooms, number, (event, arguments), &self.flusher, self.waiting_max);
-        // A trap: what is done below about a full socket must not be done here.
-        let full = if self.traps.is_set(Trap::EmitDropIgnored) { Vec::new() } else { full };
-        let outcome = if full.is_empty() { "sent" } else { "dropped" };
-        self.metrics.socket_events.with_label_values(&[event, "out", outcome]).inc();
-        for listener in &full {
+        if round.is_full() {
+            self.push(round);
+        }
+        let full = round.put(rooms, number, (event, arguments));
+        self.miss(&full);
+    }
+
+    /// Pushes what was put to a round.
+    fn push<R: Clone + Eq + Hash>(&self, round: &mut Round<'_, R>) {
+        let pushes = round.push(&self.flusher, self.waiting_max);
+        for (event, is_dropped) in pushes.events {
+            // Where the trap is set, nobody is to know.
+            let is_dropped = is_dropped && !self.traps.is_set(Trap::EmitDropIgnored);
+            let outcome = if is_dropped { "dropped" } else { "sent" };
+            self.metrics.socket_events.with_label_values(&[event, "out", outcome]).inc();
+        }
+        self.miss(&pushes.full);
+    }
+
+    /// Cuts off who had no room for something.
+    fn miss(&self, full: &[Listener]) {
+        // A trap: what has to be done about a full socket must not be done then.
+        if self.traps.is_set(Trap::EmitDropIgnored) {
+            return;
+        }
+        for listener in full {
             self.cut_off(listener);
         }
     }
@@ -680,14 +704,25 @@ impl Outlet {
         }
     }
 
-    async fn dispatch_all(&self, entries: impl IntoIterator<Item = Arc<LogEntry>>, cursor: &mut i64) -> Went {
+    async fn dispatch_all(&self, entries: &[Arc<LogEntry>], cursor: &mut i64) -> Went {
         let before = *cursor;
         // A quarter of a queue for facts and one for events: the rest is for what else a socket is told meanwhile.
         let max = STINT.min(self.waiting_max.min(self.live.queue_max()) / 4).max(1);
         let mut stint = Stint { pen: self.flusher.pen().await, facts: 0, events: 0, max, longest: Duration::ZERO };
-        for entry in entries {
-            self.dispatch(&entry, &mut stint).await;
-            *cursor = entry.seq;
+        let mut rest = entries;
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(max - stint.facts));
+            let public = self.send_facts(now);
+            stint.sent_facts(now.len()).await;
+            let mut events = &public[..];
+            while !events.is_empty() {
+                let (now, later) = events.split_at(events.len().min(max - stint.events));
+                self.emit_public(now);
+                stint.sent_events(now.len()).await;
+                events = later;
+            }
+            *cursor = now.last().map_or(*cursor, |entry| entry.seq);
+            rest = later;
         }
         if stint.facts + stint.events > 0 {
             stint.end().await;
@@ -695,46 +730,53 @@ impl Outlet {
         Went { facts: *cursor - before, longest: stint.longest, at: Instant::now() }
     }
 
-    async fn dispatch(&self, entry: &Arc<LogEntry>, stint: &mut Stint<'_>) {
-        let public = self.send_fact(entry);
-        stint.sent_fact().await;
-        for told in &public {
-            self.emit_public(told);
-            stint.sent_event().await;
-        }
-    }
-
-    /// Sends a fact to its members; what the public is told of it is still to be sent.
-    fn send_fact(&self, entry: &Arc<LogEntry>) -> Vec<ToPublic> {
-        let mut turn = self.turn();
-        self.expire(&mut turn);
+    /// Sends facts to their members; what the public is told of them is still to be sent.
+    fn send_facts(&self, entries: &[Arc<LogEntry>]) -> Vec<ToPublic> {
+        let mut guard = self.turn();
+        let turn = &mut *guard;
+        self.expire(turn);
         let state = self.state.load();
-        // Before the lane moves on: whoever is told of their lanes here has this fact still to come.
-        self.move_members(&mut turn, &state, entry.event.moves());
-        turn.lanes.insert(entry.lane.clone(), entry.lane_seq);
-        turn.sent = entry.seq;
-        turn.behind_since = None;
-        self.recent.keep(entry);
-        self.emit_fact(&turn, &state, entry);
-        self.live.publish(&state, entry);
-        let public = to_public(&state, entry);
-        if let Event::CassetteChanged(fact) = &entry.event {
-            // Nobody may be listening.
-            let _unheard = self.cassettes.send((Arc::new(fact.clone()), entry.at));
+        let moves_nobody = |entry: &Arc<LogEntry>| matches!(entry.event.moves(), Moves::Nobody);
+        let mut rest = entries;
+        while let Some(first) = rest.first() {
+            // Before the lane moves on: whoever is told of their lanes here has this fact still to come.
+            self.move_members(turn, &state, first.event.moves());
+            let stay = rest[1..].iter().take_while(|entry| moves_nobody(entry)).count();
+            let (now, later) = rest.split_at(1 + stay);
+            let mut round = turn.rooms.round();
+            for entry in now {
+                turn.lanes.insert(entry.lane.clone(), entry.lane_seq);
+                turn.sent = entry.seq;
+                turn.behind_since = None;
+                self.recent.keep(entry);
+                self.put_fact(turn, &mut round, &state, entry);
+            }
+            self.push(&mut round);
+            rest = later;
         }
-        drop(turn);
-        let changed = entry.event.tallies(&state);
-        if !changed.is_empty() {
+        self.live.publish(&state, entries);
+        let public = entries.iter().flat_map(|entry| to_public(&state, entry)).collect();
+        for entry in entries {
+            if let Event::CassetteChanged(fact) = &entry.event {
+                // Nobody may be listening.
+                let _unheard = self.cassettes.send((Arc::new(fact.clone()), entry.at));
+            }
+        }
+        drop(guard);
+        let mut changed = entries.iter().flat_map(|entry| entry.event.tallies(&state)).peekable();
+        if changed.peek().is_some() {
             let (waiting, notify) = &self.changed;
             waiting.lock().unwrap_or_else(PoisonError::into_inner).extend(changed);
             notify.notify_one();
         }
-        #[expect(clippy::cast_precision_loss, reason = "a lag in microseconds is far below 2^53")]
-        self.metrics.dispatch_lag.set((self.clock.now().0 - entry.at.0) as f64 / 1e6);
+        if let Some(oldest) = entries.first() {
+            #[expect(clippy::cast_precision_loss, reason = "a lag in microseconds is far below 2^53")]
+            self.metrics.dispatch_lag.set((self.clock.now().0 - oldest.at.0) as f64 / 1e6);
+        }
         public
     }
 
-    fn emit_fact(&self, turn: &Turn, state: &State, entry: &LogEntry) {
+    fn put_fact(&self, turn: &Turn, round: &mut Round<'_, Room>, state: &State, entry: &LogEntry) {
         let deliveries = entry.event.deliveries();
         let lane = entry.lane.to_string();
         let meta = |command_id| Meta {
@@ -750,7 +792,7 @@ impl Outlet {
         if let Ok(actor) = entry.actor.parse::<UserId>()
             && let Some(own) = variant_for(&deliveries, &entry.lane, &standing(turn, state, &actor))
         {
-            self.emit_delivery(turn, number, (&[Room::User(actor)], &[]), own, &meta(Some(&entry.command_id)));
+            self.put_delivery(round, number, (&[Room::User(actor)], &[]), own, &meta(Some(&entry.command_id)));
         }
         for delivery in &deliveries {
             // A room of one person is no proof that they are a member of the lane: an author may have left it.
@@ -759,32 +801,36 @@ impl Outlet {
             {
                 continue;
             }
-            self.emit_delivery(turn, number, (&delivery.rooms, &delivery.except), delivery, &meta(None));
+            self.put_delivery(round, number, (&delivery.rooms, &delivery.except), delivery, &meta(None));
         }
     }
 
     /// Sends something to rooms of `/live`; who is in several gets it once.
-    fn emit_public(&self, told: &ToPublic) {
-        let ToPublic { rooms, event, payload, meta } = told;
+    fn emit_public(&self, told: &[ToPublic]) {
         // Whoever is let in or out waits for this.
         let turn = self.turn();
-        let (number, arguments) = (turn.public.begin(), (payload, meta));
-        let full = turn.public.send((rooms, &[]), number, (*event, &arguments), &self.flusher, self.waiting_max);
-        let outcome = if full.is_empty() { "sent" } else { "dropped" };
-        self.metrics.socket_events.with_label_values(&[event, "out", outcome]).inc();
-        for listener in &full {
-            self.cut_off(listener);
+        let mut round = turn.public.round();
+        for ToPublic { rooms, event, payload, meta } in told {
+            self.put(&mut round, turn.public.begin(), (rooms, &[]), event, &(payload, meta));
         }
+        self.push(&mut round);
     }
 
-    fn emit_delivery(&self, turn: &Turn, number: u64, rooms: (&[Room], &[Room]), delivery: &Delivery, meta: &Meta<'_>) {
+    fn put_delivery(
+        &self,
+        round: &mut Round<'_, Room>,
+        number: u64,
+        rooms: (&[Room], &[Room]),
+        delivery: &Delivery,
+        meta: &Meta<'_>,
+    ) {
         if delivery.is_tick() {
-            return self.emit(turn, number, rooms, delivery.event, &(meta,));
+            return self.put(round, number, rooms, delivery.event, &(meta,));
         }
         if matches!(delivery.view, AnyView::MaskedScore(_)) {
             self.metrics.masked_frames.inc();
         }
-        self.emit(turn, number, rooms, delivery.event, &(&delivery.view, meta));
+        self.put(round, number, rooms, delivery.event, &(&delivery.view, meta));
     }
 
     fn move_members(&self, turn: &mut Turn, state: &State, moves: Moves<'_>) {
@@ -947,7 +993,8 @@ pub async fn run(outlet: Outlet, handover: Arc<Handover>, db: DatabaseConnection
             match reread(&db, cursor, until).await {
                 Ok(entries) => {
                     outlet.metrics.log_reread.inc_by(entries.len() as u64);
-                    went = outlet.dispatch_all(entries.into_iter().map(Arc::new), &mut cursor).await;
+                    let entries: Vec<_> = entries.into_iter().map(Arc::new).collect();
+                    went = outlet.dispatch_all(&entries, &mut cursor).await;
                 }
                 Err(cause) => {
                     tracing::error!(error = format!("{cause:#}"), "the log could not be read back; trying again");
@@ -957,7 +1004,7 @@ pub async fn run(outlet: Outlet, handover: Arc<Handover>, db: DatabaseConnection
         }
         // Not if there is still something before it: then all is read back.
         if waiting.front().is_some_and(|entry| entry.seq == cursor + 1) {
-            went = outlet.dispatch_all(waiting, &mut cursor).await;
+            went = outlet.dispatch_all(waiting.make_contiguous(), &mut cursor).await;
         }
     }
 }

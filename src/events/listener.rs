@@ -5,14 +5,14 @@
 
 use super::departure::Departure;
 use crate::wire::weave::Namespace;
-use crate::wire::{Flusher, Frame, Pushed, Wire};
+use crate::wire::{Flusher, Frame, Frames, Pushed, Wire};
 use indexmap::IndexMap;
 use serde::Serialize;
 use socketioxide::extract::{AckSender, SocketRef};
 use socketioxide::{SendError, SocketError};
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -29,6 +29,8 @@ pub struct Carrier {
     since: Instant,
     served: AtomicU64,
     left_out: AtomicU64,
+    /// Where it stands in a [`Round`], if it does.
+    slot: AtomicUsize,
 }
 
 /// A socket that is sent to.
@@ -66,34 +68,6 @@ enum Way {
     Gone,
 }
 
-/// A message to several; the frame is made when the first wire needs it.
-struct Message<'a, T> {
-    event: &'static str,
-    arguments: &'a T,
-    frame: Option<Frame>,
-}
-
-impl<T: Serialize> Message<'_, T> {
-    fn frame(&mut self, namespace: Namespace) -> serde_json::Result<&Frame> {
-        let frame = match self.frame.take() {
-            Some(frame) => frame,
-            None => Frame::event(namespace, self.event, self.arguments)?,
-        };
-        Ok(self.frame.insert(frame))
-    }
-
-    fn send(&mut self, listener: &Listener, flusher: &Flusher, max: usize) -> Sent {
-        match listener.way() {
-            Way::Library => library(&listener.socket, self.event, self.arguments),
-            Way::Gone => Sent::Nobody,
-            Way::Wire(wire) => match self.frame(listener.carrier.namespace) {
-                Ok(frame) => flusher.push(wire, frame, max).into(),
-                Err(error) => unwritable(self.event, &error),
-            },
-        }
-    }
-}
-
 impl Carrier {
     /// How a new socket of a namespace is reached over `wire`, if it has one.
     fn new(namespace: Namespace, wire: Option<Weak<Wire>>) -> Self {
@@ -107,6 +81,7 @@ impl Carrier {
             since: Instant::now(),
             served: AtomicU64::new(0),
             left_out: AtomicU64::new(0),
+            slot: AtomicUsize::new(0),
         }
     }
 }
@@ -207,7 +182,14 @@ impl Listener {
         if self.is_going() {
             return Sent::Nobody;
         }
-        Message { event, arguments, frame: None }.send(self, flusher, max)
+        match self.way() {
+            Way::Library => library(&self.socket, event, arguments),
+            Way::Gone => Sent::Nobody,
+            Way::Wire(wire) => match Frame::event(self.carrier.namespace, event, arguments) {
+                Ok(frame) => flusher.push(wire, &[frame.into()], max).into(),
+                Err(error) => unwritable(event, &error),
+            },
+        }
     }
 
     /// Answers it.
@@ -222,7 +204,7 @@ impl Listener {
             },
             Way::Gone => Sent::Nobody,
             Way::Wire(wire) => match Frame::answer(self.carrier.namespace, ack.id, said) {
-                Ok(frame) => flusher.push(wire, &frame, max).into(),
+                Ok(frame) => flusher.push(wire, &[frame.into()], max).into(),
                 Err(error) => unwritable("an answer", &error),
             },
         }
@@ -297,40 +279,139 @@ impl<R: Clone + Eq + Hash> Rooms<R> {
         rooms.iter().any(|room| self.listeners.contains_key(room))
     }
 
-    fn within<'a>(&'a self, rooms: &'a [R]) -> impl Iterator<Item = &'a Listener> {
+    fn within<'a>(&'a self, rooms: &[R]) -> impl Iterator<Item = &'a Listener> {
         rooms.iter().filter_map(|room| self.listeners.get(room)).flat_map(IndexMap::values)
     }
 
-    /// Sends something to whoever stands in one of `rooms` and in none of `except`, and has got nothing under `number`
-    /// yet. Says who had no room for it: `max` messages may wait for each. Never two at once: whoever sends has the turn.
-    pub fn send<T: Serialize>(
-        &self,
+    /// Begins to gather messages for those who stand here.
+    pub fn round(&self) -> Round<'_, R> {
+        Round { rooms: self, messages: Vec::new(), meant: Vec::new() }
+    }
+}
+
+/// Messages that leave together: for whom each is, until all are pushed at once. Those that go to the same are joined for
+/// them, so that it costs little more to send several than one. Who speaks through the library gets each at once.
+#[derive(Debug)]
+pub struct Round<'a, R> {
+    rooms: &'a Rooms<R>,
+    messages: Vec<Message>,
+    meant: Vec<Meant<'a>>,
+}
+
+#[derive(Debug)]
+struct Message {
+    event: &'static str,
+    /// Made when the first wire needs it.
+    frames: Option<Frames>,
+    /// Whether somebody had no room for it.
+    is_dropped: bool,
+}
+
+/// Which messages of a round a listener is to get: a bit each.
+#[derive(Debug)]
+struct Meant<'a> {
+    listener: &'a Listener,
+    messages: u128,
+}
+
+/// What became of a round.
+#[derive(Debug)]
+pub struct Pushes {
+    /// The events that were sent, and whether somebody had no room for them.
+    pub events: Vec<(&'static str, bool)>,
+    /// Who had no room.
+    pub full: Vec<Listener>,
+}
+
+impl<R: Clone + Eq + Hash> Round<'_, R> {
+    /// Whether it has to be pushed before anything more is put to it.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.messages.len() == u128::BITS as usize
+    }
+
+    /// Puts a message to it, for whoever stands in one of `rooms` and in none of `except`, and has got nothing under
+    /// `number` yet. Gives back who is reached by the library and had no room. Never two at once: whoever sends has the turn.
+    pub fn put<T: Serialize>(
+        &mut self,
         (rooms, except): (&[R], &[R]),
         number: u64,
         (event, arguments): (&'static str, &T),
-        flusher: &Flusher,
-        max: usize,
     ) -> Vec<Listener> {
-        let left_out = self.begin();
-        for listener in self.within(except) {
+        let left_out = self.rooms.begin();
+        for listener in self.rooms.within(except) {
             listener.carrier.left_out.store(left_out, Ordering::Relaxed);
         }
-        let mut message = Message { event, arguments, frame: None };
+        let bit = 1 << self.messages.len();
+        let mut message = Message { event, frames: None, is_dropped: false };
         let mut full = Vec::new();
-        for listener in self.within(rooms) {
+        for listener in self.rooms.within(rooms) {
             let carrier = &listener.carrier;
-            if carrier.left_out.load(Ordering::Relaxed) == left_out
-                || carrier.served.load(Ordering::Relaxed) == number
-                || carrier.departure.is_due()
+            if carrier.left_out.load(Ordering::Relaxed) == left_out || carrier.served.load(Ordering::Relaxed) == number
             {
                 continue;
             }
             carrier.served.store(number, Ordering::Relaxed);
-            let sent = message.send(listener, flusher, max);
-            if sent == Sent::Full {
-                full.push(listener.clone());
+            if carrier.wire.is_none() {
+                if !carrier.departure.is_due() && library(&listener.socket, event, arguments) == Sent::Full {
+                    message.is_dropped = true;
+                    full.push(listener.clone());
+                }
+                continue;
+            }
+            if message.frames.is_none() {
+                match Frame::event(carrier.namespace, event, arguments) {
+                    Ok(frame) => message.frames = Some(frame.into()),
+                    Err(error) => {
+                        unwritable(event, &error);
+                        break;
+                    }
+                }
+            }
+            mean(&mut self.meant, listener, bit);
+        }
+        self.messages.push(message);
+        full
+    }
+
+    /// Pushes what was put to it: all that is meant for a listener, or nothing, so that no more than `max` messages wait for
+    /// it.
+    pub fn push(&mut self, flusher: &Flusher, max: usize) -> Pushes {
+        let (mut messages, mut meant) = (std::mem::take(&mut self.messages), std::mem::take(&mut self.meant));
+        let mut full = Vec::new();
+        meant.sort_by_key(|meant| meant.messages);
+        for alike in meant.chunk_by(|one, other| one.messages == other.messages) {
+            let theirs = |number: usize| alike[0].messages & (1 << number) != 0;
+            let several: Vec<Frames> = (0..messages.len())
+                .filter(|number| theirs(*number))
+                .filter_map(|number| messages[number].frames.clone())
+                .collect();
+            // A copy for one alone would save nothing.
+            let several = if alike.len() > 1 && several.len() > 1 { vec![Frames::joined(&several)] } else { several };
+            for Meant { listener, .. } in alike {
+                let Way::Wire(wire) = listener.way() else { continue };
+                if listener.carrier.departure.is_due() || flusher.push(wire, &several, max) != Pushed::Full {
+                    continue;
+                }
+                full.push((*listener).clone());
+                for number in (0..messages.len()).filter(|number| theirs(*number)) {
+                    messages[number].is_dropped = true;
+                }
             }
         }
-        full
+        Pushes { events: messages.iter().map(|message| (message.event, message.is_dropped)).collect(), full }
+    }
+}
+
+/// Notes that a message is meant for a listener.
+fn mean<'a>(meant: &mut Vec<Meant<'a>>, listener: &'a Listener, bit: u128) {
+    // Where it stood in an earlier round, another may stand now.
+    let slot = &listener.carrier.slot;
+    match meant.get_mut(slot.load(Ordering::Relaxed)) {
+        Some(one) if Arc::ptr_eq(&one.listener.carrier, &listener.carrier) => one.messages |= bit,
+        _ => {
+            slot.store(meant.len(), Ordering::Relaxed);
+            meant.push(Meant { listener, messages: bit });
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::db::entity::event::EventStatus;
 use crate::ids::{EventId, RaceId};
 use crate::metrics::Metrics;
 use crate::state::State;
-use crate::wire::{Flusher, Frame, Pushed, Wire};
+use crate::wire::{Flusher, Frame, Frames, Pushed, Wire};
 use arc_swap::ArcSwap;
 use indexmap::IndexMap;
 use serde::Serialize;
@@ -61,6 +61,43 @@ pub enum Sent {
     /// It is over: the code of RFC 6455, or of ours, and why.
     Close(u16, &'static str),
 }
+
+impl Sent {
+    fn frame(&self) -> Option<&Frame> {
+        if let Self::Frame { frame, .. } = self { Some(frame) } else { None }
+    }
+
+    fn seq(&self) -> Option<i64> {
+        if let Self::Frame { seq, .. } = self { *seq } else { None }
+    }
+}
+
+/// Frames that follow each other and go to all who watch a topic, those with a place in its order.
+struct Run {
+    sent: Vec<Sent>,
+    each: Vec<Frames>,
+    /// All of them, joined, where several get the same.
+    together: Option<Frames>,
+}
+
+impl Run {
+    fn new(sent: Vec<Sent>, viewers: usize) -> Self {
+        let each: Vec<Frames> = sent.iter().filter_map(Sent::frame).cloned().map(Frames::from).collect();
+        let together = (each.len() > 1 && viewers > 1).then(|| Frames::joined(&each));
+        Self { sent, each, together }
+    }
+
+    /// What leaves without the first so many.
+    fn without(&self, first: usize) -> &[Frames] {
+        match &self.together {
+            Some(together) if first == 0 => std::slice::from_ref(together),
+            _ => &self.each[first..],
+        }
+    }
+}
+
+/// The runs of some facts, by what is watched.
+type Runs = IndexMap<Topic, Vec<Sent>>;
 
 #[derive(Debug, Default)]
 struct Waiting {
@@ -238,6 +275,24 @@ pub fn feed(state: &State, entry: &LogEntry) -> Option<Sent> {
     }
 }
 
+/// What a public fact says in the rooms of races that are watched.
+fn told_races(book: &Book, state: &State, event: &EventId, entry: &LogEntry) -> Vec<(Topic, Sent)> {
+    let place = Some((entry.lane_seq, &*state.head.epoch));
+    let watched = |race: &RaceId| book.topics.contains_key(&Topic::Race(race.clone()));
+    let mut messages = Vec::new();
+    if let Some(race) = public::race_of(&entry.event).filter(|race| watched(race))
+        && let Some(message) = public::told_room(state, entry)
+    {
+        messages.push((Topic::Race(race.clone()), room(&message, place)));
+    }
+    if matches!(&entry.event, Event::PublicChanged(fact) if fact.whole) && state.is_public(event) {
+        let races = state.races_of(event).into_iter().filter(|race| watched(&race.id));
+        messages
+            .extend(races.map(|race| (Topic::Race(race.id.clone()), room(&public::room_state(state, race), place))));
+    }
+    messages
+}
+
 impl Live {
     /// Nobody watches anything yet.
     #[must_use]
@@ -334,17 +389,37 @@ impl Live {
         }
     }
 
-    /// Sends what a public fact means to those who watch its event or its race.
-    pub fn publish(&self, state: &State, entry: &LogEntry) {
-        let Lane::Public(event) = &entry.lane else { return };
-        let mut book = self.book();
-        let topic = Topic::Event(event.clone());
-        if let Some(watched) = book.topics.get(&topic) {
-            let oncourse = book.oncourse.get(event).map(|(_, list)| Arc::clone(list)).unwrap_or_default();
-            self.publish_event(watched, &topic, state, entry, &oncourse);
+    /// Sends what public facts mean to those who watch their event or their race.
+    pub fn publish(&self, state: &State, entries: &[Arc<LogEntry>]) {
+        if !entries.iter().any(|entry| matches!(entry.lane, Lane::Public(_))) {
+            return;
         }
-        self.publish_race(&book, state, event, entry);
+        let (mut book, mut runs) = (self.book(), Runs::new());
+        for entry in entries {
+            self.publish_one(&mut book, &mut runs, state, entry);
+        }
+        self.push_runs(&book, &mut runs, state);
+        drop(book);
+        self.look();
+    }
+
+    fn publish_one(&self, book: &mut Book, runs: &mut Runs, state: &State, entry: &LogEntry) {
+        let Lane::Public(event) = &entry.lane else { return };
+        let topic = Topic::Event(event.clone());
+        if book.topics.contains_key(&topic) {
+            if let Some(sent) = feed(state, entry) {
+                runs.entry(topic.clone()).or_default().push(sent);
+            } else {
+                self.push_runs(book, runs, state);
+                self.show_anew(book, &topic, state, entry);
+            }
+        }
+        for (topic, sent) in told_races(book, state, event, entry) {
+            runs.entry(topic).or_default().push(sent);
+        }
         if let Event::PublicChanged(fact) = &entry.event {
+            // Somebody may have to go now: not before all that came until here.
+            self.push_runs(book, runs, state);
             let now = self.0.clock.now();
             let is_public = state.is_public(event);
             let closing = if !is_public {
@@ -368,9 +443,8 @@ impl Live {
                     watched.closing = Some((now, 4004, "Race not found"));
                 }
             }
+            self.look_within(book);
         }
-        drop(book);
-        self.look();
     }
 
     /// When those who watch an event that became official have to go.
@@ -379,21 +453,13 @@ impl Live {
         (Micros(now.0.saturating_add(grace.saturating_mul(1_000))), 1000, "The event is official")
     }
 
-    fn publish_event(
-        &self,
-        watched: &Watched,
-        topic: &Topic,
-        state: &State,
-        entry: &LogEntry,
-        oncourse: &[PublicOnCourse],
-    ) {
-        let (Topic::Event(event), epoch) = (topic, &*state.head.epoch) else { return };
-        if let Some(sent) = feed(state, entry) {
-            return self.push_all(watched, topic, &sent, state);
-        }
+    /// Shows those who watch an event all there is to see of it.
+    fn show_anew(&self, book: &Book, topic: &Topic, state: &State, entry: &LogEntry) {
+        let (Topic::Event(event), Some(watched)) = (topic, book.topics.get(topic)) else { return };
+        let oncourse = book.oncourse.get(event).map(|(_, list)| Arc::clone(list)).unwrap_or_default();
         // As of the state, which may be ahead of the fact: what is in it already must not come again.
         let head = state.lane_seq(&entry.lane);
-        let mut frames: BTreeMap<Include, Sent> = BTreeMap::new();
+        let mut frames: BTreeMap<Include, Run> = BTreeMap::new();
         for queue in watched.viewers.values() {
             let (include, floor) = {
                 let waiting = queue.waiting();
@@ -403,110 +469,97 @@ impl Live {
             if entry.lane_seq <= floor {
                 continue;
             }
-            let frame = match frames.entry(include) {
+            let run = match frames.entry(include) {
                 Entry::Occupied(written) => written.into_mut(),
                 Entry::Vacant(missing) => {
                     let Some(data) = public::full(state, event, include, oncourse.to_vec()) else { return };
-                    missing.insert(full(&data, head, epoch))
+                    missing.insert(Run::new(vec![full(&data, head, &state.head.epoch)], watched.viewers.len()))
                 }
             };
-            if self.push(queue, topic, frame, state) {
-                self.count(frame, 1);
-            }
+            self.count(self.push(queue, topic, run, state), 1);
             let mut waiting = queue.waiting();
             waiting.floor = waiting.floor.max(head);
         }
     }
 
-    fn publish_race(&self, book: &Book, state: &State, event: &EventId, entry: &LogEntry) {
-        let epoch = &*state.head.epoch;
-        let place = Some((entry.lane_seq, epoch));
-        let watched = |race: &RaceId| book.topics.contains_key(&Topic::Race(race.clone()));
-        let mut messages: Vec<(Topic, Sent)> = Vec::new();
-        if let Some(race) = public::race_of(&entry.event).filter(|race| watched(race))
-            && let Some(message) = public::told_room(state, entry)
-        {
-            messages.push((Topic::Race(race.clone()), room(&message, place)));
-        }
-        if matches!(&entry.event, Event::PublicChanged(fact) if fact.whole) && state.is_public(event) {
-            let races = state.races_of(event).into_iter().filter(|race| watched(&race.id));
-            messages.extend(
-                races.map(|race| (Topic::Race(race.id.clone()), room(&public::room_state(state, race), place))),
-            );
-        }
-        for (topic, sent) in messages {
-            self.tell_within(book, &topic, &sent, state);
-        }
-    }
-
-    /// Lets a frame wait for a viewer. Where too many wait already, all of them make way. Whether it went to a wire.
-    fn push(&self, queue: &Queue, topic: &Topic, sent: &Sent, state: &State) -> bool {
-        let Sent::Frame { frame, seq, .. } = sent else { return false };
+    /// Lets a run wait for a viewer. Where too many frames wait already, all of them make way. Gives back what went to a
+    /// wire.
+    fn push<'a>(&self, queue: &Queue, topic: &Topic, run: &'a Run, state: &State) -> &'a [Sent] {
         let mut guard = queue.waiting();
         let waiting = &mut *guard;
-        if let Some(seq) = *seq {
-            if seq <= waiting.floor {
-                return false;
-            }
-            waiting.last = waiting.last.max(seq);
+        let floor = waiting.floor;
+        let known = run.sent.iter().take_while(|sent| sent.seq().is_some_and(|seq| seq <= floor)).count();
+        let sent = &run.sent[known..];
+        if sent.is_empty() || waiting.is_over {
+            return &[];
         }
-        if waiting.is_over {
-            return false;
-        }
+        let last = sent.iter().filter_map(Sent::seq).max();
+        waiting.last = last.map_or(waiting.last, |last| waiting.last.max(last));
         let max = self.0.bounds.queue_max.max(1);
         let too_many = || self.0.metrics.slow_consumers.with_label_values(&["live", "refresh"]).inc();
         if let Some(wire) = &waiting.wire {
             // It may have ended: then its viewer is about to leave.
-            let Some(carries) = wire.upgrade() else { return false };
+            let Some(carries) = wire.upgrade() else { return &[] };
             if waiting.beginning > 0 && carries.waiting() <= max {
                 waiting.beginning = 0;
             }
-            let pushed = self.0.flusher.push(carries, frame, max + waiting.beginning);
+            let pushed = self.0.flusher.push(carries, run.without(known), max + waiting.beginning);
             if pushed == Pushed::Full
                 && let Some(wire) = wire.upgrade()
                 && let Sent::Frame { frame, .. } = anew(topic, state, waiting.last)
             {
                 waiting.beginning = 0;
-                self.0.flusher.replace(wire, &frame);
+                self.0.flusher.replace(wire, frame);
                 too_many();
             }
-            return pushed != Pushed::Closed;
+            return if pushed == Pushed::Closed { &[] } else { sent };
         }
-        if waiting.frames.len() >= max {
-            let last = waiting.last;
+        if waiting.frames.len() + sent.len() > max {
             waiting.frames.clear();
-            waiting.frames.push_back(anew(topic, state, last));
+            waiting.frames.push_back(anew(topic, state, waiting.last));
             too_many();
         } else {
-            waiting.frames.push_back(sent.clone());
+            waiting.frames.extend(sent.iter().cloned());
         }
         drop(guard);
         queue.wake.notify_one();
-        false
+        &[]
     }
 
-    /// Lets a frame wait for all who watch a topic.
-    fn push_all(&self, watched: &Watched, topic: &Topic, sent: &Sent, state: &State) {
-        let carried = watched.viewers.values().filter(|queue| self.push(queue, topic, sent, state)).count();
-        self.count(sent, carried);
-    }
-
-    fn tell_within(&self, book: &Book, topic: &Topic, sent: &Sent, state: &State) {
-        if let Some(watched) = book.topics.get(topic) {
-            self.push_all(watched, topic, sent, state);
+    /// Lets what was gathered wait for all who watch.
+    fn push_runs(&self, book: &Book, runs: &mut Runs, state: &State) {
+        for (topic, sent) in runs.drain(..) {
+            self.push_all(book, &topic, sent, state);
         }
     }
 
+    fn push_all(&self, book: &Book, topic: &Topic, sent: Vec<Sent>, state: &State) {
+        let Some(watched) = book.topics.get(topic) else { return };
+        let run = Run::new(sent, watched.viewers.len());
+        let mut whole = 0;
+        for queue in watched.viewers.values() {
+            let carried = self.push(queue, topic, &run, state);
+            if carried.len() == run.sent.len() {
+                whole += 1;
+            } else {
+                self.count(carried, 1);
+            }
+        }
+        self.count(&run.sent, whole);
+    }
+
     /// Counts frames that went to wires.
-    fn count(&self, sent: &Sent, carried: usize) {
-        if let Sent::Frame { kind, .. } = sent {
-            self.0.metrics.socket_events.with_label_values(&[kind, "out", "sent"]).inc_by(carried as u64);
+    fn count(&self, sent: &[Sent], carried: u64) {
+        for one in sent {
+            if let Sent::Frame { kind, .. } = one {
+                self.0.metrics.socket_events.with_label_values(&[kind, "out", "sent"]).inc_by(carried);
+            }
         }
     }
 
     /// Sends everybody who watches a topic what is in no log.
     pub fn tell(&self, topic: &Topic, sent: &Sent) {
-        self.tell_within(&self.book(), topic, sent, &self.0.state.load_full());
+        self.push_all(&self.book(), topic, vec![sent.clone()], &self.0.state.load_full());
     }
 
     /// Takes over who is on the course of an event, and tells its viewers.
@@ -531,20 +584,23 @@ impl Live {
         let topic = Topic::Event(event.clone());
         if book.topics.contains_key(&topic) {
             let state = self.0.state.load_full();
-            self.tell_within(book, &topic, &oncourse(list, &state.head.epoch), &state);
+            self.push_all(book, &topic, vec![oncourse(list, &state.head.epoch)], &state);
         }
     }
 
     /// Looks what the clock has brought: courses nobody reports from any more, viewers who have to go.
     pub fn look(&self) {
+        self.look_within(&mut self.book());
+    }
+
+    fn look_within(&self, book: &mut Book) {
         let now = self.0.clock.now();
-        let mut book = self.book();
         let stale = |at: &Micros| now >= at.plus_seconds(ONCOURSE_SECONDS);
         let left: Vec<EventId> =
             book.oncourse.iter().filter(|(_, (at, _))| stale(at)).map(|(event, _)| event.clone()).collect();
         for event in &left {
             book.oncourse.remove(event);
-            self.tell_oncourse(&book, event, &[]);
+            self.tell_oncourse(book, event, &[]);
         }
         for watched in book.topics.values_mut() {
             if let Some((_, code, why)) = watched.closing.filter(|(at, _, _)| *at <= now) {
@@ -602,10 +658,10 @@ impl Viewer {
                 Sent::Frame { frame, .. } if leave.is_none() => {
                     // What it begins with is bounded by itself.
                     if let Some(wire) = wire.upgrade()
-                        && live.0.flusher.push(wire, frame, usize::MAX) != Pushed::Closed
+                        && live.0.flusher.push(wire, &[frame.clone().into()], usize::MAX) != Pushed::Closed
                     {
                         waiting.beginning += 1;
-                        live.count(&sent, 1);
+                        live.count(std::slice::from_ref(&sent), 1);
                     }
                 }
                 Sent::Frame { .. } => {}
@@ -650,6 +706,10 @@ mod tests {
     use crate::db::entity::race;
     use crate::db::row::Change;
     use crate::events::log::LogHead;
+    use std::time::Duration;
+    use tokio::net::TcpStream;
+    use tokio_util::sync::CancellationToken;
+    use tokio_util::task::TaskTracker;
 
     fn topic() -> Topic {
         Topic::Event("e".parse().expect("an id"))
@@ -696,6 +756,45 @@ mod tests {
             live.tell(&topic(), &told(None));
         }
         assert_eq!(texts(&viewer).await, ["refresh Some(5)"]);
+    }
+
+    fn push(live: &Live, run: Vec<Sent>) {
+        live.push_all(&live.book(), &topic(), run, &live.0.state.load());
+    }
+
+    #[tokio::test]
+    async fn of_a_run_comes_what_is_new_or_a_refresh_for_all_of_it() {
+        let (live, viewer) = watched(4);
+        viewer.queue.waiting().floor = 1;
+        push(&live, vec![told(Some(1)), told(Some(2)), told(None), told(Some(3))]);
+        assert_eq!(texts(&viewer).await, ["diff Some(2)", "diff None", "diff Some(3)"]);
+        push(&live, (4..7).map(|seq| told(Some(seq))).collect());
+        push(&live, vec![told(Some(7)), told(Some(8))]);
+        assert_eq!(texts(&viewer).await, ["refresh Some(8)"]);
+    }
+
+    #[tokio::test]
+    async fn over_wires_a_run_goes_to_several_in_one_piece() {
+        let (live, viewer) = watched(4);
+        let (late, _) =
+            live.listen(&"e".parse().expect("an id")).watch(&"e".parse().expect("an id"), Include::default());
+        late.queue.waiting().floor = 2;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let (mut clients, mut wires) = (Vec::new(), Vec::new());
+        for viewer in [&viewer, &late] {
+            clients.push(TcpStream::connect(listener.local_addr().expect("bound")).await.expect("it listens"));
+            let (_, half) = listener.accept().await.expect("a client").0.into_split();
+            let wire = Wire::new(half, CancellationToken::new(), Duration::from_mins(1), TaskTracker::new());
+            wires.push(Arc::new(wire));
+            viewer.goes_over(&Arc::downgrade(&wires[wires.len() - 1]), Vec::new());
+        }
+        let waiting = || wires.iter().map(|wire| wire.waiting()).collect::<Vec<_>>();
+        push(&live, (1..4).map(|seq| told(Some(seq))).collect());
+        assert_eq!(waiting(), [3, 1], "the other began later");
+        push(&live, (4..6).map(|seq| told(Some(seq))).collect());
+        assert_eq!(waiting(), [1, 3], "a refresh; there was no room for both");
+        let sent = |kind| live.0.metrics.socket_events.with_label_values(&[kind, "out", "sent"]).get();
+        assert_eq!(sent("diff"), 8);
     }
 
     #[test]

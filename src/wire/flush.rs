@@ -1,6 +1,6 @@
 //! Who writes what waits on the wires.
 
-use super::{Frame, Pushed, Wire};
+use super::{Frame, Frames, Pushed, Wire};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{MutexGuard, Notify};
@@ -28,15 +28,15 @@ pub struct Pen<'a> {
 }
 
 impl Flusher {
-    /// Lets a frame wait on a wire, and sees to it that it leaves. More frames may join it until then.
-    pub fn push(&self, wire: Arc<Wire>, frame: &Frame, max: usize) -> Pushed {
-        let pushed = wire.push(frame, max);
+    /// Lets frames wait on a wire, and sees to it that they leave. More may join them until then.
+    pub fn push(&self, wire: Arc<Wire>, several: &[Frames], max: usize) -> Pushed {
+        let pushed = wire.push(several, max);
         self.note(wire, pushed);
         pushed
     }
 
     /// The same for one that takes the place of all that waits.
-    pub fn replace(&self, wire: Arc<Wire>, frame: &Frame) {
+    pub fn replace(&self, wire: Arc<Wire>, frame: Frame) {
         let pushed = wire.replace(frame);
         self.note(wire, pushed);
     }

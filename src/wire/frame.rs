@@ -17,6 +17,13 @@ pub struct Frame {
     head: usize,
 }
 
+/// Whole messages that leave one after the other; shared by all to whom the same goes.
+#[derive(Clone, Debug)]
+pub struct Frames {
+    bytes: Arc<[u8]>,
+    count: usize,
+}
+
 impl Frame {
     /// A message with this text.
     #[must_use]
@@ -83,5 +90,32 @@ impl Frame {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
+    }
+}
+
+impl From<Frame> for Frames {
+    fn from(frame: Frame) -> Self {
+        Self { bytes: frame.bytes, count: 1 }
+    }
+}
+
+impl Frames {
+    /// Several in one piece of memory: the system takes that sooner than as many pieces.
+    #[must_use]
+    pub fn joined(several: &[Self]) -> Self {
+        let bytes: Vec<&[u8]> = several.iter().map(Self::as_bytes).collect();
+        Self { bytes: bytes.concat().into(), count: several.iter().map(Self::count).sum() }
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// How many they are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
     }
 }

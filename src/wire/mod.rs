@@ -3,9 +3,9 @@
 //! A library serves each connection: it greets, pings, answers, takes leave, a task and a queue a socket. For what goes to
 //! everybody that is too much: a task woken and a write made for every message of every socket. So the write half of a
 //! connection is shared. The library writes its bytes through it as before ([`Wire::poll_write`]); beside it, whoever has
-//! something for many makes a frame of it once ([`Frame`]) and lets every wire have it ([`Wire::push`]). Frames wait there
-//! and leave together in one write, made by whoever holds the [`Pen`], or with the library's next write, whichever comes
-//! first.
+//! something for many makes a frame of it once ([`Frame`]), joins those that go to the same ([`Frames`]), and lets every
+//! wire have them ([`Wire::push`]). They wait there and leave together in one write, made by whoever holds the [`Pen`], or
+//! with the library's next write, whichever comes first.
 //!
 //! What the library writes is looked through byte by byte ([`weave::Weave`]), because a frame of ours may leave only
 //! between two of its own, after the answer that made the connection a websocket and after the greeting of the namespace
@@ -24,7 +24,7 @@ mod tests;
 pub mod weave;
 
 pub use flush::{Flusher, Pen};
-pub use frame::Frame;
+pub use frame::{Frame, Frames};
 
 use std::io::{Error, ErrorKind, IoSlice};
 use std::net::Shutdown;
@@ -51,12 +51,12 @@ pub struct Wire {
     tasks: TaskTracker,
 }
 
-/// What became of a frame that was pushed.
+/// What became of frames that were pushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pushed {
-    /// It waits, and the [`Flusher`] knows of it already.
+    /// They wait, and the [`Flusher`] knows of it already.
     Waits,
-    /// It waits, and the [`Flusher`] is to be told.
+    /// They wait, and the [`Flusher`] is to be told.
     First,
     /// There was no room.
     Full,
@@ -85,14 +85,14 @@ impl Wire {
         self.weave().expect(namespace);
     }
 
-    /// Lets a frame wait, unless `max` wait already.
-    pub fn push(&self, frame: &Frame, max: usize) -> Pushed {
-        self.weave().push(frame, max)
+    /// Lets frames wait, all or none, unless they would be more than `max` with those that do.
+    pub fn push(&self, several: &[Frames], max: usize) -> Pushed {
+        self.weave().push(several, max)
     }
 
     /// Puts a frame in the stead of all that waits and has not begun to leave.
-    pub fn replace(&self, frame: &Frame) -> Pushed {
-        self.weave().replace(frame)
+    pub fn replace(&self, frame: Frame) -> Pushed {
+        self.weave().replace(frame.into())
     }
 
     /// Bytes of ours that have left in all: as long as it grows, the client reads.

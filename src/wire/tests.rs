@@ -2,7 +2,7 @@
 //! takes at a time, and whenever frames of ours come, each stream is whole.
 
 use super::weave::{Flow, Namespace, Weave};
-use super::{Frame, Pushed};
+use super::{Frame, Frames, Pushed};
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::io::{Cursor, Error, ErrorKind, IoSlice, Read, Write};
@@ -22,8 +22,8 @@ enum Step {
     Ping,
     /// It takes leave.
     Leave,
-    /// A frame of ours of so many bytes.
-    Ours(usize),
+    /// Frames of ours of so many bytes, which are joined or not.
+    Ours(Vec<usize>, bool),
     /// The client takes so many bytes.
     Takes(usize),
     /// The flusher comes.
@@ -37,7 +37,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => length.clone().prop_map(Step::Library),
         2 => Just(Step::Ping),
         1 => Just(Step::Leave),
-        8 => length.prop_map(Step::Ours),
+        8 => (proptest::collection::vec(length, 1..4), any::<bool>()).prop_map(|(ours, joined)| Step::Ours(ours, joined)),
         6 => (1..4_usize).prop_map(Step::Takes),
         3 => (4..100_000_usize).prop_map(Step::Takes),
         6 => Just(Step::Flush),
@@ -219,12 +219,17 @@ fn run(steps: &[Step]) -> (Expected, Vec<Message>) {
                 left = true;
                 connection.say(Message::Close(None));
             }
-            Step::Ours(length) => {
-                let said = padded(&format!("ours {number}"), *length);
-                match connection.weave.push(&Frame::text(&said), usize::MAX) {
+            Step::Ours(lengths, joined) => {
+                let said = |(place, length): (usize, &usize)| padded(&format!("ours {number} {place}"), *length);
+                let said: Vec<String> = lengths.iter().enumerate().map(said).collect();
+                let several: Vec<Frames> = said.iter().map(|said| Frame::text(said).into()).collect();
+                let several = if *joined { vec![Frames::joined(&several)] } else { several };
+                let before = connection.weave.waiting();
+                match connection.weave.push(&several, usize::MAX) {
                     Pushed::First | Pushed::Waits => {
-                        expected.ours.push(name(&said).to_owned());
-                        expected.after.push(expected.greetings);
+                        assert_eq!(connection.weave.waiting(), before + said.len());
+                        expected.after.extend(said.iter().map(|_| expected.greetings));
+                        expected.ours.extend(said.iter().map(|said| name(said).to_owned()));
                     }
                     Pushed::Closed => assert!(left, "it is closed after the leave alone"),
                     Pushed::Full => panic!("there is room"),
@@ -305,17 +310,36 @@ fn packets_are_those_of_socket_io() {
 #[test]
 fn a_queue_has_a_bound_and_can_be_put_anew() {
     let mut connection = Connection::new();
-    let frame = |said| Frame::text(said);
-    assert_eq!(connection.weave.push(&frame("a"), 2), Pushed::First);
-    assert_eq!(connection.weave.push(&frame("b"), 2), Pushed::Waits);
-    assert_eq!(connection.weave.push(&frame("c"), 2), Pushed::Full);
+    let frame = |said| Frames::from(Frame::text(said));
+    assert_eq!(connection.weave.push(&[frame("a")], 2), Pushed::First);
+    let two = [frame("b"), frame("c")];
+    for several in [&two[..], &[Frames::joined(&two)]] {
+        assert_eq!(connection.weave.push(several, 2), Pushed::Full, "all or none");
+    }
+    assert_eq!(connection.weave.push(&two[..1], 2), Pushed::Waits);
+    assert_eq!(connection.weave.push(&two[1..], 2), Pushed::Full);
     // The first has begun to leave: it is not taken back.
     connection.client.takes = SWITCHED.len() + 1;
     connection.write();
-    assert_eq!(connection.weave.replace(&frame("anew")), Pushed::First);
+    assert_eq!(connection.weave.replace(frame("anew")), Pushed::First);
     assert_eq!(connection.weave.waiting(), 2);
     let read = connection.finish();
     assert_eq!(read.iter().filter_map(text).collect::<Vec<_>>(), ["a", "anew"]);
+}
+
+#[test]
+fn joined_frames_wait_until_the_last_of_them_has_left() {
+    let mut connection = Connection::new();
+    let two = ["a", "b"].map(|said| Frames::from(Frame::text(said)));
+    assert_eq!(connection.weave.push(&[Frames::joined(&two)], 2), Pushed::First);
+    // All but the last byte.
+    connection.client.takes = SWITCHED.len() + 5;
+    connection.write();
+    assert_eq!((connection.weave.waiting(), connection.weave.push(&two[..1], 2)), (2, Pushed::Full));
+    assert_eq!(connection.weave.replace(two[0].clone()), Pushed::First, "they are not torn apart");
+    assert_eq!(connection.weave.waiting(), 3);
+    let read = connection.finish();
+    assert_eq!(read.iter().filter_map(text).collect::<Vec<_>>(), ["a", "b", "a"]);
 }
 
 #[test]
@@ -325,7 +349,7 @@ fn what_waits_for_a_greeting_leaves_with_it() {
     connection.write();
     connection.weave.expect(Namespace::Scoring);
     for said in ["first", "second"] {
-        assert_ne!(connection.weave.push(&Frame::text(said), 2), Pushed::Full);
+        assert_ne!(connection.weave.push(&[Frame::text(said).into()], 2), Pushed::Full);
     }
     assert_eq!(connection.flush(), Flow::Held);
     let (before, greeting) = (connection.client.times, Frame::text("40{}"));

@@ -1,13 +1,11 @@
 //! What leaves over a connection, byte for byte: the library's frames, and ours between them.
 
-use super::{Frame, Pushed};
+use super::{Frames, Pushed};
 use smallvec::SmallVec;
 use std::io::{Error, ErrorKind, IoSlice};
 
-/// Frames that leave in one write, at most.
+/// Pieces that leave in one write, at most.
 const TOGETHER_MAX: usize = 64;
-/// Room that is made once more than one frame waits.
-const ROOM: usize = 8;
 /// How much of a message of the library is looked at: enough to tell a greeting.
 const GREETING: usize = 9;
 
@@ -206,9 +204,11 @@ impl Library {
 #[derive(Debug, Default)]
 pub struct Weave {
     library: Library,
-    /// What waits. Mostly one frame does, which needs no memory of its own.
-    queue: SmallVec<[Frame; 1]>,
-    /// How much of the first frame has left already.
+    /// What waits. Mostly it is one piece, which needs no memory of its own.
+    queue: SmallVec<[Frames; 1]>,
+    /// How many messages they are, those of a piece that has begun to leave among them.
+    waiting: usize,
+    /// How much of the first piece has left already.
     gone: usize,
     /// Bytes of ours that have left in all.
     left: u64,
@@ -231,25 +231,25 @@ impl Weave {
         self.library.greetings[namespace as usize].expected += 1;
     }
 
-    /// Lets a frame wait, unless `max` wait already.
-    pub fn push(&mut self, frame: &Frame, max: usize) -> Pushed {
+    /// Lets frames wait, all or none, unless they would be more than `max` with those that do.
+    pub fn push(&mut self, several: &[Frames], max: usize) -> Pushed {
         if matches!(self.library.phase, Phase::Closed) {
             return Pushed::Closed;
         }
-        if self.queue.len() >= max {
+        let more: usize = several.iter().map(Frames::count).sum();
+        if self.waiting + more > max {
             return Pushed::Full;
         }
-        if self.queue.len() == 1 {
-            self.queue.reserve(ROOM - 1);
-        }
-        self.queue.push(frame.clone());
+        self.queue.extend(several.iter().cloned());
+        self.waiting += more;
         if std::mem::replace(&mut self.is_dirty, true) { Pushed::Waits } else { Pushed::First }
     }
 
     /// Puts a frame in the stead of all that waits and has not begun to leave.
-    pub fn replace(&mut self, frame: &Frame) -> Pushed {
+    pub fn replace(&mut self, frame: Frames) -> Pushed {
         self.queue.truncate(usize::from(self.gone > 0));
-        self.push(frame, usize::MAX)
+        self.waiting = self.queue.iter().map(Frames::count).sum();
+        self.push(&[frame], usize::MAX)
     }
 
     /// Bytes of ours that have left in all: as long as it grows, the client reads.
@@ -261,7 +261,7 @@ impl Weave {
     /// How many frames wait.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.queue.len()
+        self.waiting
     }
 
     /// The flusher has come: it is to be told again of what is pushed from now on.
@@ -288,7 +288,7 @@ impl Weave {
     pub fn close(&mut self) {
         self.library.phase = Phase::Closed;
         self.queue = SmallVec::new();
-        self.gone = 0;
+        (self.waiting, self.gone) = (0, 0);
     }
 
     /// Writes frames, as many as leave.
@@ -304,7 +304,7 @@ impl Weave {
                 (false, _) => 1,
             };
             let mut gone = self.gone;
-            let rest = self.queue[..count].iter().map(|frame| &frame.as_bytes()[std::mem::take(&mut gone)..]);
+            let rest = self.queue[..count].iter().map(|frames| &frames.as_bytes()[std::mem::take(&mut gone)..]);
             let written = write(&rest.map(IoSlice::new).collect::<Slices<'_>>());
             match written {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
@@ -323,14 +323,15 @@ impl Weave {
     fn have_left(&mut self, mut written: usize) {
         self.left += written as u64;
         let mut whole = 0;
-        for frame in &self.queue {
-            let rest = frame.as_bytes().len() - self.gone;
+        for frames in &self.queue {
+            let rest = frames.as_bytes().len() - self.gone;
             if written < rest {
                 self.gone += written;
                 break;
             }
             written -= rest;
             self.gone = 0;
+            self.waiting -= frames.count();
             whole += 1;
         }
         self.queue.drain(..whole);
@@ -360,7 +361,7 @@ impl Weave {
         let mut after = self.library;
         after.see(&first);
         let ours = if after.is_our_turn() { &*self.queue } else { &[] };
-        let ours = ours.iter().map(|frame| IoSlice::new(frame.as_bytes()));
+        let ours = ours.iter().map(|frames| IoSlice::new(frames.as_bytes()));
         let together = std::iter::once(first).chain(ours).take(TOGETHER_MAX);
         let written = write(&together.collect::<Slices<'_>>())?;
         let of_library = written.min(first.len());

@@ -204,6 +204,56 @@ async fn both_sockets_of_a_judge_get_each_fact_once() {
     hall.app.stop().await;
 }
 
+/// Ada, Cleo and Ada, and Ben loses his hat between: all of it is one batch, so it is pushed at once.
+#[tokio::test]
+async fn facts_that_leave_together_are_each_for_whom_they_are_and_come_in_order() {
+    let hall = Hall::open(TestApp::with_people().await).await;
+    let another = hall.app.connect(&email("tally")).await;
+    let (ada, cleo, hat) = (hall.app.actor(&email("ada")), hall.app.actor(&email("cleo")), hat_of(&hall.app, "ben"));
+    let none = Value::Null;
+    let submit = |judge: &Actor, payload: Value| {
+        let submit: SubmitScore = serde_json::from_value(payload).expect("a mark");
+        hall.app.app.carry_out(judge.clone(), submit.into(), None, &none)
+    };
+    let ((), one, two, taken, three, four) = tokio::join!(
+        hall.app.hold_the_writer_up(),
+        submit(&ada, with(mark("x", "form", 7.75), "comment", "marker-ada")),
+        submit(&cleo, mark("x", "form", 2.75)),
+        hall.app.app.carry_out(Actor::Operator, RemoveAssignment { id: hat }.into(), None, &none),
+        submit(&ada, mark("y", "form", 6.25)),
+        submit(&cleo, with(mark("y", "form", 3.75), "comment", "marker-cleo")),
+    );
+    for done in [one, two, taken, three, four] {
+        done.expect("it is taken");
+    }
+    hall.fence().await;
+    fence(&hall.app, "tally", &another).await;
+
+    assert_eq!(hall.vault("ada"), ["own", "masked", "own", "masked"]);
+    assert_eq!(hall.vault("cleo"), ["masked", "own", "masked", "own"]);
+    assert_eq!(hall.vault("ben"), ["masked", "masked"], "none after the hat was taken");
+    for name in ["head", "both"] {
+        assert_eq!(hall.vault(name), ["masked"; 4], "{name}");
+    }
+    for name in OFFICE {
+        assert_eq!(hall.vault(name), ["full"; 4], "{name}");
+        let scores = of_lane(hall.of(name), "cat:vault").iter().map(|frame| frame.data()["score"].clone()).collect();
+        assert_eq!(Value::Array(scores), json!([7.75, 2.75, 6.25, 3.75]), "{name}");
+    }
+    assert_eq!(of_lane(&another, "cat:vault"), of_lane(hall.of("tally"), "cat:vault"));
+    assert_eq!(hall.vault("emcee"), ["tick"; 4]);
+    for (name, client) in &hall.sockets {
+        let places: Vec<Value> =
+            of_lane(client, "cat:vault").iter().filter_map(meta).map(|meta| meta["seq"].clone()).collect();
+        assert_eq!(places, (1..=places.len()).collect::<Vec<_>>(), "{name}");
+        for (word, of) in [("marker-ada", "ada"), ("marker-cleo", "cleo")] {
+            let reads = client.raw_text().contains(word);
+            assert_eq!(reads, name == &of || OFFICE.contains(name), "{name} reads {word}");
+        }
+    }
+    hall.app.stop().await;
+}
+
 #[tokio::test]
 async fn every_member_of_the_lane_counts_the_same_facts_without_a_gap() {
     let hall = Hall::open(TestApp::with_people().await).await;
