@@ -104,7 +104,7 @@ impl Metrics {
         )
         .expect("a well-formed metric");
         registry.register(Box::new(command_duration.clone())).expect("a metric of its own");
-        let dispatch_lag = Gauge::new(name("dispatch_lag_seconds"), "Age of the last fact when it was sent out.")
+        let dispatch_lag = Gauge::new(name("dispatch_lag_seconds"), "Age of the oldest fact that was sent out last.")
             .expect("a well-formed metric");
         registry.register(Box::new(dispatch_lag.clone())).expect("a metric of its own");
         #[cfg(target_os = "linux")]

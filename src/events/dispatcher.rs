@@ -10,7 +10,7 @@ pub mod presence;
 use super::audience::{Audience, Delivery, Office, variant_for};
 use super::event::{CassetteChanged, Event, Moves};
 use super::following::Following;
-use super::listener::{Ack, Listener, Rooms, Round, Sent};
+use super::listener::{Ack, Listener, Outcome, Rooms, Round, Sent};
 use super::live::{Bounds, Live};
 use super::log::{LogEntry, read_entries};
 use super::public;
@@ -47,7 +47,7 @@ const REREAD_MAX: u64 = 1_000;
 /// Facts, or events of the public, at most, that are pushed before they are written. Some facts are thousands of events:
 /// they must not fill the queue of a client that reads. Answers wait meanwhile, about as long as for one writing: to push so
 /// many costs what it costs to write them once. A bound in time would break them up where most is won by keeping them
-/// together, with many sockets.
+/// together, with many sockets. Nobody is let in or out while they are pushed.
 const STINT: usize = 32;
 /// How long a fact waits for others, at most.
 const COMPANY_MAX: Duration = Duration::from_millis(10);
@@ -202,6 +202,8 @@ struct ToPublic {
     event: &'static str,
     payload: Value,
     meta: Value,
+    /// Where its lane stands then.
+    head: (Lane, i64),
 }
 
 /// What is sent in one go. It leaves in one write a socket.
@@ -616,9 +618,8 @@ impl Outlet {
 
     /// Sends what is no fact to those it is meant for.
     fn tell(&self, turn: &Turn, delivery: &Delivery) {
-        let (mut round, number) = (turn.rooms.round(), turn.rooms.begin());
-        let rooms = (&*delivery.rooms, &*delivery.except);
-        self.put(&mut round, number, rooms, delivery.event, &(&delivery.view,));
+        let (mut round, rooms) = (turn.rooms.round(), (&*delivery.rooms, &*delivery.except));
+        self.put(&mut round, turn.rooms.begin(), rooms, delivery.event, &(&delivery.view,));
         self.push(&mut round);
     }
 
@@ -660,24 +661,21 @@ impl Outlet {
             self.push(round);
         }
         let full = round.put(rooms, number, (event, arguments));
-        self.miss(&full);
+        self.have_missed(&full);
     }
 
     /// Pushes what was put to a round.
     fn push<R: Clone + Eq + Hash>(&self, round: &mut Round<'_, R>) {
-        let pushes = round.push(&self.flusher, self.waiting_max);
-        for (event, is_dropped) in pushes.events {
-            // Where the trap is set, nobody is to know.
-            let is_dropped = is_dropped && !self.traps.is_set(Trap::EmitDropIgnored);
+        let (events, full) = round.push(&self.flusher, self.waiting_max);
+        for Outcome { event, is_dropped } in events {
             let outcome = if is_dropped { "dropped" } else { "sent" };
             self.metrics.socket_events.with_label_values(&[event, "out", outcome]).inc();
         }
-        self.miss(&pushes.full);
+        self.have_missed(&full);
     }
 
-    /// Cuts off who had no room for something.
-    fn miss(&self, full: &[Listener]) {
-        // A trap: what has to be done about a full socket must not be done then.
+    /// Cuts off who had no room; not where a trap is set, for the drivers to find out.
+    fn have_missed(&self, full: &[Listener]) {
         if self.traps.is_set(Trap::EmitDropIgnored) {
             return;
         }
@@ -712,15 +710,18 @@ impl Outlet {
         let mut rest = entries;
         while !rest.is_empty() {
             let (now, later) = rest.split_at(rest.len().min(max - stint.facts));
-            let public = self.send_facts(now);
+            let state = self.send_facts(now);
             stint.sent_facts(now.len()).await;
-            let mut events = &public[..];
-            while !events.is_empty() {
-                let (now, later) = events.split_at(events.len().min(max - stint.events));
-                self.emit_public(now);
-                stint.sent_events(now.len()).await;
-                events = later;
+            let mut told = now.iter().flat_map(|entry| to_public(&state, entry));
+            loop {
+                let some: Vec<ToPublic> = told.by_ref().take(max - stint.events).collect();
+                if some.is_empty() {
+                    break;
+                }
+                self.push_public(&some);
+                stint.sent_events(some.len()).await;
             }
+            self.have_told_public(now);
             *cursor = now.last().map_or(*cursor, |entry| entry.seq);
             rest = later;
         }
@@ -730,22 +731,25 @@ impl Outlet {
         Went { facts: *cursor - before, longest: stint.longest, at: Instant::now() }
     }
 
-    /// Sends facts to their members; what the public is told of them is still to be sent.
-    fn send_facts(&self, entries: &[Arc<LogEntry>]) -> Vec<ToPublic> {
+    /// Sends facts to their members. What the public is told of them, by this state, is still to be sent.
+    fn send_facts(&self, entries: &[Arc<LogEntry>]) -> Arc<State> {
         let mut guard = self.turn();
         let turn = &mut *guard;
-        self.expire(turn);
-        let state = self.state.load();
+        let state = self.state.load_full();
         let moves_nobody = |entry: &Arc<LogEntry>| matches!(entry.event.moves(), Moves::Nobody);
         let mut rest = entries;
         while let Some(first) = rest.first() {
+            self.expire(turn);
             // Before the lane moves on: whoever is told of their lanes here has this fact still to come.
             self.move_members(turn, &state, first.event.moves());
             let stay = rest[1..].iter().take_while(|entry| moves_nobody(entry)).count();
             let (now, later) = rest.split_at(1 + stay);
             let mut round = turn.rooms.round();
             for entry in now {
-                turn.lanes.insert(entry.lane.clone(), entry.lane_seq);
+                // Whoever comes to a lane of the public has what was not told there yet still to come.
+                if !matches!(entry.lane, Lane::Public(_)) {
+                    turn.lanes.insert(entry.lane.clone(), entry.lane_seq);
+                }
                 turn.sent = entry.seq;
                 turn.behind_since = None;
                 self.recent.keep(entry);
@@ -755,7 +759,6 @@ impl Outlet {
             rest = later;
         }
         self.live.publish(&state, entries);
-        let public = entries.iter().flat_map(|entry| to_public(&state, entry)).collect();
         for entry in entries {
             if let Event::CassetteChanged(fact) = &entry.event {
                 // Nobody may be listening.
@@ -773,7 +776,7 @@ impl Outlet {
             #[expect(clippy::cast_precision_loss, reason = "a lag in microseconds is far below 2^53")]
             self.metrics.dispatch_lag.set((self.clock.now().0 - oldest.at.0) as f64 / 1e6);
         }
-        public
+        state
     }
 
     fn put_fact(&self, turn: &Turn, round: &mut Round<'_, Room>, state: &State, entry: &LogEntry) {
@@ -805,15 +808,26 @@ impl Outlet {
         }
     }
 
-    /// Sends something to rooms of `/live`; who is in several gets it once.
-    fn emit_public(&self, told: &[ToPublic]) {
+    /// Sends events to rooms of `/live`; who is in several gets each once.
+    fn push_public(&self, told: &[ToPublic]) {
         // Whoever is let in or out waits for this.
-        let turn = self.turn();
+        let mut guard = self.turn();
+        let turn = &mut *guard;
         let mut round = turn.public.round();
-        for ToPublic { rooms, event, payload, meta } in told {
+        for ToPublic { rooms, event, payload, meta, head: (lane, seq) } in told {
             self.put(&mut round, turn.public.begin(), (rooms, &[]), event, &(payload, meta));
+            turn.lanes.insert(lane.clone(), *seq);
         }
         self.push(&mut round);
+    }
+
+    /// All has been sent that these facts mean to the public.
+    fn have_told_public(&self, entries: &[Arc<LogEntry>]) {
+        let mut public = entries.iter().filter(|entry| matches!(entry.lane, Lane::Public(_))).peekable();
+        if public.peek().is_some() {
+            let heads = public.map(|entry| (entry.lane.clone(), entry.lane_seq));
+            self.turn().lanes.extend(heads);
+        }
     }
 
     fn put_delivery(
@@ -904,7 +918,8 @@ fn to_public(state: &State, entry: &LogEntry) -> Vec<ToPublic> {
     told.map(|told| {
         let rooms = [Some(LiveRoom::Event(event.clone())), told.race.map(LiveRoom::Race)];
         let rooms = rooms.into_iter().flatten().collect();
-        ToPublic { rooms, event: told.event, payload: told.payload, meta: meta.clone() }
+        let head = (entry.lane.clone(), entry.lane_seq);
+        ToPublic { rooms, event: told.event, payload: told.payload, meta: meta.clone(), head }
     })
     .collect()
 }

@@ -5,7 +5,7 @@
 
 use super::departure::Departure;
 use crate::wire::weave::Namespace;
-use crate::wire::{Flusher, Frame, Frames, Pushed, Wire};
+use crate::wire::{Flusher, Frame, Piece, Pushed, Wire};
 use indexmap::IndexMap;
 use serde::Serialize;
 use socketioxide::extract::{AckSender, SocketRef};
@@ -285,66 +285,70 @@ impl<R: Clone + Eq + Hash> Rooms<R> {
 
     /// Begins to gather messages for those who stand here.
     pub fn round(&self) -> Round<'_, R> {
-        Round { rooms: self, messages: Vec::new(), meant: Vec::new() }
+        Round { rooms: self, events: Vec::new(), frames: Vec::new(), shares: Vec::new() }
     }
 }
 
 /// Messages that leave together: for whom each is, until all are pushed at once. Those that go to the same are joined for
-/// them, so that it costs little more to send several than one. Who speaks through the library gets each at once.
+/// them, so that several cost them little more than one. Who speaks through the library gets each at once. Whoever begins a
+/// round has the turn until it is pushed: there are never two.
 #[derive(Debug)]
+#[must_use = "nothing is sent over a wire until it is pushed"]
 pub struct Round<'a, R> {
     rooms: &'a Rooms<R>,
-    messages: Vec<Message>,
-    meant: Vec<Meant<'a>>,
+    events: Vec<Outcome>,
+    /// What goes over wires, and as which of the events.
+    frames: Vec<(Frame, usize)>,
+    shares: Vec<Share<'a>>,
 }
 
+/// What became of a message to several.
 #[derive(Debug)]
-struct Message {
-    event: &'static str,
-    /// Made when the first wire needs it.
-    frames: Option<Frames>,
+pub struct Outcome {
+    /// The event.
+    pub event: &'static str,
     /// Whether somebody had no room for it.
-    is_dropped: bool,
+    pub is_dropped: bool,
 }
 
-/// Which messages of a round a listener is to get: a bit each.
+/// What a listener is to get of a round: a bit for each frame.
 #[derive(Debug)]
-struct Meant<'a> {
+struct Share<'a> {
     listener: &'a Listener,
-    messages: u128,
+    frames: u128,
 }
 
-/// What became of a round.
-#[derive(Debug)]
-pub struct Pushes {
-    /// The events that were sent, and whether somebody had no room for them.
-    pub events: Vec<(&'static str, bool)>,
-    /// Who had no room.
-    pub full: Vec<Listener>,
+impl Share<'_> {
+    /// The numbers of the frames.
+    fn numbers(&self) -> impl Iterator<Item = usize> {
+        let frames = self.frames;
+        (0..u128::BITS as usize).filter(move |number| frames & (1 << number) != 0)
+    }
 }
 
-impl<R: Clone + Eq + Hash> Round<'_, R> {
+impl<'a, R: Clone + Eq + Hash> Round<'a, R> {
     /// Whether it has to be pushed before anything more is put to it.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.messages.len() == u128::BITS as usize
+        self.frames.len() == u128::BITS as usize
     }
 
     /// Puts a message to it, for whoever stands in one of `rooms` and in none of `except`, and has got nothing under
-    /// `number` yet. Gives back who is reached by the library and had no room. Never two at once: whoever sends has the turn.
+    /// `number` yet. Gives back who is reached by the library and had no room.
     pub fn put<T: Serialize>(
         &mut self,
         (rooms, except): (&[R], &[R]),
         number: u64,
         (event, arguments): (&'static str, &T),
     ) -> Vec<Listener> {
+        assert!(!self.is_full(), "a frame more than there are bits");
         let left_out = self.rooms.begin();
         for listener in self.rooms.within(except) {
             listener.carrier.left_out.store(left_out, Ordering::Relaxed);
         }
-        let bit = 1 << self.messages.len();
-        let mut message = Message { event, frames: None, is_dropped: false };
         let mut full = Vec::new();
+        // Made when the first wire needs it.
+        let mut frame: Option<Option<usize>> = None;
         for listener in self.rooms.within(rooms) {
             let carrier = &listener.carrier;
             if carrier.left_out.load(Ordering::Relaxed) == left_out || carrier.served.load(Ordering::Relaxed) == number
@@ -354,64 +358,62 @@ impl<R: Clone + Eq + Hash> Round<'_, R> {
             carrier.served.store(number, Ordering::Relaxed);
             if carrier.wire.is_none() {
                 if !carrier.departure.is_due() && library(&listener.socket, event, arguments) == Sent::Full {
-                    message.is_dropped = true;
                     full.push(listener.clone());
                 }
                 continue;
             }
-            if message.frames.is_none() {
-                match Frame::event(carrier.namespace, event, arguments) {
-                    Ok(frame) => message.frames = Some(frame.into()),
-                    Err(error) => {
-                        unwritable(event, &error);
-                        break;
-                    }
+            let frame = frame.get_or_insert_with(|| match Frame::event(carrier.namespace, event, arguments) {
+                Ok(frame) => {
+                    self.frames.push((frame, self.events.len()));
+                    Some(self.frames.len() - 1)
                 }
+                Err(error) => {
+                    unwritable(event, &error);
+                    None
+                }
+            });
+            if let Some(frame) = *frame {
+                self.give(listener, frame);
             }
-            mean(&mut self.meant, listener, bit);
         }
-        self.messages.push(message);
+        self.events.push(Outcome { event, is_dropped: !full.is_empty() });
         full
     }
 
-    /// Pushes what was put to it: all that is meant for a listener, or nothing, so that no more than `max` messages wait for
-    /// it.
-    pub fn push(&mut self, flusher: &Flusher, max: usize) -> Pushes {
-        let (mut messages, mut meant) = (std::mem::take(&mut self.messages), std::mem::take(&mut self.meant));
-        let mut full = Vec::new();
-        meant.sort_by_key(|meant| meant.messages);
-        for alike in meant.chunk_by(|one, other| one.messages == other.messages) {
-            let theirs = |number: usize| alike[0].messages & (1 << number) != 0;
-            let several: Vec<Frames> = (0..messages.len())
-                .filter(|number| theirs(*number))
-                .filter_map(|number| messages[number].frames.clone())
-                .collect();
+    /// Gives a listener a frame, when all are pushed.
+    fn give(&mut self, listener: &'a Listener, frame: usize) {
+        // Where it stood in an earlier round, another may stand now.
+        let slot = &listener.carrier.slot;
+        match self.shares.get_mut(slot.load(Ordering::Relaxed)) {
+            Some(share) if Arc::ptr_eq(&share.listener.carrier, &listener.carrier) => share.frames |= 1 << frame,
+            _ => {
+                slot.store(self.shares.len(), Ordering::Relaxed);
+                self.shares.push(Share { listener, frames: 1 << frame });
+            }
+        }
+    }
+
+    /// Pushes what was put to it: all that a listener is to get, or nothing, so that no more than `max` messages wait for
+    /// it. Says what became of it, and who had no room.
+    pub fn push(&mut self, flusher: &Flusher, max: usize) -> (Vec<Outcome>, Vec<Listener>) {
+        let (mut events, mut full) = (std::mem::take(&mut self.events), Vec::new());
+        let (frames, mut shares) = (std::mem::take(&mut self.frames), std::mem::take(&mut self.shares));
+        shares.sort_by_key(|share| share.frames);
+        for alike in shares.chunk_by(|one, other| one.frames == other.frames) {
+            let pieces: Vec<Piece> = alike[0].numbers().map(|number| frames[number].0.clone().into()).collect();
             // A copy for one alone would save nothing.
-            let several = if alike.len() > 1 && several.len() > 1 { vec![Frames::joined(&several)] } else { several };
-            for Meant { listener, .. } in alike {
+            let pieces = if alike.len() > 1 && pieces.len() > 1 { vec![Piece::joined(&pieces)] } else { pieces };
+            for Share { listener, .. } in alike {
                 let Way::Wire(wire) = listener.way() else { continue };
-                if listener.carrier.departure.is_due() || flusher.push(wire, &several, max) != Pushed::Full {
+                if listener.carrier.departure.is_due() || flusher.push(wire, &pieces, max) != Pushed::Full {
                     continue;
                 }
                 full.push((*listener).clone());
-                for number in (0..messages.len()).filter(|number| theirs(*number)) {
-                    messages[number].is_dropped = true;
+                for number in alike[0].numbers() {
+                    events[frames[number].1].is_dropped = true;
                 }
             }
         }
-        Pushes { events: messages.iter().map(|message| (message.event, message.is_dropped)).collect(), full }
-    }
-}
-
-/// Notes that a message is meant for a listener.
-fn mean<'a>(meant: &mut Vec<Meant<'a>>, listener: &'a Listener, bit: u128) {
-    // Where it stood in an earlier round, another may stand now.
-    let slot = &listener.carrier.slot;
-    match meant.get_mut(slot.load(Ordering::Relaxed)) {
-        Some(one) if Arc::ptr_eq(&one.listener.carrier, &listener.carrier) => one.messages |= bit,
-        _ => {
-            slot.store(meant.len(), Ordering::Relaxed);
-            meant.push(Meant { listener, messages: bit });
-        }
+        (events, full)
     }
 }

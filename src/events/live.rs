@@ -12,7 +12,7 @@ use crate::db::entity::event::EventStatus;
 use crate::ids::{EventId, RaceId};
 use crate::metrics::Metrics;
 use crate::state::State;
-use crate::wire::{Flusher, Frame, Frames, Pushed, Wire};
+use crate::wire::{Flusher, Frame, Piece, Pushed, Wire};
 use arc_swap::ArcSwap;
 use indexmap::IndexMap;
 use serde::Serialize;
@@ -75,23 +75,25 @@ impl Sent {
 /// Frames that follow each other and go to all who watch a topic, those with a place in its order.
 struct Run {
     sent: Vec<Sent>,
-    each: Vec<Frames>,
+    each: Vec<Piece>,
     /// All of them, joined, where several get the same.
-    together: Option<Frames>,
+    together: Option<Piece>,
 }
 
 impl Run {
-    fn new(sent: Vec<Sent>, viewers: usize) -> Self {
-        let each: Vec<Frames> = sent.iter().filter_map(Sent::frame).cloned().map(Frames::from).collect();
-        let together = (each.len() > 1 && viewers > 1).then(|| Frames::joined(&each));
+    fn new(mut sent: Vec<Sent>, viewers: usize) -> Self {
+        // Whoever has to go is told so on another way.
+        sent.retain(|sent| sent.frame().is_some());
+        let each: Vec<Piece> = sent.iter().filter_map(Sent::frame).cloned().map(Piece::from).collect();
+        let together = (each.len() > 1 && viewers > 1).then(|| Piece::joined(&each));
         Self { sent, each, together }
     }
 
-    /// What leaves without the first so many.
-    fn without(&self, first: usize) -> &[Frames] {
+    /// What goes to a viewer who has the first so many already.
+    fn after(&self, known: usize) -> &[Piece] {
         match &self.together {
-            Some(together) if first == 0 => std::slice::from_ref(together),
-            _ => &self.each[first..],
+            Some(together) if known == 0 => std::slice::from_ref(together),
+            _ => &self.each[known..],
         }
     }
 }
@@ -399,8 +401,7 @@ impl Live {
             self.publish_one(&mut book, &mut runs, state, entry);
         }
         self.push_runs(&book, &mut runs, state);
-        drop(book);
-        self.look();
+        self.look_within(&mut book);
     }
 
     fn publish_one(&self, book: &mut Book, runs: &mut Runs, state: &State, entry: &LogEntry) {
@@ -408,7 +409,7 @@ impl Live {
         let topic = Topic::Event(event.clone());
         if book.topics.contains_key(&topic) {
             if let Some(sent) = feed(state, entry) {
-                runs.entry(topic.clone()).or_default().push(sent);
+                runs.entry(topic).or_default().push(sent);
             } else {
                 self.push_runs(book, runs, state);
                 self.show_anew(book, &topic, state, entry);
@@ -418,33 +419,38 @@ impl Live {
             runs.entry(topic).or_default().push(sent);
         }
         if let Event::PublicChanged(fact) = &entry.event {
-            // Somebody may have to go now: not before all that came until here.
+            // Not before all that came until here.
             self.push_runs(book, runs, state);
-            let now = self.0.clock.now();
-            let is_public = state.is_public(event);
-            let closing = if !is_public {
-                Some((now, 4004, "Event not found"))
-            } else if fact.status == Some(EventStatus::Official) {
-                Some(self.farewell(now))
-            } else {
-                None
-            };
-            if let (Some(closing), Some(watched)) = (closing, book.topics.get_mut(&topic)) {
-                watched.closing = Some(closing);
-            }
-            if !is_public {
-                book.oncourse.remove(event);
-            }
-            // The race may be gone, or the event.
-            for (topic, watched) in &mut book.topics {
-                if let Topic::Race(race) = topic
-                    && state.races.get(race).is_none_or(|race| !state.is_public(&race.event_id))
-                {
-                    watched.closing = Some((now, 4004, "Race not found"));
-                }
-            }
-            self.look_within(book);
+            self.send_away(book, event, state, fact.status);
         }
+    }
+
+    /// Has those go who watch what is not there any more, and soon, who watch an event that has become official.
+    fn send_away(&self, book: &mut Book, event: &EventId, state: &State, becomes: Option<EventStatus>) {
+        let now = self.0.clock.now();
+        let is_public = state.is_public(event);
+        let closing = if !is_public {
+            Some((now, 4004, "Event not found"))
+        } else if becomes == Some(EventStatus::Official) {
+            Some(self.farewell(now))
+        } else {
+            None
+        };
+        if let (Some(closing), Some(watched)) = (closing, book.topics.get_mut(&Topic::Event(event.clone()))) {
+            watched.closing = Some(closing);
+        }
+        if !is_public {
+            book.oncourse.remove(event);
+        }
+        // The race may be gone, or the event.
+        for (topic, watched) in &mut book.topics {
+            if let Topic::Race(race) = topic
+                && state.races.get(race).is_none_or(|race| !state.is_public(&race.event_id))
+            {
+                watched.closing = Some((now, 4004, "Race not found"));
+            }
+        }
+        self.look_within(book);
     }
 
     /// When those who watch an event that became official have to go.
@@ -503,16 +509,17 @@ impl Live {
             if waiting.beginning > 0 && carries.waiting() <= max {
                 waiting.beginning = 0;
             }
-            let pushed = self.0.flusher.push(carries, run.without(known), max + waiting.beginning);
+            let pushed = self.0.flusher.push(carries, run.after(known), max + waiting.beginning);
             if pushed == Pushed::Full
                 && let Some(wire) = wire.upgrade()
-                && let Sent::Frame { frame, .. } = anew(topic, state, waiting.last)
+                && let anew @ Sent::Frame { frame, .. } = &anew(topic, state, waiting.last)
             {
                 waiting.beginning = 0;
-                self.0.flusher.replace(wire, frame);
+                self.0.flusher.replace(wire, frame.clone().into());
+                self.count(std::slice::from_ref(anew), 1);
                 too_many();
             }
-            return if pushed == Pushed::Closed { &[] } else { sent };
+            return if matches!(pushed, Pushed::First | Pushed::Waits) { sent } else { &[] };
         }
         if waiting.frames.len() + sent.len() > max {
             waiting.frames.clear();
@@ -791,10 +798,11 @@ mod tests {
         let waiting = || wires.iter().map(|wire| wire.waiting()).collect::<Vec<_>>();
         push(&live, (1..4).map(|seq| told(Some(seq))).collect());
         assert_eq!(waiting(), [3, 1], "the other began later");
+        assert_eq!(wires.iter().map(|wire| wire.pieces()).collect::<Vec<_>>(), [1, 1]);
         push(&live, (4..6).map(|seq| told(Some(seq))).collect());
         assert_eq!(waiting(), [1, 3], "a refresh; there was no room for both");
         let sent = |kind| live.0.metrics.socket_events.with_label_values(&[kind, "out", "sent"]).get();
-        assert_eq!(sent("diff"), 8);
+        assert_eq!((sent("diff"), sent("refresh")), (3 + 1 + 2, 1));
     }
 
     #[test]

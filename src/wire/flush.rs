@@ -1,6 +1,6 @@
 //! Who writes what waits on the wires.
 
-use super::{Frame, Frames, Pushed, Wire};
+use super::{Piece, Pushed, Wire};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{MutexGuard, Notify};
@@ -28,16 +28,16 @@ pub struct Pen<'a> {
 }
 
 impl Flusher {
-    /// Lets frames wait on a wire, and sees to it that they leave. More may join them until then.
-    pub fn push(&self, wire: Arc<Wire>, several: &[Frames], max: usize) -> Pushed {
-        let pushed = wire.push(several, max);
+    /// Lets pieces wait on a wire, and sees to it that they leave. More may join them until then.
+    pub fn push(&self, wire: Arc<Wire>, pieces: &[Piece], max: usize) -> Pushed {
+        let pushed = wire.push(pieces, max);
         self.note(wire, pushed);
         pushed
     }
 
     /// The same for one that takes the place of all that waits.
-    pub fn replace(&self, wire: Arc<Wire>, frame: Frame) {
-        let pushed = wire.replace(frame);
+    pub fn replace(&self, wire: Arc<Wire>, piece: Piece) {
+        let pushed = wire.replace(piece);
         self.note(wire, pushed);
     }
 

@@ -17,9 +17,9 @@ pub struct Frame {
     head: usize,
 }
 
-/// Whole messages that leave one after the other; shared by all to whom the same goes.
+/// Frames that leave one after the other, in one piece of memory; shared by all to whom the same goes.
 #[derive(Clone, Debug)]
-pub struct Frames {
+pub struct Piece {
     bytes: Arc<[u8]>,
     count: usize,
 }
@@ -93,27 +93,27 @@ impl Frame {
     }
 }
 
-impl From<Frame> for Frames {
+impl From<Frame> for Piece {
     fn from(frame: Frame) -> Self {
         Self { bytes: frame.bytes, count: 1 }
     }
 }
 
-impl Frames {
-    /// Several in one piece of memory: the system takes that sooner than as many pieces.
+impl Piece {
+    /// Several made one: the system takes that sooner.
     #[must_use]
     pub fn joined(several: &[Self]) -> Self {
         let bytes: Vec<&[u8]> = several.iter().map(Self::as_bytes).collect();
         Self { bytes: bytes.concat().into(), count: several.iter().map(Self::count).sum() }
     }
 
-    /// All of them.
+    /// All of it.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// How many they are.
+    /// How many frames it is.
     #[must_use]
     pub fn count(&self) -> usize {
         self.count

@@ -3,7 +3,7 @@
 //! A library serves each connection: it greets, pings, answers, takes leave, a task and a queue a socket. For what goes to
 //! everybody that is too much: a task woken and a write made for every message of every socket. So the write half of a
 //! connection is shared. The library writes its bytes through it as before ([`Wire::poll_write`]); beside it, whoever has
-//! something for many makes a frame of it once ([`Frame`]), joins those that go to the same ([`Frames`]), and lets every
+//! something for many makes a frame of it once ([`Frame`]), joins those that go to the same ([`Piece`]), and lets every
 //! wire have them ([`Wire::push`]). They wait there and leave together in one write, made by whoever holds the [`Pen`], or
 //! with the library's next write, whichever comes first.
 //!
@@ -24,7 +24,7 @@ mod tests;
 pub mod weave;
 
 pub use flush::{Flusher, Pen};
-pub use frame::{Frame, Frames};
+pub use frame::{Frame, Piece};
 
 use std::io::{Error, ErrorKind, IoSlice};
 use std::net::Shutdown;
@@ -51,12 +51,12 @@ pub struct Wire {
     tasks: TaskTracker,
 }
 
-/// What became of frames that were pushed.
+/// What became of what was pushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pushed {
-    /// They wait, and the [`Flusher`] knows of it already.
+    /// It waits, and the [`Flusher`] knows of it already.
     Waits,
-    /// They wait, and the [`Flusher`] is to be told.
+    /// It waits, and the [`Flusher`] is to be told.
     First,
     /// There was no room.
     Full,
@@ -85,14 +85,14 @@ impl Wire {
         self.weave().expect(namespace);
     }
 
-    /// Lets frames wait, all or none, unless they would be more than `max` with those that do.
-    pub fn push(&self, several: &[Frames], max: usize) -> Pushed {
-        self.weave().push(several, max)
+    /// Lets pieces wait, all or none, unless their frames would be more than `max` with those that do.
+    pub fn push(&self, pieces: &[Piece], max: usize) -> Pushed {
+        self.weave().push(pieces, max)
     }
 
-    /// Puts a frame in the stead of all that waits and has not begun to leave.
-    pub fn replace(&self, frame: Frame) -> Pushed {
-        self.weave().replace(frame.into())
+    /// Puts a piece in the stead of all that waits and has not begun to leave.
+    pub fn replace(&self, piece: Piece) -> Pushed {
+        self.weave().replace(piece)
     }
 
     /// Bytes of ours that have left in all: as long as it grows, the client reads.
@@ -105,6 +105,12 @@ impl Wire {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.weave().waiting()
+    }
+
+    /// In how many pieces.
+    #[cfg(test)]
+    pub fn pieces(&self) -> usize {
+        self.weave().pieces()
     }
 
     /// Writes what waits, as far as the client takes it; the rest follows as soon as it takes more.

@@ -2,7 +2,7 @@
 //! takes at a time, and whenever frames of ours come, each stream is whole.
 
 use super::weave::{Flow, Namespace, Weave};
-use super::{Frame, Frames, Pushed};
+use super::{Frame, Piece, Pushed};
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::io::{Cursor, Error, ErrorKind, IoSlice, Read, Write};
@@ -161,6 +161,7 @@ impl Connection {
         self.client.takes = usize::MAX;
         self.write();
         self.flush();
+        assert_eq!(self.weave.waiting(), 0, "all has left");
         let rest = self.client.got.strip_prefix(SWITCHED).expect("the answer comes first").to_vec();
         let mut reader = WebSocket::from_raw_socket(Got(Cursor::new(rest)), Role::Client, None);
         std::iter::from_fn(|| reader.read().ok()).collect()
@@ -222,10 +223,10 @@ fn run(steps: &[Step]) -> (Expected, Vec<Message>) {
             Step::Ours(lengths, joined) => {
                 let said = |(place, length): (usize, &usize)| padded(&format!("ours {number} {place}"), *length);
                 let said: Vec<String> = lengths.iter().enumerate().map(said).collect();
-                let several: Vec<Frames> = said.iter().map(|said| Frame::text(said).into()).collect();
-                let several = if *joined { vec![Frames::joined(&several)] } else { several };
+                let pieces: Vec<Piece> = said.iter().map(|said| Frame::text(said).into()).collect();
+                let pieces = if *joined { vec![Piece::joined(&pieces)] } else { pieces };
                 let before = connection.weave.waiting();
-                match connection.weave.push(&several, usize::MAX) {
+                match connection.weave.push(&pieces, usize::MAX) {
                     Pushed::First | Pushed::Waits => {
                         assert_eq!(connection.weave.waiting(), before + said.len());
                         expected.after.extend(said.iter().map(|_| expected.greetings));
@@ -310,11 +311,11 @@ fn packets_are_those_of_socket_io() {
 #[test]
 fn a_queue_has_a_bound_and_can_be_put_anew() {
     let mut connection = Connection::new();
-    let frame = |said| Frames::from(Frame::text(said));
+    let frame = |said| Piece::from(Frame::text(said));
     assert_eq!(connection.weave.push(&[frame("a")], 2), Pushed::First);
     let two = [frame("b"), frame("c")];
-    for several in [&two[..], &[Frames::joined(&two)]] {
-        assert_eq!(connection.weave.push(several, 2), Pushed::Full, "all or none");
+    for pieces in [&two[..], &[Piece::joined(&two)]] {
+        assert_eq!(connection.weave.push(pieces, 2), Pushed::Full, "all or none");
     }
     assert_eq!(connection.weave.push(&two[..1], 2), Pushed::Waits);
     assert_eq!(connection.weave.push(&two[1..], 2), Pushed::Full);
@@ -330,8 +331,8 @@ fn a_queue_has_a_bound_and_can_be_put_anew() {
 #[test]
 fn joined_frames_wait_until_the_last_of_them_has_left() {
     let mut connection = Connection::new();
-    let two = ["a", "b"].map(|said| Frames::from(Frame::text(said)));
-    assert_eq!(connection.weave.push(&[Frames::joined(&two)], 2), Pushed::First);
+    let two = ["a", "b"].map(|said| Piece::from(Frame::text(said)));
+    assert_eq!(connection.weave.push(&[Piece::joined(&two)], 2), Pushed::First);
     // All but the last byte.
     connection.client.takes = SWITCHED.len() + 5;
     connection.write();

@@ -1,6 +1,6 @@
 //! What leaves over a connection, byte for byte: the library's frames, and ours between them.
 
-use super::{Frames, Pushed};
+use super::{Piece, Pushed};
 use smallvec::SmallVec;
 use std::io::{Error, ErrorKind, IoSlice};
 
@@ -205,8 +205,8 @@ impl Library {
 pub struct Weave {
     library: Library,
     /// What waits. Mostly it is one piece, which needs no memory of its own.
-    queue: SmallVec<[Frames; 1]>,
-    /// How many messages they are, those of a piece that has begun to leave among them.
+    queue: SmallVec<[Piece; 1]>,
+    /// How many frames they are, those of a piece that has begun to leave among them.
     waiting: usize,
     /// How much of the first piece has left already.
     gone: usize,
@@ -231,25 +231,25 @@ impl Weave {
         self.library.greetings[namespace as usize].expected += 1;
     }
 
-    /// Lets frames wait, all or none, unless they would be more than `max` with those that do.
-    pub fn push(&mut self, several: &[Frames], max: usize) -> Pushed {
+    /// Lets pieces wait, all or none, unless their frames would be more than `max` with those that do.
+    pub fn push(&mut self, pieces: &[Piece], max: usize) -> Pushed {
         if matches!(self.library.phase, Phase::Closed) {
             return Pushed::Closed;
         }
-        let more: usize = several.iter().map(Frames::count).sum();
+        let more: usize = pieces.iter().map(Piece::count).sum();
         if self.waiting + more > max {
             return Pushed::Full;
         }
-        self.queue.extend(several.iter().cloned());
+        self.queue.extend(pieces.iter().cloned());
         self.waiting += more;
         if std::mem::replace(&mut self.is_dirty, true) { Pushed::Waits } else { Pushed::First }
     }
 
-    /// Puts a frame in the stead of all that waits and has not begun to leave.
-    pub fn replace(&mut self, frame: Frames) -> Pushed {
+    /// Puts a piece in the stead of all that waits and has not begun to leave.
+    pub fn replace(&mut self, piece: Piece) -> Pushed {
         self.queue.truncate(usize::from(self.gone > 0));
-        self.waiting = self.queue.iter().map(Frames::count).sum();
-        self.push(&[frame], usize::MAX)
+        self.waiting = self.queue.iter().map(Piece::count).sum();
+        self.push(&[piece], usize::MAX)
     }
 
     /// Bytes of ours that have left in all: as long as it grows, the client reads.
@@ -262,6 +262,12 @@ impl Weave {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.waiting
+    }
+
+    /// In how many pieces.
+    #[cfg(test)]
+    pub fn pieces(&self) -> usize {
+        self.queue.len()
     }
 
     /// The flusher has come: it is to be told again of what is pushed from now on.
@@ -304,7 +310,7 @@ impl Weave {
                 (false, _) => 1,
             };
             let mut gone = self.gone;
-            let rest = self.queue[..count].iter().map(|frames| &frames.as_bytes()[std::mem::take(&mut gone)..]);
+            let rest = self.queue[..count].iter().map(|piece| &piece.as_bytes()[std::mem::take(&mut gone)..]);
             let written = write(&rest.map(IoSlice::new).collect::<Slices<'_>>());
             match written {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
@@ -323,15 +329,15 @@ impl Weave {
     fn have_left(&mut self, mut written: usize) {
         self.left += written as u64;
         let mut whole = 0;
-        for frames in &self.queue {
-            let rest = frames.as_bytes().len() - self.gone;
+        for piece in &self.queue {
+            let rest = piece.as_bytes().len() - self.gone;
             if written < rest {
                 self.gone += written;
                 break;
             }
             written -= rest;
             self.gone = 0;
-            self.waiting -= frames.count();
+            self.waiting -= piece.count();
             whole += 1;
         }
         self.queue.drain(..whole);
@@ -361,7 +367,7 @@ impl Weave {
         let mut after = self.library;
         after.see(&first);
         let ours = if after.is_our_turn() { &*self.queue } else { &[] };
-        let ours = ours.iter().map(|frames| IoSlice::new(frames.as_bytes()));
+        let ours = ours.iter().map(|piece| IoSlice::new(piece.as_bytes()));
         let together = std::iter::once(first).chain(ours).take(TOGETHER_MAX);
         let written = write(&together.collect::<Slices<'_>>())?;
         let of_library = written.min(first.len());

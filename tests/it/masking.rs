@@ -3,9 +3,11 @@
 //! Absence is proved by a fence: facts go out in the order of the log, so whoever has a later one, and not an earlier
 //! one, will never get the earlier one.
 
+use crate::connections::{poll_session, poll_until, post};
 use crate::support::TestApp;
 use crate::support::client::{Client, Frame};
 use crate::support::people::{self, PEOPLE, email, mark};
+use crate::support::wire::Wire;
 use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use scorecast::auth::actor::Actor;
@@ -204,7 +206,7 @@ async fn both_sockets_of_a_judge_get_each_fact_once() {
     hall.app.stop().await;
 }
 
-/// Ada, Cleo and Ada, and Ben loses his hat between: all of it is one batch, so it is pushed at once.
+/// Ada, Cleo, and Ben loses his hat between: mostly one batch, so what comes before the hat is pushed at once, and the rest.
 #[tokio::test]
 async fn facts_that_leave_together_are_each_for_whom_they_are_and_come_in_order() {
     let hall = Hall::open(TestApp::with_people().await).await;
@@ -252,6 +254,54 @@ async fn facts_that_leave_together_are_each_for_whom_they_are_and_come_in_order(
         }
     }
     hall.app.stop().await;
+}
+
+/// More facts than leave together, and more frames than a round has bits for; to those, too, who began by polling, whom
+/// the library serves.
+#[tokio::test]
+async fn a_long_batch_comes_whole_and_in_order_by_whatever_way() {
+    let hall = Hall::open(TestApp::with_people().await).await;
+    let (mut judge, mut office) = (upgraded(&hall.app, "ben").await, upgraded(&hall.app, "tally").await);
+    let scores: Vec<f64> = (0..40).map(|number| f64::from(number) / 4.0).collect();
+    let items = scores.iter().enumerate().map(|(number, score)| mark(["x", "y", "z"][number % 3], "form", *score));
+    let batch = json!({"items": items.collect::<Vec<_>>()});
+    taken(hall.of("ada").call("scores:submitBatch", batch).await);
+    hall.fence().await;
+
+    let one_by_one: Vec<usize> = (1..=40).collect();
+    for (names, word) in [(&["ada"][..], "own"), (&["ben", "cleo", "head", "both"], "masked"), (&OFFICE, "full")] {
+        for name in names {
+            assert_eq!(hall.vault(name), [word; 40], "{name}");
+            let frames = of_lane(hall.of(name), "cat:vault");
+            let places: Vec<Value> = frames.iter().filter_map(meta).map(|meta| meta["seq"].clone()).collect();
+            assert_eq!(places, one_by_one, "{name}");
+            if word != "masked" {
+                assert_eq!(frames.iter().map(|frame| frame.data()["score"].clone()).collect::<Vec<_>>(), scores);
+            }
+        }
+    }
+    assert_eq!(hall.vault("emcee"), ["tick"; 40]);
+    for (wire, sees) in [(&mut judge, false), (&mut office, true)] {
+        for (place, score) in one_by_one.iter().zip(&scores) {
+            let text = wire.until("42[\"scores:updated\"").await;
+            let frame: Value = serde_json::from_str(&text[2..]).expect("an event");
+            assert_eq!((frame[1]["score"].as_f64(), &frame[2]["seq"]), (sees.then_some(*score), &json!(place)));
+        }
+    }
+    hall.app.stop().await;
+}
+
+/// A socket of somebody that began by polling and has become a websocket.
+async fn upgraded(app: &TestApp, name: &str) -> Wire {
+    let session = poll_session(app).await;
+    let hello = format!("40{}", json!({"token": app.token(&email(name)).await}));
+    assert_eq!(post(app, &session, hello).await.status, StatusCode::OK);
+    assert!(poll_until(app, &session, "42[\"session:ready\"").await);
+    let mut wire = Wire::open_at(app.address, &session).await.expect("the session is known");
+    wire.say("2probe").await;
+    wire.until("3probe").await;
+    wire.say("5").await;
+    wire
 }
 
 #[tokio::test]

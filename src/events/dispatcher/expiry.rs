@@ -1,6 +1,6 @@
 //! Until when a socket may stay: as long as the access token it gave last is good. It is warned before, and cut then.
 //!
-//! Invariant: no fact goes to a socket whose token has run out, however late the next look is.
+//! Invariant: no fact goes to a socket whose token has run out when its round begins, however late the next look is.
 
 use super::{Outlet, Turn};
 use crate::auth::actor::Actor;
