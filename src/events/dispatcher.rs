@@ -51,6 +51,9 @@ const REREAD_MAX: u64 = 1_000;
 const STINT: usize = 32;
 /// How long a fact waits for others, at most.
 const COMPANY_MAX: Duration = Duration::from_millis(10);
+/// Whoever was written to last asks last for the next thing: after a long writing all wait for them, for this part of the
+/// time it took. What they ask for would else cost a writing of its own.
+const LAST_ONES: u32 = 32;
 /// The runtime rounds up to whole milliseconds: for less than one nobody waits.
 const COMPANY_MIN: Duration = Duration::from_millis(1);
 /// How long a socket may take from being admitted to being greeted, before it is taken for lost.
@@ -993,6 +996,10 @@ pub async fn run(outlet: Outlet, handover: Arc<Handover>, db: DatabaseConnection
     let mut cursor = outlet.turn().sent;
     let mut went = Went { facts: 0, longest: Duration::ZERO, at: Instant::now() };
     while head.wait_for(|end| *end > cursor).await.is_ok() {
+        let last_ones = went.at + went.longest / LAST_ONES;
+        if last_ones.saturating_duration_since(Instant::now()) >= COMPANY_MIN {
+            tokio::time::sleep_until(last_ones.into()).await;
+        }
         let (facts, until) = went.company();
         if until.saturating_duration_since(Instant::now()) >= COMPANY_MIN {
             let company = head.wait_for(|end| *end >= cursor + facts);

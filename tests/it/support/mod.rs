@@ -24,6 +24,7 @@ use scorecast::traps::Traps;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// 14 November 2023, when the manual clock begins.
@@ -111,7 +112,9 @@ impl TestApp {
         let (app, running) = App::start(setting).await.expect("the application starts");
         let server = serve::start(app, running).await.expect("the server listens");
         let (address, app) = (server.address, server.app().clone());
-        Self { address, clock, app, server, folder, http: reqwest::Client::new() }
+        // The server closes what lies idle for twice as long: a request that comes at that moment would have no answer.
+        let http = reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(5)).build().expect("a client");
+        Self { address, clock, app, server, folder, http }
     }
 
     /// Stops, and starts again on the same database.
