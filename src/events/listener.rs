@@ -400,9 +400,8 @@ impl<'a, R: Clone + Eq + Hash> Round<'a, R> {
         let (frames, mut shares) = (std::mem::take(&mut self.frames), std::mem::take(&mut self.shares));
         shares.sort_by_key(|share| share.frames);
         for alike in shares.chunk_by(|one, other| one.frames == other.frames) {
-            let pieces: Vec<Piece> = alike[0].numbers().map(|number| frames[number].0.clone().into()).collect();
-            // A copy for one alone would save nothing.
-            let pieces = if alike.len() > 1 && pieces.len() > 1 { vec![Piece::joined(&pieces)] } else { pieces };
+            let pieces = alike[0].numbers().map(|number| frames[number].0.clone().into()).collect();
+            let pieces = Piece::together(pieces, alike.len());
             for Share { listener, .. } in alike {
                 let Way::Wire(wire) = listener.way() else { continue };
                 if listener.carrier.departure.is_due() || flusher.push(wire, &pieces, max) != Pushed::Full {

@@ -76,8 +76,8 @@ impl Sent {
 struct Run {
     sent: Vec<Sent>,
     each: Vec<Piece>,
-    /// All of them, joined, where several get the same.
-    together: Option<Piece>,
+    /// As they go to all who have none of them yet.
+    together: Vec<Piece>,
 }
 
 impl Run {
@@ -85,16 +85,13 @@ impl Run {
         // Whoever has to go is told so on another way.
         sent.retain(|sent| sent.frame().is_some());
         let each: Vec<Piece> = sent.iter().filter_map(Sent::frame).cloned().map(Piece::from).collect();
-        let together = (each.len() > 1 && viewers > 1).then(|| Piece::joined(&each));
+        let together = Piece::together(each.clone(), viewers);
         Self { sent, each, together }
     }
 
     /// What goes to a viewer who has the first so many already.
     fn after(&self, known: usize) -> &[Piece] {
-        match &self.together {
-            Some(together) if known == 0 => std::slice::from_ref(together),
-            _ => &self.each[known..],
-        }
+        if known == 0 { &self.together } else { &self.each[known..] }
     }
 }
 

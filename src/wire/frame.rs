@@ -107,6 +107,12 @@ impl Piece {
         Self { bytes: bytes.concat().into(), count: several.iter().map(Self::count).sum() }
     }
 
+    /// What so many wires are given that all get these: joined, unless that would be a copy for one alone.
+    #[must_use]
+    pub fn together(pieces: Vec<Self>, wires: usize) -> Vec<Self> {
+        if wires > 1 && pieces.len() > 1 { vec![Self::joined(&pieces)] } else { pieces }
+    }
+
     /// All of it.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

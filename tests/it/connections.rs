@@ -160,6 +160,15 @@ pub async fn poll_until(app: &TestApp, session: &str, begin: &str) -> bool {
     }
 }
 
+/// The websocket a session by long polling goes on as.
+pub async fn upgrade(app: &TestApp, session: &str) -> Wire {
+    let mut wire = Wire::open_at(app.address, session).await.expect("the session is known");
+    wire.say("2probe").await;
+    wire.until("3probe").await;
+    wire.say("5").await;
+    wire
+}
+
 #[tokio::test]
 async fn a_revoked_session_cannot_go_on_polling_nor_as_the_websocket_it_became() {
     let app = cup(|_| {}).await;
@@ -170,10 +179,7 @@ async fn a_revoked_session_cannot_go_on_polling_nor_as_the_websocket_it_became()
         assert_eq!(post(&app, session, hello.clone()).await.status, StatusCode::OK);
         assert!(poll_until(&app, session, "42[\"session:ready\"").await);
     }
-    let mut websocket = Wire::open_at(app.address, &upgraded).await.expect("the session is known");
-    websocket.say("2probe").await;
-    websocket.until("3probe").await;
-    websocket.say("5").await;
+    let mut websocket = upgrade(&app, &upgraded).await;
     websocket.say("42[\"user:active\"]").await;
     until_metric(&app, ACTIVE, 2).await;
     revoke(&app, "ada").await;

@@ -3,7 +3,7 @@
 //! Absence is proved by a fence: facts go out in the order of the log, so whoever has a later one, and not an earlier
 //! one, will never get the earlier one.
 
-use crate::connections::{poll_session, poll_until, post};
+use crate::connections::{poll_session, poll_until, post, upgrade};
 use crate::support::TestApp;
 use crate::support::client::{Client, Frame};
 use crate::support::people::{self, PEOPLE, email, mark};
@@ -256,7 +256,7 @@ async fn facts_that_leave_together_are_each_for_whom_they_are_and_come_in_order(
     hall.app.stop().await;
 }
 
-/// More facts than leave together, and more frames than a round has bits for; to those, too, who began by polling, whom
+/// More facts than leave together, and as many frames as a round has bits for; to those, too, who began by polling, whom
 /// the library serves.
 #[tokio::test]
 async fn a_long_batch_comes_whole_and_in_order_by_whatever_way() {
@@ -297,11 +297,7 @@ async fn upgraded(app: &TestApp, name: &str) -> Wire {
     let hello = format!("40{}", json!({"token": app.token(&email(name)).await}));
     assert_eq!(post(app, &session, hello).await.status, StatusCode::OK);
     assert!(poll_until(app, &session, "42[\"session:ready\"").await);
-    let mut wire = Wire::open_at(app.address, &session).await.expect("the session is known");
-    wire.say("2probe").await;
-    wire.until("3probe").await;
-    wire.say("5").await;
-    wire
+    upgrade(app, &session).await
 }
 
 #[tokio::test]
