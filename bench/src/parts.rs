@@ -47,7 +47,7 @@ pub const NOT_ASKED_FOR: &str = "not asked for";
 /// All parts, in their order.
 pub const PLANS: [Plan; 6] = [
     Plan { key: "fanout", repeats_max: 9, peers: &Peer::ALL, measure: fanout },
-    Plan { key: "connections", repeats_max: 3, peers: &Peer::ALL, measure: connections },
+    Plan { key: "connections", repeats_max: 3, peers: Peer::CONNECTED, measure: connections },
     Plan {
         key: "durable",
         repeats_max: 9,
@@ -86,6 +86,7 @@ fn fill(house: &House, judges: usize, members: usize, sampled_every: usize) -> a
     let payload = match house.peer.speech() {
         Speech::Feed | Speech::Http => result,
         Speech::Nats | Speech::Mqtt => view,
+        Speech::SocketIo { .. } | Speech::Plain if house.peer == Peer::HubDurable => long_mark,
         Speech::SocketIo { .. } | Speech::Plain => mark,
     };
     let mut hall = Hall { swarm, judges: (0..judges).collect(), members: members as u64, payload };

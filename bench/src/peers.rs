@@ -36,11 +36,13 @@ pub enum Peer {
     Axum,
     /// A bare WebSocket hub.
     Hub,
+    /// The same, with frames as long as ours, each on the disk before it leaves.
+    HubDurable,
 }
 
 impl Peer {
     /// All of them, in the order of the tables.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Scorecast,
         Self::ScorecastFeed,
         Self::Founding,
@@ -52,7 +54,10 @@ impl Peer {
         Self::Oxide,
         Self::Axum,
         Self::Hub,
+        Self::HubDurable,
     ];
+    /// Those connecting to which differs.
+    pub const CONNECTED: &'static [Self] = Self::ALL.split_at(11).0;
 
     /// What it is called in `BENCH_PEERS` and in the data.
     pub fn key(self) -> &'static str {
@@ -68,6 +73,7 @@ impl Peer {
             Self::Oxide => "socketioxide",
             Self::Axum => "axum",
             Self::Hub => "hub",
+            Self::HubDurable => "hub-durable",
         }
     }
 
@@ -85,6 +91,7 @@ impl Peer {
             Self::Oxide => "socketioxide as it comes",
             Self::Axum => "axum `ws`, broadcast channel",
             Self::Hub => "bare WebSocket hub",
+            Self::HubDurable => "bare WebSocket hub that waits for the disk",
         }
     }
 
@@ -96,7 +103,7 @@ impl Peer {
             Self::Founding | Self::Node | Self::Bun | Self::Python | Self::Oxide => Speech::SocketIo { greets: false },
             Self::Nats => Speech::Nats,
             Self::Mosquitto => Speech::Mqtt,
-            Self::Axum | Self::Hub => Speech::Plain,
+            Self::Axum | Self::Hub | Self::HubDurable => Speech::Plain,
         }
     }
 
@@ -109,7 +116,7 @@ impl Peer {
             Self::ScorecastFeed => "/api/v1/events/cup/ws",
             Self::Nats => "/",
             Self::Mosquitto => "/mqtt",
-            Self::Axum | Self::Hub => "/ws",
+            Self::Axum | Self::Hub | Self::HubDurable => "/ws",
         }
     }
 }
@@ -195,7 +202,7 @@ impl Yard {
                 let told = String::from_utf8_lossy(&told.stdout).into_owned();
                 Ok(told.lines().next().unwrap_or("mosquitto").to_owned())
             }
-            Peer::Oxide | Peer::Axum | Peer::Hub => {
+            Peer::Oxide | Peer::Axum | Peer::Hub | Peer::HubDurable => {
                 let lock = include_str!("../../Cargo.lock");
                 let version = |package: &str| {
                     let at = lock.split(&format!("name = \"{package}\"\nversion = \"")).nth(1);
@@ -209,6 +216,7 @@ impl Yard {
                     Peer::Oxide => "socketioxide",
                     Peer::Axum => "axum",
                     Peer::Hub
+                    | Peer::HubDurable
                     | Peer::Scorecast
                     | Peer::ScorecastFeed
                     | Peer::Founding
@@ -373,7 +381,9 @@ impl Yard {
                 std::fs::write(&file, conf)?;
                 ("mosquitto".into(), vec!["-c".to_owned(), file.display().to_string()])
             }
-            Peer::Oxide | Peer::Axum | Peer::Hub => (servers()?, vec![peer.key().to_owned(), port_text]),
+            Peer::Oxide | Peer::Axum | Peer::Hub | Peer::HubDurable => {
+                (servers()?, vec![peer.key().to_owned(), port_text])
+            }
         })
     }
 }

@@ -1,4 +1,5 @@
-//! A bare WebSocket hub, the wall: one thread, a message encoded once, one write for all that waits for a connection.
+//! A bare WebSocket hub, the wall: one thread, a message encoded once, one write for all that waits for a connection. If it
+//! is to be durable, the messages that came together are appended to a file, and nothing leaves before they are on the disk.
 //!
 //! Not a server to use: a client that does not read is cut, and frames are not checked.
 
@@ -10,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use sha1::{Digest, Sha1};
+use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 
@@ -42,17 +44,20 @@ struct Hub<'a> {
     frames: Vec<u8>,
     from: u64,
     version: u64,
+    /// Where messages are kept, if they are.
+    file: Option<File>,
 }
 
 /// Serves until it is ended.
 ///
 /// # Errors
-/// When the port is taken or the poll fails.
-pub fn serve(port: u16, gate: &Gate) -> anyhow::Result<()> {
+/// When the port is taken, the poll fails or the disk does.
+pub fn serve(port: u16, gate: &Gate, file: Option<File>) -> anyhow::Result<()> {
     let mut poll = Poll::new()?;
     let mut listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).context("the port is taken")?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-    let mut hub = Hub { gate, connections: Vec::new(), free: Vec::new(), frames: Vec::new(), from: 0, version: 0 };
+    let (connections, free, frames) = (Vec::new(), Vec::new(), Vec::new());
+    let mut hub = Hub { gate, connections, free, frames, from: 0, version: 0, file };
     let mut events = Events::with_capacity(1024);
     let mut buffer = vec![0; READ_BYTES];
     loop {
@@ -67,9 +72,17 @@ pub fn serve(port: u16, gate: &Gate) -> anyhow::Result<()> {
                 LISTENER => hub.accept(&listener, &poll)?,
                 Token(number) => {
                     let open = !event.is_readable() || hub.read(number, &mut buffer);
-                    if !(open && hub.write(number)) {
+                    if !(open && (hub.file.is_some() || hub.write(number))) {
                         hub.drop(number);
                     }
+                }
+            }
+        }
+        if hub.file.is_some() {
+            hub.keep(before)?;
+            for event in events.iter().filter(|event| event.token() != LISTENER) {
+                if !hub.write(event.token().0) {
+                    hub.drop(event.token().0);
                 }
             }
         }
@@ -87,6 +100,17 @@ pub fn serve(port: u16, gate: &Gate) -> anyhow::Result<()> {
 impl Hub<'_> {
     fn end(&self) -> u64 {
         self.from + self.frames.len() as u64
+    }
+
+    /// Waits until all that came since is on the disk.
+    fn keep(&mut self, since: u64) -> anyhow::Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let new = &self.frames[usize::try_from(since - self.from)?..];
+        if !new.is_empty() {
+            file.write_all(new)?;
+            file.sync_data()?;
+        }
+        Ok(())
     }
 
     fn accept(&mut self, listener: &TcpListener, poll: &Poll) -> anyhow::Result<()> {

@@ -1,5 +1,5 @@
 //! Servers to compare with: each checks a token at the handshake, puts everybody into one category, acknowledges what a
-//! judge submits and tells all of them. Nothing is stored. Usage: `scorecast-bench-servers NAME PORT`.
+//! judge submits and tells all of them. All but `hub-durable` store nothing. Usage: `scorecast-bench-servers NAME PORT`.
 
 mod axum_ws;
 mod hub;
@@ -9,6 +9,7 @@ mod view;
 use anyhow::{Context, bail};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
+use std::fs::File;
 
 /// What a token of the benchmark says.
 #[derive(Clone, Debug, Deserialize)]
@@ -43,9 +44,10 @@ fn main() -> anyhow::Result<()> {
     let port: u16 = arguments.next().context("which port?")?.parse()?;
     let gate = Gate::from_environment()?;
     match &*name {
-        "hub" => hub::serve(port, &gate),
+        "hub" => hub::serve(port, &gate, None),
+        "hub-durable" => hub::serve(port, &gate, Some(File::create("marks")?)),
         "axum" => axum_ws::serve(port, gate),
         "socketioxide" => oxide::serve(port, gate),
-        _ => bail!("there is no server {name}: hub, axum, socketioxide"),
+        _ => bail!("there is no server {name}: hub, hub-durable, axum, socketioxide"),
     }
 }
