@@ -209,7 +209,9 @@ impl Writer {
     fn run(&mut self, mut requests: mpsc::Receiver<Request>) {
         // After a stop the queue is closed: what still waits comes out of it, then nothing.
         while let Some(first) = requests.blocking_recv() {
-            // Never waits for more: what comes while this batch commits is the next one.
+            // Never waits for more: what comes while this batch commits is the next one. But where threads share a processor
+            // whoever woke this one has been stopped amid what it was about to send, and that belongs to the same commit.
+            std::thread::yield_now();
             let mut next = Some(first);
             let mut jobs = Vec::new();
             while let Some(request) = next {
