@@ -86,7 +86,7 @@ fn fill(house: &House, judges: usize, members: usize, sampled_every: usize) -> a
     let payload = match house.peer.speech() {
         Speech::Feed | Speech::Http => result,
         Speech::Nats | Speech::Mqtt => view,
-        Speech::SocketIo { .. } | Speech::Plain if house.peer == Peer::HubDurable => long_mark,
+        Speech::Plain if house.peer == Peer::HubDurable => long_mark,
         Speech::SocketIo { .. } | Speech::Plain => mark,
     };
     let mut hall = Hall { swarm, judges: (0..judges).collect(), members: members as u64, payload };

@@ -163,10 +163,10 @@ impl Page<'_> {
              judge submits a mark, is acknowledged, and every member gets `scores:updated`, about 280 bytes of JSON. **Scorecast and \
              the founding stack also write each mark to disk before they acknowledge it**, and Scorecast checks range, \
              step and version, masks the mark for fellow judges, chains it to its log and numbers every frame, so its \
-             frames are longer, and those of its plain feed, which tell something else, shorter (a column says by how much). A hub \
-             that waits for the disk shows what that alone costs: it appends to a file what it is given, with frames as long as \
-             Scorecast's; the other servers store nothing. All connections belong to some 30 users. NATS and mosquitto check a password instead of a \
-             JWT, and pass on what they are given.",
+             frames are longer, and those of its plain feed, which tell something else, shorter (a column says by how \
+             much). A hub that waits for the disk shows what that alone costs: it appends to a file what it is given, with \
+             frames as long as Scorecast's; the other servers store nothing. All connections belong to some 30 users. NATS \
+             and mosquitto check a password instead of a JWT, and pass on what they are given.",
         );
         let older: Vec<String> = self
             .parts
