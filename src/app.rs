@@ -35,6 +35,7 @@ use crate::rehearsal::register::Rehearsals;
 use crate::state::{State, load};
 use crate::tally::{self, TallyView};
 use crate::traps::Traps;
+use crate::wire::Flusher;
 use crate::writer::{Parts, Writer, WriterHandle};
 use anyhow::{Context, bail};
 use arc_swap::ArcSwap;
@@ -339,6 +340,7 @@ impl App {
             self.clock.clone(),
             Arc::clone(&self.metrics),
             self.traps,
+            Flusher::new(self.config.io_uring),
             bounds,
             self.config.socket_buffer_max,
         );

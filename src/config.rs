@@ -80,6 +80,9 @@ pub struct Config {
     /// Milliseconds a client may leave unread what is written to it.
     #[arg(long, global = true, env = "WRITE_TIMEOUT_MS", default_value_t = 10_000)]
     pub write_timeout_ms: u64,
+    /// Whether many messages are given to the kernel in one call (Linux, `io_uring`); where it refuses, each is a call.
+    #[arg(long, global = true, env = "IO_URING", default_value_t = true, action = clap::ArgAction::Set)]
+    pub io_uring: bool,
     /// Marks a user may submit in a minute, and at once.
     #[arg(long, global = true, env = "RATE_LIMIT_SCORES_PER_MINUTE", default_value_t = 60)]
     pub rate_limit_scores_per_minute: u32,

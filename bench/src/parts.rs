@@ -140,7 +140,7 @@ fn fanout(yard: &Yard, peer: Peer, effort: Effort, part: &mut Part) -> anyhow::R
         let burst = burst(&house, &mut hall, in_flight, effort.seconds(0.8, 3.0))?;
         note_burst(part, peer, &format!("W={in_flight}"), &burst);
     }
-    if peer == Peer::Hub {
+    if peer == Peer::HubTogether {
         let payload = std::mem::replace(&mut hall.payload, long_mark);
         for in_flight in [1, 8, 32] {
             hall.settle(REST)?;

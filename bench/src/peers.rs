@@ -36,13 +36,15 @@ pub enum Peer {
     Axum,
     /// A bare WebSocket hub.
     Hub,
-    /// The same, with frames as long as ours, each on the disk before it leaves.
+    /// The same, its writes given to the kernel together.
+    HubTogether,
+    /// That one with frames as long as ours, each on the disk before it leaves.
     HubDurable,
 }
 
 impl Peer {
     /// All of them, in the order of the tables.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Scorecast,
         Self::ScorecastFeed,
         Self::Founding,
@@ -54,10 +56,11 @@ impl Peer {
         Self::Oxide,
         Self::Axum,
         Self::Hub,
+        Self::HubTogether,
         Self::HubDurable,
     ];
-    /// All but the last: to connect to it is to connect to the hub.
-    pub const CONNECTED: &'static [Self] = Self::ALL.split_at(Self::HubDurable as usize).0;
+    /// All but the last two: to connect to them is to connect to the hub.
+    pub const CONNECTED: &'static [Self] = Self::ALL.split_at(Self::HubTogether as usize).0;
 
     /// What it is called in `BENCH_PEERS` and in the data.
     pub fn key(self) -> &'static str {
@@ -73,6 +76,7 @@ impl Peer {
             Self::Oxide => "socketioxide",
             Self::Axum => "axum",
             Self::Hub => "hub",
+            Self::HubTogether => "hub-together",
             Self::HubDurable => "hub-durable",
         }
     }
@@ -91,7 +95,8 @@ impl Peer {
             Self::Oxide => "socketioxide as it comes",
             Self::Axum => "axum `ws`, broadcast channel",
             Self::Hub => "bare WebSocket hub",
-            Self::HubDurable => "bare WebSocket hub that waits for the disk",
+            Self::HubTogether => "bare WebSocket hub that writes by `io_uring`",
+            Self::HubDurable => "bare WebSocket hub that waits for the disk, then writes by `io_uring`",
         }
     }
 
@@ -103,7 +108,7 @@ impl Peer {
             Self::Founding | Self::Node | Self::Bun | Self::Python | Self::Oxide => Speech::SocketIo { greets: false },
             Self::Nats => Speech::Nats,
             Self::Mosquitto => Speech::Mqtt,
-            Self::Axum | Self::Hub | Self::HubDurable => Speech::Plain,
+            Self::Axum | Self::Hub | Self::HubTogether | Self::HubDurable => Speech::Plain,
         }
     }
 
@@ -116,7 +121,7 @@ impl Peer {
             Self::ScorecastFeed => "/api/v1/events/cup/ws",
             Self::Nats => "/",
             Self::Mosquitto => "/mqtt",
-            Self::Axum | Self::Hub | Self::HubDurable => "/ws",
+            Self::Axum | Self::Hub | Self::HubTogether | Self::HubDurable => "/ws",
         }
     }
 }
@@ -202,7 +207,7 @@ impl Yard {
                 let told = String::from_utf8_lossy(&told.stdout).into_owned();
                 Ok(told.lines().next().unwrap_or("mosquitto").to_owned())
             }
-            Peer::Oxide | Peer::Axum | Peer::Hub | Peer::HubDurable => {
+            Peer::Oxide | Peer::Axum | Peer::Hub | Peer::HubTogether | Peer::HubDurable => {
                 let lock = include_str!("../../Cargo.lock");
                 let version = |package: &str| {
                     let at = lock.split(&format!("name = \"{package}\"\nversion = \"")).nth(1);
@@ -216,6 +221,7 @@ impl Yard {
                     Peer::Oxide => "socketioxide",
                     Peer::Axum => "axum",
                     Peer::Hub
+                    | Peer::HubTogether
                     | Peer::HubDurable
                     | Peer::Scorecast
                     | Peer::ScorecastFeed
@@ -381,7 +387,7 @@ impl Yard {
                 std::fs::write(&file, conf)?;
                 ("mosquitto".into(), vec!["-c".to_owned(), file.display().to_string()])
             }
-            Peer::Oxide | Peer::Axum | Peer::Hub | Peer::HubDurable => {
+            Peer::Oxide | Peer::Axum | Peer::Hub | Peer::HubTogether | Peer::HubDurable => {
                 (servers()?, vec![peer.key().to_owned(), port_text])
             }
         })

@@ -164,9 +164,11 @@ impl Page<'_> {
              the founding stack also write each mark to disk before they acknowledge it**, and Scorecast checks range, \
              step and version, masks the mark for fellow judges, chains it to its log and numbers every frame, so its \
              frames are longer, and those of its plain feed, which tell something else, shorter (a column says by how \
-             much). A hub that waits for the disk shows what that alone costs: it appends to a file what it is given, with \
-             frames as long as Scorecast's; the other servers store nothing. All connections belong to some 30 users. NATS \
-             and mosquitto check a password instead of a JWT, and pass on what they are given.",
+             much). Scorecast gives its writes to the kernel together, where there is `io_uring`; the bare hub makes one after \
+             the other, as everybody else does. Two more hubs show what is to be had: one writes as Scorecast does; the other \
+             also appends what it is given to a file and waits for the disk, with frames as long as Scorecast's. The other \
+             servers store nothing. All connections belong to some 30 users. NATS and mosquitto check a password instead of \
+             a JWT, and pass on what they are given.",
         );
         let older: Vec<String> = self
             .parts
@@ -396,7 +398,8 @@ fn short(peer: Peer) -> &'static str {
         Peer::Oxide => "socketioxide",
         Peer::Axum => "axum ws",
         Peer::Hub => "bare hub",
-        Peer::HubDurable => "bare hub (durable)",
+        Peer::HubTogether => "bare hub, io_uring",
+        Peer::HubDurable => "bare hub, io_uring (durable)",
         Peer::Node | Peer::Bun => peer.name(),
     }
 }

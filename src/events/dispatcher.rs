@@ -285,10 +285,10 @@ impl Outlet {
         clock: Clock,
         metrics: Arc<Metrics>,
         traps: Traps,
+        flusher: Flusher,
         bounds: Bounds,
         waiting_max: usize,
     ) -> Self {
-        let flusher = Flusher::default();
         let live = Live::new(Arc::clone(&state), clock.clone(), Arc::clone(&metrics), flusher.clone(), bounds);
         let cassettes = broadcast::Sender::new(CASSETTE_NEWS_MAX);
         let now = state.load();

@@ -723,7 +723,8 @@ mod tests {
         let head = LogHead { seq: 0, hash: "".into(), epoch: "now".into() };
         let state = Arc::new(ArcSwap::from_pointee(State::empty(head)));
         let bounds = Bounds { viewers_max: 1, queue_max, official_grace_ms: 0 };
-        let live = Live::new(state, Clock::manual(Micros(0)), Arc::new(Metrics::new()), Flusher::default(), bounds);
+        let flusher = Flusher::new(false);
+        let live = Live::new(state, Clock::manual(Micros(0)), Arc::new(Metrics::new()), flusher, bounds);
         let place = live.enter(topic()).expect("a place");
         let (viewer, _) = place.watch(&"e".parse().expect("an id"), Include::default());
         (live, viewer)

@@ -1,33 +1,54 @@
 //! Who writes what waits on the wires.
 
 use super::{Piece, Pushed, Wire};
+use scorecast_volley::Volley;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{MutexGuard, Notify};
 
-/// Wires written to in one go before others on this thread have their turn.
+/// Wires written to at once, and before others on this thread have their turn.
 const STINT: usize = 512;
 
 /// Knows the wires on which something waits.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Flusher(Arc<Inner>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
+    /// Each is here or with the pen, and once: whoever has the pen alone says that it may be listed again.
     dirty: Mutex<Vec<Arc<Wire>>>,
     wake: Notify,
+    pen: tokio::sync::Mutex<Hand>,
+}
+
+/// What the pen is made of.
+#[derive(Debug)]
+struct Hand {
     /// Those that are written to now.
-    pen: tokio::sync::Mutex<VecDeque<Arc<Wire>>>,
+    wires: VecDeque<Arc<Wire>>,
+    volley: Volley,
 }
 
 /// Whoever has it writes what waits on the wires; nobody else does meanwhile, but the library, its own. So what is pushed
 /// until then leaves together, and whoever pushes much and writes now and then pushes no more than clients take.
 pub struct Pen<'a> {
     of: &'a Inner,
-    wires: MutexGuard<'a, VecDeque<Arc<Wire>>>,
+    hand: MutexGuard<'a, Hand>,
 }
 
 impl Flusher {
+    /// Nothing waits yet. `together`: the writes of many wires are one call, if the system lets us.
+    #[must_use]
+    pub fn new(together: bool) -> Self {
+        let volley = if together { Volley::together() } else { Ok(Volley::one_by_one()) };
+        let volley = volley.unwrap_or_else(|error| {
+            tracing::info!(%error, "the system has no io_uring for us: every message is a call of its own");
+            Volley::one_by_one()
+        });
+        let hand = Hand { wires: VecDeque::new(), volley };
+        Self(Arc::new(Inner { dirty: Mutex::default(), wake: Notify::new(), pen: tokio::sync::Mutex::new(hand) }))
+    }
+
     /// Lets pieces wait on a wire, and sees to it that they leave. More may join them until then.
     pub fn push(&self, wire: Arc<Wire>, pieces: &[Piece], max: usize) -> Pushed {
         let pushed = wire.push(pieces, max);
@@ -53,7 +74,7 @@ impl Flusher {
 
     /// Takes the pen.
     pub async fn pen(&self) -> Pen<'_> {
-        Pen { of: &self.0, wires: self.0.pen.lock().await }
+        Pen { of: &self.0, hand: self.0.pen.lock().await }
     }
 
     /// Writes what waits, for as long as it is let.
@@ -70,13 +91,16 @@ impl Flusher {
 impl Pen<'_> {
     /// Writes all that waits, as far as clients take it. What comes meanwhile waits for the next time.
     pub async fn write(&mut self) {
+        let Hand { wires, volley } = &mut *self.hand;
         // Where somebody was ended amid it, the rest is still here.
-        self.wires.extend(self.of.dirty.lock().unwrap_or_else(PoisonError::into_inner).drain(..));
-        let mut done = 0;
-        while let Some(wire) = self.wires.pop_front() {
-            wire.flush();
-            done += 1;
-            if done % STINT == 0 {
+        wires.extend(self.of.dirty.lock().unwrap_or_else(PoisonError::into_inner).drain(..));
+        while !wires.is_empty() {
+            let some: Vec<Arc<Wire>> = wires.drain(..STINT.min(wires.len())).collect();
+            Wire::flush_known(&some, volley);
+            if let Some(error) = volley.lost() {
+                tracing::warn!(%error, "the system has no io_uring for us any more: every message is a call of its own");
+            }
+            if !wires.is_empty() {
                 tokio::task::yield_now().await;
             }
         }

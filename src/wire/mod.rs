@@ -4,8 +4,9 @@
 //! everybody that is too much: a task woken and a write made for every message of every socket. So the write half of a
 //! connection is shared. The library writes its bytes through it as before ([`Wire::poll_write`]); beside it, whoever has
 //! something for many makes a frame of it once ([`Frame`]), joins those that go to the same ([`Piece`]), and lets every
-//! wire have them ([`Wire::push`]). They wait there and leave together in one write, made by whoever holds the [`Pen`], or
-//! with the library's next write, whichever comes first.
+//! wire have them ([`Wire::push`]). They wait there and leave together in one write, made by whoever holds the [`Pen`], with
+//! those to other wires in one call where the system takes several ([`Volley`]), or with the library's next write, whichever
+//! comes first.
 //!
 //! What the library writes is looked through byte by byte ([`weave::Weave`]), because a frame of ours may leave only
 //! between two of its own, after the answer that made the connection a websocket and after the greeting of the namespace
@@ -26,8 +27,10 @@ pub mod weave;
 pub use flush::{Flusher, Pen};
 pub use frame::{Frame, Piece};
 
+use scorecast_volley::Volley;
 use std::io::{Error, ErrorKind, IoSlice};
 use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -116,14 +119,38 @@ impl Wire {
     /// Writes what waits, as far as the client takes it; the rest follows as soon as it takes more.
     pub fn flush(self: &Arc<Self>) {
         let mut weave = self.weave();
-        weave.begin_flush();
-        if weave.is_followed_up() {
-            // It leaves as soon as the client takes more. Asking earlier would fill what it has just freed, again and
-            // again, and the system, which reports room once there is plenty, would never do so.
-            return;
+        if !weave.is_followed_up() {
+            self.write_out(&mut weave, None);
         }
-        let flow = weave.drain(|slices| self.send(slices));
-        self.see_to(&mut weave, flow);
+    }
+
+    /// The same for those the flusher knew of, which is to be told again of what is pushed from now on. What leaves in one
+    /// slice goes in one call with the others; nobody else writes to these wires meanwhile, so none may be there twice.
+    fn flush_known(wires: &[Arc<Self>], volley: &mut Volley) {
+        let mut due = Vec::with_capacity(wires.len());
+        for wire in wires {
+            let mut weave = wire.weave();
+            weave.begin_flush();
+            if weave.is_followed_up() {
+                continue;
+            }
+            if volley.room() > 1 && weave.next().is_some() {
+                due.push((wire, weave));
+            } else {
+                wire.write_out(&mut weave, None);
+            }
+        }
+        let writes = due.iter().filter_map(|(wire, weave)| Some((wire.half.as_ref().as_fd(), weave.next()?)));
+        let written = volley.send(&writes.collect::<Vec<_>>());
+        for ((wire, mut weave), first) in due.into_iter().zip(written) {
+            wire.write_out(&mut weave, Some(first));
+        }
+    }
+
+    /// Writes what waits; of the first write it may be known what became of it.
+    fn write_out(self: &Arc<Self>, weave: &mut Weave, mut first: Option<Result<usize, Error>>) {
+        let flow = weave.drain(|slices| first.take().unwrap_or_else(|| self.send(slices)));
+        self.see_to(weave, flow);
     }
 
     /// Straight to the socket: what the runtime knows of its readiness is only needed once it takes no more.

@@ -2,12 +2,16 @@
 //! takes at a time, and whenever frames of ours come, each stream is whole.
 
 use super::weave::{Flow, Namespace, Weave};
-use super::{Frame, Piece, Pushed};
+use super::{Flusher, Frame, Piece, Pushed, Wire};
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::io::{Cursor, Error, ErrorKind, IoSlice, Read, Write};
+use std::sync::Arc;
+use std::time::Duration;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocket};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 const SWITCHED: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n\r\n";
 
@@ -26,8 +30,8 @@ enum Step {
     Ours(Vec<usize>, bool),
     /// The client takes so many bytes.
     Takes(usize),
-    /// The flusher comes.
-    Flush,
+    /// The flusher comes; it may have made the first write beforehand, with those of others.
+    Flush(bool),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -40,7 +44,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         8 => (proptest::collection::vec(length, 1..4), any::<bool>()).prop_map(|(ours, joined)| Step::Ours(ours, joined)),
         6 => (1..4_usize).prop_map(Step::Takes),
         3 => (4..100_000_usize).prop_map(Step::Takes),
-        6 => Just(Step::Flush),
+        6 => any::<bool>().prop_map(Step::Flush),
     ];
     proptest::collection::vec(step, 1..80)
 }
@@ -152,8 +156,27 @@ impl Connection {
     }
 
     fn flush(&mut self) -> Flow {
+        self.flush_ahead(false)
+    }
+
+    fn flush_ahead(&mut self, ahead: bool) -> Flow {
         self.weave.begin_flush();
-        self.weave.drain(|slices| self.client.write(slices)).expect("the client is there")
+        let next = self.weave.next().filter(|_| ahead).map(<[u8]>::to_vec);
+        let mut first = next.map(|next| (self.client.write(&[IoSlice::new(&next)]), next));
+        let write = |slices: &[IoSlice<'_>]| match first.take() {
+            Some((written, next)) => {
+                assert_eq!(
+                    slices.iter().map(|slice| &**slice).collect::<Vec<_>>(),
+                    [next],
+                    "it is what would have been written"
+                );
+                written
+            }
+            None => self.client.write(slices),
+        };
+        let flow = self.weave.drain(write).expect("the client is there");
+        assert!(first.is_none(), "what was written is known");
+        flow
     }
 
     /// Lets the client take all there is, and says what it has read.
@@ -240,7 +263,7 @@ fn run(steps: &[Step]) -> (Expected, Vec<Message>) {
                 connection.client.takes = *bytes;
                 connection.write();
             }
-            Step::Flush => drop(connection.flush()),
+            Step::Flush(ahead) => drop(connection.flush_ahead(*ahead)),
         }
     }
     (expected, connection.finish())
@@ -360,4 +383,79 @@ fn what_waits_for_a_greeting_leaves_with_it() {
     assert_eq!((connection.client.times - before, connection.weave.waiting()), (1, 0));
     let read = connection.finish();
     assert_eq!(read.iter().filter_map(text).collect::<Vec<_>>(), ["40{}", "first", "second"]);
+}
+
+/// The two ends of a connection: a wire that has become a websocket, and its client.
+async fn wire() -> (Arc<Wire>, tokio::net::TcpStream) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let client =
+        tokio::net::TcpStream::connect(listener.local_addr().expect("an address")).await.expect("a connection");
+    let (server, _) = listener.accept().await.expect("a connection");
+    let (_, half) = server.into_split();
+    let wire = Arc::new(Wire::new(half, CancellationToken::new(), Duration::from_mins(10), TaskTracker::new()));
+    wire.upgrades();
+    (wire, client)
+}
+
+async fn switched() -> (Arc<Wire>, tokio::net::TcpStream) {
+    let (wire, mut client) = wire().await;
+    switch(&wire, &mut client).await;
+    (wire, client)
+}
+
+async fn switch(wire: &Arc<Wire>, client: &mut tokio::net::TcpStream) {
+    let written = std::future::poll_fn(|cx| wire.poll_write(cx, &[IoSlice::new(SWITCHED)])).await;
+    assert_eq!(written.expect("it is written"), SWITCHED.len());
+    read(client, SWITCHED).await;
+}
+
+async fn read(client: &mut tokio::net::TcpStream, expected: &[u8]) {
+    let mut got = vec![0; expected.len()];
+    tokio::io::AsyncReadExt::read_exact(client, &mut got).await.expect("it comes");
+    assert!(got == expected, "{} for {}", String::from_utf8_lossy(&got), String::from_utf8_lossy(expected));
+}
+
+fn piece(text: &str) -> Piece {
+    Frame::text(text).into()
+}
+
+/// Whatever waits on a wire, and whether the system takes writes together or not: each client gets its own.
+#[tokio::test]
+async fn what_leaves_with_others_is_what_would_have_left_alone() {
+    for together in [true, false] {
+        let flusher = Flusher::new(together);
+        let mut wires = Vec::new();
+        for _ in 0..6 {
+            wires.push(switched().await);
+        }
+        let (held, mut its_client) = wire().await;
+        let push = |wire: &Arc<Wire>, pieces: &[Piece]| flusher.push(Arc::clone(wire), pieces, usize::MAX);
+        let large = piece(&"x".repeat(32 << 20));
+        push(&wires[0].0, &[piece("one")]);
+        push(&held, &[piece("held")]);
+        push(&wires[1].0, &[piece("two"), piece("pieces")]);
+        push(&wires[2].0, std::slice::from_ref(&large));
+        push(&wires[3].0, &[piece("of a wire that was written to meanwhile")]);
+        wires[3].0.flush();
+        // It is known already: a wire that is written to twice in one go would be waited for by whoever writes to it.
+        assert_eq!(push(&wires[3].0, &[piece("once more")]), Pushed::Waits);
+        wires[4].0.kill();
+        push(&wires[4].0, &[piece("to nobody")]);
+        push(&wires[5].0, &[piece("last")]);
+        flusher.pen().await.write().await;
+        read(&mut wires[0].1, piece("one").as_bytes()).await;
+        read(&mut wires[1].1, Piece::joined(&[piece("two"), piece("pieces")]).as_bytes()).await;
+        let twice = [piece("of a wire that was written to meanwhile"), piece("once more")];
+        read(&mut wires[3].1, Piece::joined(&twice).as_bytes()).await;
+        read(&mut wires[5].1, piece("last").as_bytes()).await;
+        assert_eq!(wires[2].0.waiting(), 1, "it took a part");
+        push(&wires[2].0, &[piece("after it")]);
+        flusher.pen().await.write().await;
+        read(&mut wires[2].1, large.as_bytes()).await;
+        read(&mut wires[2].1, piece("after it").as_bytes()).await;
+        assert_eq!(held.waiting(), 1, "it is not its turn yet");
+        switch(&held, &mut its_client).await;
+        read(&mut its_client, piece("held").as_bytes()).await;
+        assert!(wires.iter().all(|(wire, _)| wire.waiting() == 0));
+    }
 }

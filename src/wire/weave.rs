@@ -280,7 +280,8 @@ impl Weave {
         !std::mem::replace(&mut self.is_waiting, true)
     }
 
-    /// Whether somebody waits.
+    /// Whether somebody waits: all leaves as soon as the client takes more. Asking earlier would fill what it has just freed,
+    /// again and again, and the system, which reports room once there is plenty, would never do so.
     pub fn is_followed_up(&self) -> bool {
         self.is_waiting
     }
@@ -297,18 +298,32 @@ impl Weave {
         (self.waiting, self.gone) = (0, 0);
     }
 
+    /// How many pieces leave in the next write.
+    fn together(&self) -> usize {
+        match (self.library.is_our_turn(), self.gone) {
+            (true, _) => self.queue.len().min(TOGETHER_MAX),
+            (false, 0) => 0,
+            // One that has begun to leave goes on, whatever has to be waited for since.
+            (false, _) => 1,
+        }
+    }
+
+    /// What the first write of [`Self::drain`] is given, where that is one slice: that write may be made beforehand.
+    #[must_use]
+    pub fn next(&self) -> Option<&[u8]> {
+        (self.together() == 1).then(|| &self.queue[0].as_bytes()[self.gone..])
+    }
+
     /// Writes frames, as many as leave.
     ///
     /// # Errors
     /// When the connection is broken.
     pub fn drain(&mut self, mut write: impl FnMut(&[IoSlice<'_>]) -> Result<usize, Error>) -> Result<Flow, Error> {
         while !self.queue.is_empty() {
-            let count = match (self.library.is_our_turn(), self.gone) {
-                (true, _) => self.queue.len().min(TOGETHER_MAX),
-                (false, 0) => return Ok(Flow::Held),
-                // One that has begun to leave goes on, whatever has to be waited for since.
-                (false, _) => 1,
-            };
+            let count = self.together();
+            if count == 0 {
+                return Ok(Flow::Held);
+            }
             let mut gone = self.gone;
             let rest = self.queue[..count].iter().map(|piece| &piece.as_bytes()[std::mem::take(&mut gone)..]);
             let written = write(&rest.map(IoSlice::new).collect::<Slices<'_>>());

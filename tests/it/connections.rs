@@ -204,7 +204,17 @@ async fn announce(app: &TestApp, count: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_cannot_keep_up_is_cut_off_at_the_first_loss_and_the_others_are_not_delayed() {
+    who_cannot_keep_up(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_no_other_where_each_message_is_a_call_of_its_own() {
+    who_cannot_keep_up(false).await;
+}
+
+async fn who_cannot_keep_up(io_uring: bool) {
     let app = cup(|config| {
+        config.io_uring = io_uring;
         config.write_timeout_ms = 600_000;
         config.socket_buffer_max = 100;
     })

@@ -24,7 +24,7 @@ fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
 fn all_sources() -> BTreeMap<String, String> {
     let mut paths = Vec::new();
     let bench = ["bench/src", "bench/servers/src", "bench/micro/src"];
-    for folder in ["src", "migration/src", "tests/it", "tests/chaos"].into_iter().chain(bench) {
+    for folder in ["src", "migration/src", "volley/src", "tests/it", "tests/chaos"].into_iter().chain(bench) {
         sources(&root().join(folder), &mut paths);
     }
     paths

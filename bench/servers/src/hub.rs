@@ -1,5 +1,6 @@
-//! A bare WebSocket hub, the wall: one thread, a message encoded once, one write for all that waits for a connection. If it
-//! is to be durable, the messages that came together are appended to a file, and nothing leaves before they are on the disk.
+//! A bare WebSocket hub, the wall: one thread, a message encoded once, one write for all that waits for a connection,
+//! each by itself or many in one call. If it is to be durable, the messages that came together are appended to a file, and
+//! nothing leaves before they are on the disk.
 //!
 //! Not a server to use: a client that does not read is cut, and frames are not checked.
 
@@ -10,10 +11,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
+use scorecast_volley::Volley;
 use sha1::{Digest, Sha1};
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 
 /// What is behind a key in the handshake.
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -44,6 +47,8 @@ struct Hub<'a> {
     frames: Vec<u8>,
     from: u64,
     version: u64,
+    /// How they leave.
+    volley: Volley,
     /// Where messages are kept, if they are.
     file: Option<File>,
 }
@@ -52,12 +57,12 @@ struct Hub<'a> {
 ///
 /// # Errors
 /// When the port is taken, the poll fails or the disk does.
-pub fn serve(port: u16, gate: &Gate, file: Option<File>) -> anyhow::Result<()> {
+pub fn serve(port: u16, gate: &Gate, volley: Volley, file: Option<File>) -> anyhow::Result<()> {
     let mut poll = Poll::new()?;
     let mut listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).context("the port is taken")?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let (connections, free, frames) = (Vec::new(), Vec::new(), Vec::new());
-    let mut hub = Hub { gate, connections, free, frames, from: 0, version: 0, file };
+    let mut hub = Hub { gate, connections, free, frames, from: 0, version: 0, volley, file };
     let mut events = Events::with_capacity(1024);
     let mut buffer = vec![0; READ_BYTES];
     loop {
@@ -87,6 +92,7 @@ pub fn serve(port: u16, gate: &Gate, file: Option<File>) -> anyhow::Result<()> {
             }
         }
         if hub.end() > before {
+            hub.tell();
             for number in 0..hub.connections.len() {
                 if !hub.write(number) {
                     hub.drop(number);
@@ -191,6 +197,31 @@ impl Hub<'_> {
                 }
                 0x8 => return false,
                 _ => {}
+            }
+        }
+    }
+
+    /// Gives all who wait for nothing else what they have not been told yet, as far as they take it.
+    fn tell(&mut self) {
+        if self.volley.room() == 1 {
+            return;
+        }
+        let (mut due, mut writes) = (Vec::new(), Vec::new());
+        for (number, connection) in self.connections.iter().enumerate() {
+            if let Some(Connection { stream, own, told: Some(told), amid: false, .. }) = connection
+                && own.is_empty()
+                && let Ok(at) = usize::try_from(told - self.from)
+                && at < self.frames.len()
+            {
+                due.push(number);
+                writes.push((stream.as_fd(), &self.frames[at..]));
+            }
+        }
+        let became = self.volley.send(&writes);
+        for (number, written) in due.into_iter().zip(became) {
+            // Who took none, or a part, is written to once more.
+            if let (Some(Connection { told: Some(told), .. }), Ok(written)) = (&mut self.connections[number], written) {
+                *told += written as u64;
             }
         }
     }

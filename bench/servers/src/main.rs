@@ -8,6 +8,7 @@ mod view;
 
 use anyhow::{Context, bail};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use scorecast_volley::Volley;
 use serde::Deserialize;
 use std::fs::File;
 
@@ -44,10 +45,11 @@ fn main() -> anyhow::Result<()> {
     let port: u16 = arguments.next().context("which port?")?.parse()?;
     let gate = Gate::from_environment()?;
     match &*name {
-        "hub" => hub::serve(port, &gate, None),
-        "hub-durable" => hub::serve(port, &gate, Some(File::create("marks")?)),
+        "hub" => hub::serve(port, &gate, Volley::one_by_one(), None),
+        "hub-together" => hub::serve(port, &gate, Volley::together()?, None),
+        "hub-durable" => hub::serve(port, &gate, Volley::together()?, Some(File::create("marks")?)),
         "axum" => axum_ws::serve(port, gate),
         "socketioxide" => oxide::serve(port, gate),
-        _ => bail!("there is no server {name}: hub, hub-durable, axum, socketioxide"),
+        _ => bail!("there is no server {name}: hub, hub-together, hub-durable, axum, socketioxide"),
     }
 }
