@@ -17,7 +17,7 @@ impl std::fmt::Debug for Ring {
 }
 
 impl Ring {
-    /// Writes in one call. More would spare no more, and whoever has lent something would wait for it longer.
+    /// Writes in one call. More would spare little more, and whoever has lent something would wait for it longer.
     pub const ROOM: usize = 512;
 
     /// One that is empty.
