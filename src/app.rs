@@ -42,6 +42,7 @@ use arc_swap::ArcSwap;
 use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -259,7 +260,8 @@ impl App {
         Ok(self.state())
     }
 
-    /// Carries a command out: counts it, limits it, has it decided and written, and answers when it is on the disk.
+    /// Carries a command out: counts it, limits it, has it decided and written, and answers when it is on the disk. The
+    /// payload it was read from, written as JSON, tells a retry from a reuse of its id.
     ///
     /// # Errors
     /// Why it was refused.
@@ -268,7 +270,7 @@ impl App {
         actor: Actor,
         command: Command,
         command_id: Option<String>,
-        payload: &Value,
+        payload: &(impl Display + Sync),
     ) -> Result<Value, Refusal> {
         let name = command.name();
         let timer = self.metrics.command_duration.with_label_values(&[name]).start_timer();
@@ -609,5 +611,5 @@ fn begin_history(store: &mut SqliteStore, chance: &Chance) -> anyhow::Result<()>
     }
     let epoch = hex::encode(chance.bytes::<8>());
     let head = log_head::Model { id: "head".into(), seq: 0, hash: GENESIS.into(), epoch };
-    store.begin(&row::Row::from(head))
+    store.begin(row::Row::from(head))
 }

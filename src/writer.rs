@@ -262,8 +262,8 @@ impl Writer {
     fn decide_and_commit(&mut self, jobs: &[Box<Job>]) -> Vec<Outcome> {
         let mut ids = Ids::ProbablyNew;
         for _ in 0..TRIES_MAX {
-            let (batch, outcomes) = self.decide(jobs, ids);
-            let writes = batch.writes(&self.tables);
+            let (mut batch, outcomes) = self.decide(jobs, ids);
+            let writes = batch.take_writes(&self.tables);
             if writes.is_empty() {
                 return outcomes;
             }
@@ -301,9 +301,9 @@ impl Writer {
     /// A trap: answers what is not on the disk yet, which then takes as long as it does on a slow one.
     #[expect(clippy::vec_box, reason = "jobs come boxed out of the queue")]
     fn answer_too_early(&mut self, jobs: Vec<Box<Job>>) {
-        let (batch, outcomes) = self.decide(&jobs, Ids::LookedUp);
+        let (mut batch, outcomes) = self.decide(&jobs, Ids::LookedUp);
         self.answer(jobs, outcomes);
-        let writes = batch.writes(&self.tables);
+        let writes = batch.take_writes(&self.tables);
         if writes.is_empty() {
             return;
         }
@@ -569,10 +569,10 @@ impl Batch {
         self.state.boards.insert(category, Arc::clone(board));
     }
 
-    /// Everything the batch writes, the end of the log with it.
-    fn writes(&self, tables: &[Table]) -> Writes {
+    /// Everything the batch writes, the end of the log with it. Nothing more is decided in it then.
+    fn take_writes(&mut self, tables: &[Table]) -> Writes {
         let mut writes = Writes::default();
-        for change in &self.changes {
+        for change in std::mem::take(&mut self.changes) {
             writes.add(tables, change);
         }
         if !self.entries.is_empty() {
@@ -583,7 +583,7 @@ impl Batch {
                 hash: head.hash.to_string(),
                 epoch: head.epoch.to_string(),
             };
-            writes.add(tables, &Change::Put(row.into()));
+            writes.add(tables, Change::Put(row.into()));
         }
         writes
     }

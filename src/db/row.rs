@@ -9,14 +9,14 @@ use super::entity::{
 };
 use crate::ids::CategoryId;
 use indexmap::IndexMap;
-use sea_orm::{Iden, Iterable, ModelTrait, PrimaryKeyToColumn, Value};
+use sea_orm::{ActiveModelTrait, EntityTrait, Iden, IntoActiveModel, Iterable, ModelTrait, PrimaryKeyToColumn, Value};
 
 /// A table as the writer sees it.
 #[derive(Debug)]
 pub struct Table {
     /// Its name.
     pub name: String,
-    /// Its columns, in the order of [`Row::values`].
+    /// Its columns, in the order of [`Row::into_values`].
     pub columns: Vec<String>,
     /// Which columns are the key, as positions in `columns`.
     pub key: Vec<usize>,
@@ -26,7 +26,7 @@ pub struct Table {
 
 fn table_of<E>() -> Table
 where
-    E: sea_orm::EntityTrait,
+    E: EntityTrait,
     E::PrimaryKey: PrimaryKeyToColumn<Column = E::Column>,
 {
     let columns: Vec<String> = E::Column::iter().map(|column| column.to_string()).collect();
@@ -37,8 +37,13 @@ where
     Table { name, columns, key, append_only }
 }
 
-fn values_of<M: ModelTrait>(model: &M) -> Vec<Value> {
-    <M::Entity as sea_orm::EntityTrait>::Column::iter().map(|column| model.get(column)).collect()
+fn values_of<M>(model: M) -> Vec<Value>
+where
+    M: ModelTrait + IntoActiveModel<<M::Entity as EntityTrait>::ActiveModel>,
+{
+    let mut model = model.into_active_model();
+    let value = |column| model.take(column).into_value().expect("a row has all its columns");
+    <M::Entity as EntityTrait>::Column::iter().map(value).collect()
 }
 
 macro_rules! rows {
@@ -53,7 +58,7 @@ macro_rules! rows {
         impl Row {
             /// The values, in the order of the table's columns.
             #[must_use]
-            pub fn values(&self) -> Vec<Value> {
+            pub fn into_values(self) -> Vec<Value> {
                 match self { $(Self::$variant(model) => values_of(model)),* }
             }
 
@@ -222,15 +227,14 @@ impl KeyPart {
 
 impl Writes {
     /// Adds a change.
-    pub fn add(&mut self, tables: &[Table], change: &Change) {
+    pub fn add(&mut self, tables: &[Table], change: Change) {
         self.fates.resize_with(tables.len(), IndexMap::new);
+        let is_put = matches!(change, Change::Put(_));
         let (Change::Put(row) | Change::Drop(row)) = change;
-        let (number, values) = (row.table(), row.values());
+        let number = row.table();
+        let values = row.into_values();
         let key = tables[number].key.iter().map(|at| KeyPart::of(&values[*at])).collect();
-        let fate = match change {
-            Change::Put(_) => Fate::Put(values),
-            Change::Drop(_) => Fate::Drop,
-        };
+        let fate = if is_put { Fate::Put(values) } else { Fate::Drop };
         self.fates[number].insert(key, fate);
     }
 

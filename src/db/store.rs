@@ -158,11 +158,11 @@ impl SqliteStore {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn begin(&mut self, head: &Row) -> anyhow::Result<()> {
+    pub fn begin(&mut self, head: Row) -> anyhow::Result<()> {
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if read_head(&tx)?.is_none() {
             let mut writes = Writes::default();
-            writes.add(&self.tables, &Change::Put(head.clone()));
+            writes.add(&self.tables, Change::Put(head));
             write_all(&tx, &self.statements, &writes).map_err(|(_, cause)| cause)?;
         }
         Ok(tx.commit()?)

@@ -547,7 +547,7 @@ impl Outlet {
     }
 
     /// Answers a socket. An answer that has no room is missed like a fact.
-    pub fn acknowledge(&self, socket: &SocketRef, ack: Ack, said: &Value) {
+    pub fn acknowledge(&self, socket: &SocketRef, ack: Ack, said: &impl Serialize) {
         if let Some(listener) = Listener::of(socket)
             && listener.answer(ack, said, &self.flusher, self.waiting_max) == Sent::Full
         {

@@ -397,6 +397,11 @@ fn own_view(fact: &ScoreUpdated) -> Result<Value, Refusal> {
     to_value(OwnScore::of(fact))
 }
 
+/// An object of values that are there already; `json!` would copy them.
+fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
+    Value::Object(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
 /// An answer, with what is striking in the mark, if anything is.
 fn with_warnings(mut answer: Value, warnings: &[String]) -> Value {
     if !warnings.is_empty() {
@@ -408,7 +413,7 @@ fn with_warnings(mut answer: Value, warnings: &[String]) -> Value {
 impl Decide for SubmitScore {
     fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
         let Taken { score, receipt, warnings } = submit(self, draft)?;
-        Ok(with_warnings(json!({ "score": score, "receipt": receipt }), &warnings))
+        Ok(with_warnings(object([("score", score), ("receipt", to_value(receipt)?)]), &warnings))
     }
 }
 
@@ -425,7 +430,7 @@ impl Decide for SubmitBatch {
                 Ok(Taken { score, receipt, warnings }) => {
                     draft.merge(one);
                     last = Some(receipt);
-                    results.push(with_warnings(json!({ "ok": true, "score": score }), &warnings));
+                    results.push(with_warnings(object([("ok", true.into()), ("score", score)]), &warnings));
                 }
                 // Not the item's fault: the whole batch is decided again with the marks it needs.
                 Err(Refusal::BoardNeeded(categories)) => return Err(Refusal::BoardNeeded(categories)),
@@ -437,8 +442,8 @@ impl Decide for SubmitBatch {
             }
         }
         Ok(match last {
-            Some(receipt) => json!({ "results": results, "receipt": receipt }),
-            None => json!({ "results": results }),
+            Some(receipt) => object([("results", results.into()), ("receipt", to_value(receipt)?)]),
+            None => object([("results", results.into())]),
         })
     }
 

@@ -42,7 +42,7 @@ use crate::setup::{Mode, PutEntries};
 use crate::traps::Trap;
 use crate::wire::weave::Namespace;
 use axum::http::request::Parts;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use socketioxide::adapter::LocalAdapter;
@@ -364,6 +364,13 @@ pub(super) struct Answer {
     ack: Option<Ack>,
 }
 
+/// What an event is answered that was carried out.
+#[derive(Serialize)]
+struct Done {
+    data: Value,
+    ok: bool,
+}
+
 /// The first argument of an event, as the text the client sent; `null` where there is none.
 pub(super) struct Payload(pub(super) String);
 
@@ -532,7 +539,7 @@ impl Door {
                 Ok(data) => {
                     self.count(&event, "ok");
                     if let Some(ack) = answer.ack {
-                        self.outlet.acknowledge(&answer.socket, ack, &json!({ "ok": true, "data": data }));
+                        self.outlet.acknowledge(&answer.socket, ack, &Done { data, ok: true });
                     } else if event == "scores:request" {
                         self.outlet.send(&answer.socket, "scores:data", &data["scores"]);
                     }
@@ -569,14 +576,15 @@ impl Door {
         let asked = serde_json::from_str(payload).map_err(|wrong| Refusal::invalid("", wrong));
         let asked = asked.and_then(|mut payload| {
             let id = take_command_id(&mut payload)?;
-            Ok((read(event, payload.clone())?, id, payload))
+            let said = payload.to_string();
+            Ok((read(event, payload)?, id, said))
         });
-        let (wish, id, payload) = asked.map_err(|refusal| {
+        let (wish, id, said) = asked.map_err(|refusal| {
             // Nonsense costs too, or it would be the cheapest way to keep a server busy.
             self.app.limit(&actor, Limit::Commands, 1, "malformed").err().unwrap_or(refusal)
         })?;
         match wish {
-            Wish::Carry(command) => self.app.carry_out(actor, *command, id, &payload).await,
+            Wish::Carry(command) => self.app.carry_out(actor, *command, id, &said).await,
             Wish::Scores(request) => {
                 self.app.limit_reading(&actor, "scores:request")?;
                 let ScoresRequest { category_id, contestant_id, since_seq } = request;
