@@ -2,7 +2,6 @@
 //! socket, so that both find it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -14,8 +13,6 @@ pub struct Departure(Arc<Inner>);
 struct Inner {
     begun: CancellationToken,
     due: CancellationToken,
-    /// The same as `due`, for whoever asks before every fact.
-    is_due: AtomicBool,
 }
 
 impl Departure {
@@ -26,7 +23,6 @@ impl Departure {
 
     /// It has to go at once: it has missed something, and must not see what came after that.
     pub fn at_once(&self) {
-        self.0.is_due.store(true, Ordering::Relaxed);
         self.0.due.cancel();
         self.0.begun.cancel();
     }
@@ -35,12 +31,6 @@ impl Departure {
     #[must_use]
     pub fn has_begun(&self) -> bool {
         self.0.begun.is_cancelled()
-    }
-
-    /// Whether nothing more may be sent to it.
-    #[must_use]
-    pub fn is_due(&self) -> bool {
-        self.0.is_due.load(Ordering::Relaxed)
     }
 
     /// Waits until it has to go.

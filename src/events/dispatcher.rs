@@ -689,10 +689,9 @@ impl Outlet {
 
     /// Cuts a socket off that has missed something: nothing later reaches it. Its client comes back and resumes.
     fn cut_off(&self, listener: &Listener) {
-        if listener.departure().is_due() {
+        if !listener.cut() {
             return;
         }
-        listener.departure().at_once();
         tracing::warn!("a socket did not keep up and is cut off");
         self.metrics.slow_consumers.with_label_values(&[listener.plane(), "closed"]).inc();
     }

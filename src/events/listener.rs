@@ -12,7 +12,7 @@ use socketioxide::extract::{AckSender, SocketRef};
 use socketioxide::{SendError, SocketError};
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -25,6 +25,8 @@ pub struct Carrier {
     /// The wire of its connection; none where the library serves it alone, because it polls or began by polling.
     wire: Option<Weak<Wire>>,
     departure: Departure,
+    /// Whether nothing more may be sent to it; here, because it is asked before everything that is.
+    is_cut: AtomicBool,
     gone: CancellationToken,
     since: Instant,
     served: AtomicU64,
@@ -77,6 +79,7 @@ impl Carrier {
             namespace,
             wire,
             departure: Departure::default(),
+            is_cut: AtomicBool::new(false),
             gone: CancellationToken::new(),
             since: Instant::now(),
             served: AtomicU64::new(0),
@@ -128,6 +131,20 @@ impl Listener {
     #[must_use]
     pub fn departure(&self) -> &Departure {
         &self.carrier.departure
+    }
+
+    /// Has it go at once, and nothing more sent to it: it has missed something, and must not see what came after that.
+    /// False if that was said before.
+    pub fn cut(&self) -> bool {
+        if self.carrier.is_cut.swap(true, Ordering::Relaxed) {
+            return false;
+        }
+        self.carrier.departure.at_once();
+        true
+    }
+
+    fn is_cut(&self) -> bool {
+        self.carrier.is_cut.load(Ordering::Relaxed)
     }
 
     fn way(&self) -> Way {
@@ -357,7 +374,7 @@ impl<'a, R: Clone + Eq + Hash> Round<'a, R> {
             }
             carrier.served.store(number, Ordering::Relaxed);
             if carrier.wire.is_none() {
-                if !carrier.departure.is_due() && library(&listener.socket, event, arguments) == Sent::Full {
+                if !listener.is_cut() && library(&listener.socket, event, arguments) == Sent::Full {
                     full.push(listener.clone());
                 }
                 continue;
@@ -404,7 +421,7 @@ impl<'a, R: Clone + Eq + Hash> Round<'a, R> {
             let pieces = Piece::together(pieces, alike.len());
             for Share { listener, .. } in alike {
                 let Way::Wire(wire) = listener.way() else { continue };
-                if listener.carrier.departure.is_due() || flusher.push(wire, &pieces, max) != Pushed::Full {
+                if listener.is_cut() || flusher.push(wire, &pieces, max) != Pushed::Full {
                     continue;
                 }
                 full.push((*listener).clone());
