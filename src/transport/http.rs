@@ -20,6 +20,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, he
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
+use socketioxide::layer::SocketIoLayer;
 use std::any::Any;
 use std::time::{Duration, Instant};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -215,26 +216,28 @@ pub fn openapi() -> anyhow::Result<String> {
 pub fn router(app: &App, outlet: Outlet, tapes: Tapes) -> Router {
     let (router, description) = routes().split_for_parts();
     let id = HeaderName::from_static(REQUEST_ID);
-    router
-        .merge(SwaggerUi::new("/api-docs").url("/api-docs/openapi.json", description))
-        .layer(CompressionLayer::new())
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(Extension(outlet))
-        .layer(Extension(tapes))
-        .layer(Extension(Started(Instant::now())))
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn(problems))
-        .layer(TraceLayer::new_for_http().make_span_with(span))
-        .layer(PropagateRequestIdLayer::new(id.clone()))
-        .layer(SetRequestIdLayer::new(id, MakeRequestUuid))
-        .layer(from_fn(safe_request_id))
-        .with_state(app.clone())
+    // From the outside in. Given one by one each would be a box of its own, and every request copies the boxes within it.
+    let layers = (
+        from_fn(safe_request_id),
+        SetRequestIdLayer::new(id.clone(), MakeRequestUuid),
+        PropagateRequestIdLayer::new(id),
+        TraceLayer::new_for_http().make_span_with(span),
+        from_fn(problems),
+        CatchPanicLayer::custom(panicked),
+        TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT),
+        Extension(Started(Instant::now())),
+        Extension(tapes),
+        Extension(outlet),
+        DefaultBodyLimit::max(BODY_BYTES_MAX),
+        CompressionLayer::new(),
+    );
+    let pages = SwaggerUi::new("/api-docs").url("/api-docs/openapi.json", description);
+    router.merge(pages).layer(layers).with_state(app.clone())
 }
 
-/// What Socket.IO and everything else pass alike: pages of foreign origins are refused at the sockets' door, polling and
-/// upgrade, and told nothing anywhere.
-pub fn guard(app: &App, connections: &Connections, router: Router) -> Router {
+/// Puts Socket.IO beside the pages, and before both what they pass alike: pages of foreign origins are refused at the
+/// sockets' door, polling and upgrade, and told nothing anywhere.
+pub fn guard(app: &App, connections: &Connections, sockets: SocketIoLayer, router: Router) -> Router {
     let origins: Vec<HeaderValue> =
         app.config.allowed_origins.iter().filter_map(|origin| HeaderValue::from_str(origin.trim()).ok()).collect();
     let cors = CorsLayer::new()
@@ -249,10 +252,9 @@ pub fn guard(app: &App, connections: &Connections, router: Router) -> Router {
             HeaderName::from_static("last-event-id"),
         ])
         .expose_headers([HeaderName::from_static(REQUEST_ID), header::RETRY_AFTER, header::ETAG, public::SEQ]);
-    router
-        .layer(from_fn_with_state((app.clone(), connections.clone()), session_of))
-        .layer(from_fn_with_state(app.clone(), known_origin))
-        .layer(cors)
+    let known_origin = from_fn_with_state(app.clone(), known_origin);
+    let session_of = from_fn_with_state((app.clone(), connections.clone()), session_of);
+    router.layer((cors, known_origin, session_of, sockets))
 }
 
 /// Notes which session of Socket.IO a websocket speaks for. A request that names none begins one, as a guest.

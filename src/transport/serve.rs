@@ -52,7 +52,7 @@ pub async fn start(app: App, running: Running) -> anyhow::Result<Server> {
         TcpListener::bind(app.config.bind).await.with_context(|| format!("cannot listen on {}", app.config.bind))?;
     let address = listener.local_addr()?;
     let (connections, to_close) = Connections::new(app.config.clone(), app.metrics.clone());
-    let (layer, io) = socket::layer(&app.config);
+    let (sockets, io) = socket::layer(&app.config);
     let (outlet, emitters) = app.start_tasks();
     let flushing = AbortOnDropHandle::new(app.tasks.spawn(outlet.clone().flush()));
     sweep(&app).await;
@@ -60,7 +60,7 @@ pub async fn start(app: App, running: Running) -> anyhow::Result<Server> {
     app.tasks.spawn(tell_counts(app.clone(), tapes.clone()));
     socket::open(&app, &io, outlet.clone(), connections.clone());
     live_socket::open(&app, &io, outlet.clone(), connections.clone());
-    let router = http::guard(&app, &connections, http::router(&app, outlet, tapes).layer(layer));
+    let router = http::guard(&app, &connections, sockets, http::router(&app, outlet, tapes));
     app.tasks.spawn(close_polling(app.clone(), to_close, router.clone()));
     app.tasks.spawn(accept(app.clone(), listener, connections.clone(), router));
     Ok(Server { address, app, running, io, connections, emitters, flushing })
