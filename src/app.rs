@@ -36,7 +36,7 @@ use crate::state::{State, load};
 use crate::tally::{self, TallyView};
 use crate::traps::Traps;
 use crate::wire::Flusher;
-use crate::writer::{Parts, Writer, WriterHandle};
+use crate::writer::{CommandId, Parts, Writer, WriterHandle};
 use anyhow::{Context, bail};
 use arc_swap::ArcSwap;
 use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder};
@@ -276,8 +276,9 @@ impl App {
         let timer = self.metrics.command_duration.with_label_values(&[name]).start_timer();
         let outcome = match self.limit(&actor, command.limit(), command.cost(), name) {
             Ok(()) => {
-                let fingerprint = hex::encode(self.fingerprint_key.mac(format!("{name}\n{payload}").as_bytes()));
-                self.writer.carry_out(actor, command, command_id, fingerprint).await
+                let fingerprint = || hex::encode(self.fingerprint_key.mac(format!("{name}\n{payload}").as_bytes()));
+                let command_id = command_id.map(|id| CommandId { id, fingerprint: fingerprint() });
+                self.writer.carry_out(actor, command, command_id).await
             }
             Err(refusal) => Err(refusal),
         };
@@ -290,7 +291,7 @@ impl App {
     /// # Errors
     /// Why it was refused.
     pub async fn rehearse(&self, actor: Actor, command: impl Into<Command>) -> Result<Value, Refusal> {
-        self.writer.carry_out(actor, command.into(), None, String::new()).await
+        self.writer.carry_out(actor, command.into(), None).await
     }
 
     /// Takes from a user's rate limit.

@@ -39,6 +39,15 @@ const TRIES_MAX: usize = 20;
 /// How long a disk takes that is slow enough for a trap to be seen.
 const SLOW_DISK: Duration = Duration::from_millis(20);
 
+/// A client's id for a command: by it a retry is known.
+#[derive(Clone, Debug)]
+pub struct CommandId {
+    /// The id.
+    pub id: String,
+    /// A keyed hash of name and payload, to tell a retry from a reuse; keyed, because a payload may hold a password.
+    pub fingerprint: String,
+}
+
 /// A command on its way.
 #[derive(Debug)]
 pub struct Job {
@@ -47,9 +56,7 @@ pub struct Job {
     /// What for.
     pub command: Command,
     /// The client's id for it; without one a retry is a new command.
-    pub command_id: Option<String>,
-    /// A keyed hash of name and payload, to tell a retry from a reuse; keyed, because a payload may hold a password.
-    pub fingerprint: String,
+    pub command_id: Option<CommandId>,
     /// Where the answer goes.
     pub reply: oneshot::Sender<Result<Value, Refusal>>,
 }
@@ -78,11 +85,10 @@ impl WriterHandle {
         &self,
         actor: Actor,
         command: Command,
-        command_id: Option<String>,
-        fingerprint: String,
+        command_id: Option<CommandId>,
     ) -> Result<Value, Refusal> {
         let (reply, answer) = oneshot::channel();
-        self.send(Request::Carry(Box::new(Job { actor, command, command_id, fingerprint, reply })))?;
+        self.send(Request::Carry(Box::new(Job { actor, command, command_id, reply })))?;
         answer.await.unwrap_or(Err(Refusal::Overloaded))
     }
 
@@ -339,8 +345,8 @@ impl Writer {
     /// What a command was answered before, if its id was ever used.
     fn answered_before(&mut self, job: &Job) -> Option<Outcome> {
         let command_id = job.command_id.as_ref()?;
-        match self.store.prior_answer(&job.actor.name(), command_id) {
-            Ok(prior) => prior.map(|prior| answer_again(&prior, &job.fingerprint)),
+        match self.store.prior_answer(&job.actor.name(), &command_id.id) {
+            Ok(prior) => prior.map(|prior| answer_again(&prior, command_id)),
             Err(cause) => {
                 tracing::error!(error = format!("{cause:#}"), "a command id could not be looked up");
                 Some(Err(Refusal::Overloaded))
@@ -350,8 +356,10 @@ impl Writer {
 
     fn decide_one(&mut self, job: &Job, now: Micros, batch: &mut Batch, ids: Ids) -> Outcome {
         job.command.admits(&job.actor, &batch.state, now)?;
-        if let Some(prior) = batch.answer_to(job) {
-            return answer_again(prior, &job.fingerprint);
+        if let Some(command_id) = &job.command_id
+            && let Some(prior) = batch.answer_to(&job.actor, command_id)
+        {
+            return answer_again(prior, command_id);
         }
         if ids == Ids::LookedUp
             && let Some(outcome) = self.answered_before(job)
@@ -359,7 +367,7 @@ impl Writer {
             return outcome;
         }
         let command_id: Arc<str> =
-            job.command_id.as_deref().map_or_else(|| self.chance.id(now).to_string().into(), Into::into);
+            job.command_id.as_ref().map_or_else(|| self.chance.id(now).to_string().into(), |given| (*given.id).into());
         let decided = self.decide_with_boards(job, now, &command_id, batch);
         if decided.is_err() && self.traps.is_set(Trap::SeqBeforeCommit) {
             self.use_up_a_number(job, batch);
@@ -510,14 +518,14 @@ impl Batch {
         Self { base, settled: 0, state, changes: Vec::new(), entries: Vec::new(), answers }
     }
 
-    fn answer_to(&self, job: &Job) -> Option<&PriorAnswer> {
-        self.answers.get(&(job.actor.name(), job.command_id.clone()?))
+    fn answer_to(&self, actor: &Actor, command_id: &CommandId) -> Option<&PriorAnswer> {
+        self.answers.get(&(actor.name(), command_id.id.clone()))
     }
 
     /// Has the answer kept for whoever asks again.
     fn remember(&mut self, job: &Job, answer: &Value, at: Micros) {
-        let Some(command_id) = job.command_id.clone() else { return };
-        let (name, fingerprint, answer) = (job.actor.name(), job.fingerprint.clone(), answer.to_string());
+        let Some(CommandId { id: command_id, fingerprint }) = job.command_id.clone() else { return };
+        let (name, answer) = (job.actor.name(), answer.to_string());
         let row = command::Model {
             user_id: name.to_string(),
             command_id: command_id.clone(),
@@ -589,8 +597,8 @@ impl Batch {
     }
 }
 
-fn answer_again(prior: &PriorAnswer, fingerprint: &str) -> Outcome {
-    if prior.fingerprint != fingerprint {
+fn answer_again(prior: &PriorAnswer, again: &CommandId) -> Outcome {
+    if prior.fingerprint != again.fingerprint {
         return Err(Refusal::IdempotencyMismatch);
     }
     serde_json::from_str(&prior.answer).map_err(|cause| {

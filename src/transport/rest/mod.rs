@@ -31,6 +31,7 @@ use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Which moment.
@@ -65,8 +66,11 @@ fn or_empty(body: Value) -> Value {
 }
 
 async fn carry_out(app: &App, actor: Actor, key: IdempotencyKey, command: Command, payload: &Value) -> Answer {
-    let mut payload = payload.clone();
-    let in_body = take_command_id(&mut payload)?;
+    let mut payload = Cow::Borrowed(payload);
+    let in_body = match payload.get("commandId") {
+        Some(_) => take_command_id(payload.to_mut())?,
+        None => None,
+    };
     Ok(Json(app.carry_out(actor, command, key.0.or(in_body), &payload).await?))
 }
 
