@@ -389,15 +389,13 @@ fn rank(draft: &mut Draft, race: &RaceId, by_distance: bool) {
     let measured: Vec<Measured> = rows
         .iter()
         .map(|row| Measured {
-            id: row.id.as_str().into(),
             // Whoever has no time has not finished, however far they got.
             value: row.time_ms.and_then(|ms| if by_distance { distance(row) } else { Some(ms) }),
             then: None,
         })
         .collect();
     let ranks = places(if by_distance { Best::Most } else { Best::Least }, &measured);
-    for row in rows {
-        let place = ranks.get(row.id.as_str()).copied();
+    for (row, place) in rows.into_iter().zip(ranks) {
         if row.place != place {
             draft.put(indoor_participant::Model { place, ..row.as_ref().clone() });
         }

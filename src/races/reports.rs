@@ -89,8 +89,17 @@ pub struct SplitItem {
 pub struct IngestResults {
     /// The event they are of.
     pub event: EventId,
-    /// The results.
-    pub post: ResultsPost,
+    /// The results; or what is wrong with those that cannot be read.
+    items: Vec<Result<ResultItem, String>>,
+}
+
+impl IngestResults {
+    /// Reads the results of a post, before it is anybody's turn.
+    #[must_use]
+    pub fn new(event: EventId, post: ResultsPost) -> Self {
+        let read = |item| crate::command::parse(item).map_err(|wrong| wrong.to_string());
+        Self { event, items: post.results.into_iter().map(read).collect() }
+    }
 }
 
 /// Which racer of which race an item is about.
@@ -251,8 +260,7 @@ struct News {
 }
 
 impl News {
-    fn take(&mut self, draft: &mut Draft, event: &EventId, item: Value) -> Result<(), String> {
-        let item: ResultItem = crate::command::parse(item).map_err(|wrong| wrong.to_string())?;
+    fn take(&mut self, draft: &mut Draft, event: &EventId, item: &ResultItem) -> Result<(), String> {
         let racer = racer_in(&draft.state, event, &item.race_id, item.participant_id.as_deref(), item.bib)?;
         // Both are read before anything is put: an item is taken whole or not at all.
         let (report, splits) = (item.report(draft, &racer)?, item.splits(&racer)?);
@@ -328,12 +336,12 @@ impl Decide for IngestResults {
     fn decide(&self, draft: &mut Draft) -> Result<Value, Refusal> {
         let event = timed(draft, &self.event)?;
         Post::Results.must_be_taken(Some(event), &self.event)?;
-        if self.post.results.len() > ITEMS_MAX {
+        if self.items.len() > ITEMS_MAX {
             return Err(Refusal::TooLarge { what: "results in a post", max: ITEMS_MAX });
         }
         let (mut accepted, mut skipped, mut news) = (0, Vec::new(), News::default());
-        for (index, item) in self.post.results.iter().enumerate() {
-            match news.take(draft, &self.event, item.clone()) {
+        for (index, item) in self.items.iter().enumerate() {
+            match item.as_ref().map_err(Clone::clone).and_then(|item| news.take(draft, &self.event, item)) {
                 Ok(()) => accepted += 1,
                 Err(reason) => skipped.push(Skipped::new(format!("results[{index}]"), reason)),
             }

@@ -9,8 +9,9 @@ use crate::db::entity::race_report::{self, Irm, Source};
 use crate::db::entity::race_result;
 use crate::events::event::{Event, ResultLine, ResultsChanged};
 use crate::ids::{EventId, RaceId};
-use crate::state::State;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use crate::state::{Starter, State};
+use std::collections::{BTreeMap, BTreeSet};
+use std::iter::{Peekable, from_fn};
 use std::sync::Arc;
 
 /// The word for the first of two runs the better of which counts.
@@ -19,10 +20,8 @@ pub const FIRST_RUN: &str = "best-run-1";
 pub const SECOND_RUN: &str = "best-run-2";
 
 /// What is ranked of somebody.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Measured {
-    /// Who.
-    pub id: Arc<str>,
     /// Milliseconds, or a place that was given; none for who has none.
     pub value: Option<i64>,
     /// What decides between equal ones: the other of two runs. Who has none comes after those who have.
@@ -38,25 +37,28 @@ pub enum Best {
     Most,
 }
 
-/// The places of those who have one. Equal values share a place, and the next are as many places behind.
+/// The place of each, in the order they were given; none for who was not measured. Equal values share a place, and the
+/// next are as many places behind.
 ///
 /// What a race is ranked by are whole numbers, whose order needs none of the exact arithmetic marks need; that it is the
 /// order [`rank`](crate::ranking::rank) gives them is a property test.
 #[must_use]
-pub fn places(best: Best, measured: &[Measured]) -> HashMap<Arc<str>, i64> {
-    let standing = |one: &Measured| {
+pub fn places(best: Best, measured: &[Measured]) -> Vec<Option<i64>> {
+    let standing = |(index, one): (usize, &Measured)| {
         let value = match best {
             Best::Least => one.value?,
             Best::Most => -one.value?,
         };
-        Some(((value, one.then.unwrap_or(i64::MAX)), Arc::clone(&one.id)))
+        Some(((value, one.then.unwrap_or(i64::MAX)), index))
     };
-    let mut standings: Vec<_> = measured.iter().filter_map(standing).collect();
-    standings.sort();
-    let mut places = HashMap::with_capacity(standings.len());
+    let mut standings: Vec<_> = measured.iter().enumerate().filter_map(standing).collect();
+    standings.sort_unstable();
+    let mut places = vec![None; measured.len()];
     let mut above = 0;
     for equal in standings.chunk_by(|(one, _), (other, _)| one == other) {
-        places.extend(equal.iter().map(|(_, id)| (Arc::clone(id), above + 1)));
+        for (_, index) in equal {
+            places[*index] = Some(above + 1);
+        }
         above += i64::try_from(equal.len()).unwrap_or(0);
     }
     places
@@ -65,14 +67,32 @@ pub fn places(best: Best, measured: &[Measured]) -> HashMap<Arc<str>, i64> {
 /// The report that counts of those there are of somebody.
 fn counting<'a>(
     policy: ResultsFrom,
-    xml: Option<&'a Arc<race_report::Model>>,
-    feed: Option<&'a Arc<race_report::Model>>,
-) -> Option<&'a Arc<race_report::Model>> {
+    xml: Option<&'a race_report::Model>,
+    feed: Option<&'a race_report::Model>,
+) -> Option<&'a race_report::Model> {
     match (policy, xml, feed) {
         (_, None, only) | (_, only, None) => only,
         (ResultsFrom::Feed, _, feed) => feed,
         (ResultsFrom::Xml, xml, _) => xml,
         (ResultsFrom::Newest, Some(xml), Some(feed)) => Some(if xml.at > feed.at { xml } else { feed }),
+    }
+}
+
+/// The reports of a race that count. Racers are asked for in the order of their ids, which is that of the table: it is
+/// read once, however many start.
+struct Counting<'a, I: Iterator<Item = &'a Arc<race_report::Model>>> {
+    policy: ResultsFrom,
+    reports: Peekable<I>,
+}
+
+impl<'a, I: Iterator<Item = &'a Arc<race_report::Model>>> Counting<'a, I> {
+    fn of(&mut self, id: &str) -> Option<&'a race_report::Model> {
+        while self.reports.next_if(|report| *report.participant_id < *id).is_some() {}
+        let mut said = |source| {
+            self.reports.next_if(|report| report.participant_id == id && report.source == source).map(AsRef::as_ref)
+        };
+        let (xml, feed) = (said(Source::Xml), said(Source::Feed));
+        counting(self.policy, xml, feed)
     }
 }
 
@@ -95,106 +115,143 @@ fn first_run<'a>(state: &'a State, race: &race::Model) -> Option<&'a RaceId> {
 
 /// The second run of a first one.
 fn second_run(state: &State, race: &race::Model) -> Option<RaceId> {
+    if race.race_type != FIRST_RUN {
+        return None;
+    }
     let second = other_run(state, race, "BR1", "BR2")?;
     (first_run(state, second) == Some(&race.id)).then(|| second.id.clone())
 }
 
-/// The lines of a race as its reports have them.
-fn lines(state: &State, race: &race::Model) -> BTreeMap<String, race_result::Model> {
-    let policy = state.events.get(&race.event_id).map(|event| event.results_from).unwrap_or_default();
-    let report = |race: &RaceId, id: &str| {
-        let of = |source| state.racing.report(race, id, source);
-        counting(policy, of(Source::Xml), of(Source::Feed))
-    };
-    let first = first_run(state, race);
-    let mut lines = BTreeMap::new();
-    let (mut placings, mut others) = (BTreeMap::new(), BTreeMap::new());
-    for starter in state.starters_of(&race.id) {
-        let id = starter.row.id.as_str();
-        let own = report(&race.id, id);
-        let before = first.and_then(|first| report(first, id));
-        let Some(counts) = own.or(before) else { continue };
-        let runs = runs(own, before);
-        if let Some(other) = runs.1 {
-            others.insert(id.to_owned(), other);
-        }
-        if let Some(placing) = own.and_then(|own| own.placing) {
-            placings.insert(id.to_owned(), placing);
-        }
-        let line = race_result::Model {
-            race_id: race.id.clone(),
-            participant_id: id.to_owned(),
-            source: counts.source,
-            at: counts.at,
-            bib: starter.row.bib,
-            rank: None,
-            category_rank: None,
-            time_ms: own.and_then(|own| own.time_ms),
-            pen_ms: own.and_then(|own| own.pen_ms),
-            total_ms: runs.0,
-            behind_ms: None,
-            status: own.and_then(|own| own.status),
-            gates: own.and_then(|own| own.gates.clone()),
-        };
-        lines.insert(line.participant_id.clone(), line);
+/// A line of a race as its reports have it. Only one that is another now is written out as a row.
+struct Line<'a> {
+    starter: &'a Starter,
+    /// What counts of them in this race.
+    own: Option<&'a race_report::Model>,
+    /// That, or where there is none what counts in the first of two runs.
+    counts: &'a race_report::Model,
+    /// The better of two runs and the other one; in a race of one run its total alone.
+    runs: (Option<i64>, Option<i64>),
+    rank: Option<i64>,
+    category_rank: Option<i64>,
+    behind_ms: Option<i64>,
+}
+
+impl Line<'_> {
+    fn id(&self) -> &str {
+        &self.starter.row.id
     }
-    place(state, race, &mut lines, &placings, &others);
+
+    /// Whether a row says the same. Its columns are named: one that is new has to be compared, too.
+    fn is(&self, row: &race_result::Model) -> bool {
+        let race_result::Model {
+            race_id: _,
+            participant_id: _,
+            source,
+            at,
+            bib,
+            rank,
+            category_rank,
+            time_ms,
+            pen_ms,
+            total_ms,
+            behind_ms,
+            status,
+            gates,
+        } = row;
+        (self.counts.source, self.counts.at, self.starter.row.bib) == (*source, *at, *bib)
+            && (self.rank, self.category_rank, self.behind_ms) == (*rank, *category_rank, *behind_ms)
+            && (self.time_ms(), self.pen_ms(), self.runs.0) == (*time_ms, *pen_ms, *total_ms)
+            && (self.status(), self.gates()) == (*status, gates.as_ref())
+    }
+
+    fn row(&self, race: &RaceId) -> race_result::Model {
+        race_result::Model {
+            race_id: race.clone(),
+            participant_id: self.id().to_owned(),
+            source: self.counts.source,
+            at: self.counts.at,
+            bib: self.starter.row.bib,
+            rank: self.rank,
+            category_rank: self.category_rank,
+            time_ms: self.time_ms(),
+            pen_ms: self.pen_ms(),
+            total_ms: self.runs.0,
+            behind_ms: self.behind_ms,
+            status: self.status(),
+            gates: self.gates().cloned(),
+        }
+    }
+
+    fn time_ms(&self) -> Option<i64> {
+        self.own.and_then(|own| own.time_ms)
+    }
+
+    fn pen_ms(&self) -> Option<i64> {
+        self.own.and_then(|own| own.pen_ms)
+    }
+
+    fn status(&self) -> Option<Irm> {
+        self.own.and_then(|own| own.status)
+    }
+
+    fn gates(&self) -> Option<&String> {
+        self.own.and_then(|own| own.gates.as_ref())
+    }
+}
+
+/// The lines of a race as its reports have them, by participant.
+fn lines<'a>(state: &'a State, race: &'a race::Model) -> Vec<Line<'a>> {
+    let policy = state.events.get(&race.event_id).map(|event| event.results_from).unwrap_or_default();
+    let counting = |race| Counting { policy, reports: state.racing.reports(race).peekable() };
+    let (mut own, mut first) = (counting(&race.id), first_run(state, race).map(counting));
+    let line = |starter: &'a Arc<Starter>| {
+        let id = starter.row.id.as_str();
+        let (own, before) = (own.of(id), first.as_mut().and_then(|first| first.of(id)));
+        let (counts, runs) = (own.or(before)?, runs(own, before));
+        Some(Line { starter, own, counts, runs, rank: None, category_rank: None, behind_ms: None })
+    };
+    let mut lines: Vec<Line> = state.starters_of(&race.id).filter_map(line).collect();
+    place(&mut lines);
     lines
 }
 
+/// Gives the lines their places, over all and within the age or weight classes.
+fn place(lines: &mut [Line]) {
+    // Where nobody was timed, the order that was given is what there is.
+    let timed = lines.iter().any(|line| line.runs.0.is_some());
+    let measure = |line: &Line| {
+        let placing = line.own.and_then(|own| own.placing);
+        Measured { value: if timed { line.runs.0 } else { placing.map(|place| place * 1_000) }, then: line.runs.1 }
+    };
+    let measured: Vec<Measured> = lines.iter().map(measure).collect();
+    let best = lines.iter().filter_map(|line| line.runs.0).min();
+    let mut classes: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (index, (line, rank)) in lines.iter_mut().zip(places(Best::Least, &measured)).enumerate() {
+        line.rank = rank;
+        line.behind_ms = line.runs.0.zip(best).map(|(total, best)| total - best).filter(|_| rank.is_some());
+        if let Some(category) = &line.starter.detail.category {
+            classes.entry(&category.id).or_default().push(index);
+        }
+    }
+    for members in classes.into_values() {
+        let of_class: Vec<Measured> = members.iter().map(|index| measured[*index]).collect();
+        for (index, place) in members.into_iter().zip(places(Best::Least, &of_class)) {
+            lines[index].category_rank = place;
+        }
+    }
+}
+
 /// The better of two runs and the other one, as far as they are known. In a race of one run that is its total alone.
-fn runs(own: Option<&Arc<race_report::Model>>, first: Option<&Arc<race_report::Model>>) -> (Option<i64>, Option<i64>) {
+fn runs(own: Option<&race_report::Model>, first: Option<&race_report::Model>) -> (Option<i64>, Option<i64>) {
     let this = own.filter(|own| own.status.is_none()).and_then(|own| Some(own.time_ms? + own.pen_ms.unwrap_or(0)));
     // The total of a second run may be that of the first, of which there need not be a report here.
-    let mut known: Vec<i64> = [own.and_then(|own| own.total_ms), this, first.and_then(|first| first.total_ms)]
-        .into_iter()
-        .flatten()
-        .collect();
-    known.dedup();
+    let known = [own.and_then(|own| own.total_ms), this, first.and_then(|first| first.total_ms)];
     let better = match own.and_then(|own| own.total_ms) {
         // What the timing computer takes for the better one is that.
         Some(said) if this.is_some_and(|this| said != this) => Some(said),
-        _ => known.iter().min().copied(),
+        _ => known.into_iter().flatten().min(),
     };
-    (better, known.into_iter().filter(|run| Some(*run) > better).min())
-}
-
-/// Gives the lines their places, over all and within the age or weight classes.
-fn place(
-    state: &State,
-    race: &race::Model,
-    lines: &mut BTreeMap<String, race_result::Model>,
-    placings: &BTreeMap<String, i64>,
-    others: &BTreeMap<String, i64>,
-) {
-    // Where nobody was timed, the order that was given is what there is.
-    let timed = lines.values().any(|line| line.total_ms.is_some());
-    let value = |line: &race_result::Model| {
-        if timed { line.total_ms } else { placings.get(&line.participant_id).map(|place| place * 1_000) }
-    };
-    let measured: Vec<Measured> = lines
-        .values()
-        .map(|line| Measured {
-            id: line.participant_id.as_str().into(),
-            value: value(line),
-            then: others.get(&line.participant_id).copied(),
-        })
-        .collect();
-    let ranks = places(Best::Least, &measured);
-    let mut classes: BTreeMap<&str, Vec<Measured>> = BTreeMap::new();
-    for one in &measured {
-        let category = state.starter(&race.id, &one.id).and_then(|starter| starter.detail.category.as_ref());
-        if let Some(category) = category {
-            classes.entry(&category.id).or_default().push(one.clone());
-        }
-    }
-    let within: HashMap<Arc<str>, i64> = classes.values().flat_map(|members| places(Best::Least, members)).collect();
-    let best = lines.values().filter_map(|line| line.total_ms).min();
-    for line in lines.values_mut() {
-        line.rank = ranks.get(line.participant_id.as_str()).copied();
-        line.category_rank = within.get(line.participant_id.as_str()).copied();
-        line.behind_ms = line.total_ms.zip(best).map(|(total, best)| total - best).filter(|_| line.rank.is_some());
-    }
+    (better, known.into_iter().flatten().filter(|run| Some(*run) > better).min())
 }
 
 /// What changed in the lines of a race.
@@ -224,35 +281,41 @@ fn own(line: &race_result::Model) -> (Option<i64>, Option<i64>, Option<i64>, Opt
 /// Brings the lines of a race up to its reports, and says what became another.
 pub fn settle(draft: &mut Draft, race: &RaceId) -> Settled {
     let Some(row) = draft.state.races.get(race).cloned() else { return Settled::default() };
-    let before: Vec<_> = draft.state.racing.results(race).cloned().collect();
-    let mut now = lines(&draft.state, &row);
     let mut settled = Settled::default();
-    for line in before {
-        let Some(after) = now.remove(&line.participant_id) else {
-            settled.removed.push(line.bib);
-            settled.own.push(line.participant_id.clone());
-            draft.remove(line.as_ref().clone());
+    let (mut gone, mut put) = (Vec::new(), Vec::new());
+    // What was and what is are both by participant: they are walked side by side.
+    let mut before = draft.state.racing.results(race).map(AsRef::as_ref).peekable();
+    for line in lines(&draft.state, &row) {
+        gone.extend(from_fn(|| before.next_if(|before| *before.participant_id < *line.id())).cloned());
+        let before = before.next_if(|before| before.participant_id == line.id());
+        if before.is_some_and(|before| line.is(before)) {
             continue;
-        };
-        if *line == after {
-            continue;
         }
-        if own(&line) != own(&after) {
+        let line = line.row(race);
+        if before.map(own) != Some(own(&line)) {
             settled.own.push(line.participant_id.clone());
         }
-        if line.bib != after.bib {
-            settled.removed.push(line.bib);
+        if let Some(before) = before.filter(|before| before.bib != line.bib) {
+            settled.removed.push(before.bib);
         }
+        let told = ResultLine::of(&line);
         // The same said again, only later, is no news.
-        if ResultLine::of(&line) != ResultLine::of(&after) {
-            settled.lines.push(ResultLine::of(&after));
+        if before.map(ResultLine::of).as_ref() != Some(&told) {
+            settled.lines.push(told);
         }
-        draft.put(after);
+        put.push(line);
     }
-    for line in now.into_values() {
-        settled.lines.push(ResultLine::of(&line));
+    gone.extend(before.cloned());
+    for line in gone {
+        settled.removed.push(line.bib);
         settled.own.push(line.participant_id.clone());
+        draft.remove(line);
+    }
+    for line in put {
         draft.put(line);
+    }
+    if settled.removed.is_empty() {
+        return settled;
     }
     // Who folds knows a line by its bib alone: one that is still worn by somebody else is theirs, and told again.
     let removed: BTreeSet<Option<i64>> = settled.removed.iter().copied().collect();
@@ -297,47 +360,38 @@ mod tests {
 
     /// The same by marks of one judge: the second criterion weighs so little that all it adds is less than a thousandth of
     /// the first.
-    fn ranked(method: Method, measured: &[Measured]) -> HashMap<Arc<str>, i64> {
+    fn ranked(method: Method, measured: &[Measured]) -> Vec<Option<i64>> {
         const NEVER: i64 = 100_000_000;
         let weights = [("first", Decimal::one()), ("then", Decimal::new(1.into(), 9))];
-        let mark = |one: &Measured, criterion: &str, value: i64| MarkIn {
+        let id = |index: usize| -> Arc<str> { format!("p{index}").into() };
+        let mark = |index: usize, criterion: &str, value: i64| MarkIn {
             judge: "clock".into(),
-            contestant: Arc::clone(&one.id),
+            contestant: id(index),
             criterion: criterion.into(),
             value: Mark::from_thousandths(value).expect("a mark"),
         };
         // More is better where the most is the best; then a missing second value is none.
         let none = if method == Method::Time { NEVER } else { 0 };
-        let marks = measured.iter().flat_map(|one| {
-            let first = one.value.map(|value| mark(one, "first", value));
-            first.into_iter().chain([mark(one, "then", one.then.unwrap_or(none))])
+        let marks = measured.iter().enumerate().flat_map(|(index, one)| {
+            let first = one.value.map(|value| mark(index, "first", value));
+            first.into_iter().chain([mark(index, "then", one.then.unwrap_or(none))])
         });
         let input = Input {
             criteria: weights.map(|(id, weight)| CriterionIn { id: id.into(), weight }).into(),
-            entries: measured
-                .iter()
-                .map(|one| EntryIn {
-                    contestant: Arc::clone(&one.id),
-                    factor: Decimal::one(),
-                    withdrawn: false,
-                    status: None,
-                })
+            entries: (0..measured.len())
+                .map(|index| EntryIn { contestant: id(index), factor: Decimal::one(), withdrawn: false, status: None })
                 .collect(),
             panel: vec![Panelist { judge: "clock".into(), required: true, head: false }],
             marks: marks.collect(),
             ..Input::default()
         };
-        let rows = rank(&Rules::new(method), &input).ranking.into_iter();
-        rows.filter_map(|row| Some((row.contestant_id, i64::from(row.rank?)))).collect()
+        let ranking = rank(&Rules::new(method), &input).ranking;
+        let rank_of = |index| ranking.iter().find(|row| row.contestant_id == id(index))?.rank.map(i64::from);
+        (0..measured.len()).map(rank_of).collect()
     }
 
     fn measured(values: Vec<(Option<i64>, Option<i64>)>) -> Vec<Measured> {
-        let one = |(number, (value, then)): (usize, (Option<i64>, Option<i64>))| Measured {
-            id: format!("p{number}").into(),
-            value,
-            then,
-        };
-        values.into_iter().enumerate().map(one).collect()
+        values.into_iter().map(|(value, then)| Measured { value, then }).collect()
     }
 
     proptest! {

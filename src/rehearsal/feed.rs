@@ -130,7 +130,7 @@ async fn show(rehearsal: &mut Rehearsal, kind: &str, said: &Value) -> anyhow::Re
     let results: Vec<Value> = gone.chain(known.into_iter().map(post)).collect();
     for some in results.chunks(ITEMS_MAX) {
         let post = ResultsPost { results: some.to_vec() };
-        let command = IngestResults { event: rehearsal.event.clone(), post };
+        let command = IngestResults::new(rehearsal.event.clone(), post);
         let answer = rehearsal.app.rehearse(rehearsal.actor.clone(), command).await?;
         let skipped = answer["skipped"].as_array().map_or(0, Vec::len);
         if skipped > 0 {

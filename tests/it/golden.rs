@@ -982,7 +982,7 @@ fn timing() -> Vec<(&'static str, Command)> {
             DescribeCassette { name: "none".parse().expect("a name"), description: None }.into()
         }),
         ("remove a recording", DeleteCassette { name: "none".parse().expect("a name") }.into()),
-        ("post the cup's results", IngestResults { event: id("cup"), post: read(json!({"results": []})) }.into()),
+        ("post the cup's results", IngestResults::new(id("cup"), read(json!({"results": []}))).into()),
         ("post the odds of the heat", {
             IngestOdds { event: id("cup"), post: read(json!({"race_id": "heat", "odds": []})) }.into()
         }),

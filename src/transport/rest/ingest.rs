@@ -102,7 +102,7 @@ pub async fn results(keeper: Timekeeper, Body(body): Body) -> Answer {
 async fn take_results(keeper: Timekeeper, body: Value) -> Answer {
     let event = event_of(&keeper.actor)?;
     let post = parse::<ResultsPost>(body.clone())?;
-    keeper.carry_out(IngestResults { event, post }, &body).await
+    keeper.carry_out(IngestResults::new(event, post), &body).await
 }
 
 /// Who is on the course, all of them; nobody is, ten seconds after the last post.
