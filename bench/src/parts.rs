@@ -203,6 +203,7 @@ fn durable(yard: &Yard, peer: Peer, effort: Effort, part: &mut Part) -> anyhow::
         let case = format!("W={in_flight}");
         part.note(peer.key(), &case, "per_second", outcome.submits as f64 / outcome.seconds);
         part.note(peer.key(), &case, "cpu_us", cpu.total * 1e6 / outcome.submits as f64);
+        part.note(peer.key(), &case, "kernel_us", cpu.kernel * 1e6 / outcome.submits as f64);
     }
     Ok(())
 }

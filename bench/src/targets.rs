@@ -61,27 +61,31 @@ fn beside(what: &str, needs: Option<f64>, unit: &str, allowed: Option<f64>) -> S
     }
 }
 
-/// Where the time of a delivery goes, by what was measured beside it in the same run; and what it would be if we were the
-/// hub that writes as we do (on the scoring plane with frames as long as ours) and had a submit durable as we do.
+/// Where the time of a delivery goes, by what was measured beside it in the same run; what it would be if we were the hub
+/// that writes as we do (on the scoring plane with frames as long as ours) and had a submit durable as we do; and what it
+/// would be if there were nothing outside the kernel but that submit.
 fn spent(parts: &Parts, case: &str, ours: &str, allowed: Option<f64>) -> String {
     let of = |server: &str, metric: &str| parts.get("fanout")?.median(server, case, metric);
-    let command = |case: &str| parts.get("durable")?.median(ours, case, "cpu_us");
     let busiest = if case == "W=32" { "W=64" } else { case };
-    let share = command(busiest).map(|us| us / MEMBERS);
+    let command = |metric: &str| parts.get("durable")?.median(ours, busiest, metric);
+    let share = command("cpu_us").map(|us| us / MEMBERS);
+    let outside = share.zip(command("kernel_us")).map(|(share, kernel)| share - kernel / MEMBERS);
+    let bare = of(ours, "kernel_us").zip(outside).map(|(kernel, outside)| kernel + outside);
     let rest = of(ours, "cpu_us").zip(share).map(|(all, share)| all - share);
     let of_long = |metric: &str| parts.get("fanout")?.median("hub-together", &format!("{case}, long"), metric);
     let writes = if ours == "scorecast" { of_long("cpu_us") } else { of("hub-together", "cpu_us") };
     let least = writes.zip(share).map(|(writes, share)| writes + share);
     let said = format!(
         "At {case} a delivery takes {} µs, {} of them in the kernel, {} leave together. To read, decide, \
-         commit and answer one submit takes {} µs in the durable part ({busiest}; with its judge's own delivery, so it is an \
-         upper bound), {} µs a delivery; the hub reads and answers. Without it {} µs are left, for frames of {} bytes; the \
+         commit and answer one submit takes {} µs, {} of them in the kernel, in the durable part ({busiest}; with its judge's \
+         own delivery, so it is an upper bound), {} µs a delivery; the hub reads and answers. Without it {} µs are left, for frames of {} bytes; the \
          hub needs {} µs, {} of them in the kernel, for {} bytes, {} together. One that writes by `io_uring`, as Scorecast \
          does, needs {} µs, and {} µs for {} bytes, or {} µs if it waits for the disk.",
         shown(of(ours, "cpu_us")),
         shown(of(ours, "kernel_us")),
         shown(of(ours, "together")),
-        shown(command(busiest)),
+        shown(command("cpu_us")),
+        shown(command("kernel_us")),
         shown(share),
         shown(rest),
         shown(of(ours, "bytes")),
@@ -95,6 +99,7 @@ fn spent(parts: &Parts, case: &str, ours: &str, allowed: Option<f64>) -> String 
         shown(of("hub-durable", "cpu_us")),
     );
     said + &beside("The writes of that hub and our durable part together", least, "µs", allowed)
+        + &beside("What the kernel takes of ours, and the durable part outside of it", bare, "µs", allowed)
 }
 
 /// When the last of a thousand can have a mark at the earliest; and when they would if a hub waited for what our commits
