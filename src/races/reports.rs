@@ -94,11 +94,12 @@ pub struct IngestResults {
 }
 
 impl IngestResults {
-    /// Reads the results of a post, before it is anybody's turn.
+    /// Reads the results of a post, before it is anybody's turn. Of too many, which are refused, no more is read than shows
+    /// it: nobody has asked yet whether the key may post so often.
     #[must_use]
     pub fn new(event: EventId, post: ResultsPost) -> Self {
         let read = |item| crate::command::parse(item).map_err(|wrong| wrong.to_string());
-        Self { event, items: post.results.into_iter().map(read).collect() }
+        Self { event, items: post.results.into_iter().take(ITEMS_MAX + 1).map(read).collect() }
     }
 }
 
@@ -348,5 +349,20 @@ impl Decide for IngestResults {
         }
         let receipt = news.append(draft, &self.event);
         Ok(json!({ "accepted": accepted, "skipped": skipped, "receipt": receipt }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_too_many_results_no_more_are_read_than_show_it() {
+        let read = |count| {
+            let post = ResultsPost { results: vec![Value::Null; count] };
+            IngestResults::new("cup".parse().expect("an id"), post).items.len()
+        };
+        assert_eq!(read(ITEMS_MAX), ITEMS_MAX);
+        assert!((ITEMS_MAX + 1..ITEMS_MAX + 10).contains(&read(1_000_000)));
     }
 }

@@ -352,10 +352,18 @@ pub fn settle_all(draft: &mut Draft, event: &EventId) {
 
 #[cfg(test)]
 mod tests {
-    //! The order of whole numbers is the order the function that ranks marks gives them.
+    //! The order of whole numbers is the order the function that ranks marks gives them; what is walked side by side comes
+    //! to what is looked up racer by racer.
 
     use super::*;
+    use crate::auth::actor::Actor;
+    use crate::clock::{Chance, Micros};
+    use crate::db::entity::race::RaceStatus;
+    use crate::db::entity::race_participant;
+    use crate::db::row::Row;
+    use crate::events::log::LogHead;
     use crate::ranking::{CriterionIn, Decimal, EntryIn, Input, Mark, MarkIn, Method, Panelist, Rules, rank};
+    use crate::state::detail::{Label, ParticipantSpec};
     use proptest::prelude::*;
 
     /// The same by marks of one judge: the second criterion weighs so little that all it adds is less than a thousandth of
@@ -394,6 +402,142 @@ mod tests {
         values.into_iter().map(|(value, then)| Measured { value, then }).collect()
     }
 
+    /// Those who may start in either of two runs.
+    const RACERS: [&str; 5] = ["a", "ab", "b", "c", "d"];
+
+    /// What is known of a racer in a run.
+    #[derive(Clone, Debug)]
+    struct Known {
+        starts: bool,
+        /// By the export and by the feed: when, and the time, if there is one.
+        said: [Option<(i64, Option<i64>)>; 2],
+        /// The time of the line there is.
+        line: Option<i64>,
+    }
+
+    fn known() -> impl Strategy<Value = [Known; RACERS.len()]> {
+        let said = || prop::option::of((0..3_i64, prop::option::of(1..5_i64)));
+        let one = || {
+            (any::<bool>(), [said(), said()], prop::option::of(1..5_i64)).prop_map(|(starts, said, line)| Known {
+                starts,
+                said,
+                line,
+            })
+        };
+        [one(), one(), one(), one(), one()]
+    }
+
+    fn run(number: i64, race_type: &str) -> race::Model {
+        race::Model {
+            id: format!("cup.BR{number}").parse().expect("an id"),
+            number,
+            event_id: "cup".parse().expect("an id"),
+            race_type: race_type.into(),
+            name: None,
+            class_id: None,
+            start_time: None,
+            position: None,
+            status: RaceStatus::Running,
+            meta: "{}".into(),
+        }
+    }
+
+    /// The rows of a run. Every racer has a bib; the lines there are may have those of others.
+    fn rows(race: &RaceId, shift: usize, known: &[Known]) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for (number, (id, known)) in RACERS.into_iter().zip(known).enumerate() {
+            let bib = |shift| i64::try_from((number + shift) % RACERS.len()).ok();
+            if known.starts {
+                let class = Label { id: format!("class{}", number % 2), code: None, label: None };
+                let detail = ParticipantSpec { category: (number > 0).then_some(class), ..ParticipantSpec::named(id) };
+                rows.push(Row::from(race_participant::Model {
+                    race_id: race.clone(),
+                    id: id.into(),
+                    number: 1,
+                    bib: bib(0),
+                    detail: serde_json::to_string(&detail).expect("JSON"),
+                }));
+            }
+            for (source, said) in [Source::Xml, Source::Feed].into_iter().zip(known.said) {
+                rows.extend(said.map(|(at, time_ms)| {
+                    Row::from(race_report::Model {
+                        race_id: race.clone(),
+                        participant_id: id.into(),
+                        source,
+                        at: Micros(at),
+                        time_ms,
+                        pen_ms: None,
+                        total_ms: time_ms,
+                        placing: None,
+                        status: time_ms.is_none().then_some(Irm::Dnf),
+                        gates: Some(format!("[{at}]")),
+                    })
+                }));
+            }
+            rows.extend(known.line.map(|time| {
+                Row::from(race_result::Model {
+                    race_id: race.clone(),
+                    participant_id: id.into(),
+                    source: Source::Feed,
+                    at: Micros(0),
+                    bib: bib(shift),
+                    rank: Some(1),
+                    category_rank: None,
+                    time_ms: Some(time),
+                    pen_ms: None,
+                    total_ms: Some(time),
+                    behind_ms: Some(0),
+                    status: None,
+                    gates: None,
+                })
+            }));
+        }
+        rows
+    }
+
+    type Runs = (Option<i64>, Option<i64>);
+    type Reported<'a> = (Arc<Starter>, Option<&'a race_report::Model>, &'a race_report::Model, Runs);
+
+    /// The lines of the second of two runs, each looked up for itself.
+    fn looked_up(state: &State, first: &RaceId, second: &RaceId) -> Vec<race_result::Model> {
+        let counts = |race: &RaceId, id: &str| {
+            let of = |source| state.racing.report(race, id, source).map(AsRef::as_ref);
+            counting(ResultsFrom::default(), of(Source::Xml), of(Source::Feed))
+        };
+        let reported = |starter: &Arc<Starter>| {
+            let (own, before) = (counts(second, &starter.row.id), counts(first, &starter.row.id));
+            Some((Arc::clone(starter), own, own.or(before)?, runs(own, before)))
+        };
+        let all: Vec<Reported> = state.starters_of(second).filter_map(reported).collect();
+        let class = |starter: &Starter| starter.detail.category.as_ref().map(|class| class.id.clone());
+        let best = all.iter().filter_map(|(.., runs)| runs.0).min();
+        let line = |(starter, own, counts, runs): &Reported| {
+            let standing = |runs: &Runs| Some((runs.0?, runs.1.unwrap_or(i64::MAX)));
+            let place = |within: Option<String>| {
+                let mine = standing(runs)?;
+                let beside = all.iter().filter(|(other, ..)| within.is_none() || class(other) == within);
+                let better = beside.filter(|(.., other)| standing(other).is_some_and(|other| other < mine));
+                i64::try_from(1 + better.count()).ok()
+            };
+            race_result::Model {
+                race_id: second.clone(),
+                participant_id: starter.row.id.clone(),
+                source: counts.source,
+                at: counts.at,
+                bib: starter.row.bib,
+                rank: place(None),
+                category_rank: class(starter).and_then(|class| place(Some(class))),
+                time_ms: own.and_then(|own| own.time_ms),
+                pen_ms: own.and_then(|own| own.pen_ms),
+                total_ms: runs.0,
+                behind_ms: runs.0.zip(best).map(|(total, best)| total - best),
+                status: own.and_then(|own| own.status),
+                gates: own.and_then(|own| own.gates.clone()),
+            }
+        };
+        all.iter().map(line).collect()
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -411,6 +555,41 @@ mod tests {
         fn distances_are_placed_as_points_are(values in prop::collection::vec(prop::option::of(0..6_i64), 0..12)) {
             let values = measured(values.into_iter().map(|value| (value, None)).collect());
             prop_assert_eq!(places(Best::Most, &values), ranked(Method::Sum, &values));
+        }
+
+        #[test]
+        fn lines_come_to_what_is_looked_up_and_who_folds_what_is_told_has_them(
+            first in known(),
+            second in known(),
+            shift in 0..RACERS.len(),
+        ) {
+            let (one, two) = (run(1, FIRST_RUN), run(2, SECOND_RUN));
+            let mut state = State::empty(LogHead { seq: 0, hash: "".into(), epoch: "now".into() });
+            for row in [Row::from(one.clone()), Row::from(two.clone())] {
+                state.put(&row);
+            }
+            for row in rows(&one.id, shift, &first).into_iter().chain(rows(&two.id, shift, &second)) {
+                state.put(&row);
+            }
+            let expected = looked_up(&state, &one.id, &two.id);
+            let lines = |state: &State| state.racing.results(&two.id).map(|line| line.as_ref().clone()).collect::<Vec<_>>();
+            let by_bib = |lines: &[race_result::Model]| -> BTreeMap<_, _> {
+                lines.iter().map(|line| (line.bib, ResultLine::of(line))).collect()
+            };
+            let (before, mut folded) = (lines(&state), by_bib(&lines(&state)));
+
+            let mut draft = Draft::new(state, Actor::Operator, "c".into(), Micros(7), Chance::seeded(1));
+            let settled = settle(&mut draft, &two.id);
+            prop_assert_eq!(&lines(&draft.state), &expected);
+
+            folded.retain(|bib, _| !settled.removed.contains(bib));
+            folded.extend(settled.lines.into_iter().map(|line| (line.bib, line)));
+            prop_assert_eq!(folded, by_bib(&expected));
+
+            let of = |lines: &[race_result::Model], id: &str| lines.iter().find(|line| line.participant_id == id).map(own);
+            let another: BTreeSet<&str> = RACERS.into_iter().filter(|id| of(&before, id) != of(&expected, id)).collect();
+            prop_assert_eq!(settled.own.iter().map(String::as_str).collect::<BTreeSet<_>>(), another);
+            prop_assert!(settle(&mut draft, &two.id) == Settled::default(), "settled twice, nothing is another");
         }
     }
 }
