@@ -23,6 +23,7 @@ use axum::{Extension, Router};
 use socketioxide::layer::SocketIoLayer;
 use std::any::Any;
 use std::time::{Duration, Instant};
+use tower::util::MapRequestLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -218,7 +219,7 @@ pub fn router(app: &App, outlet: Outlet, tapes: Tapes) -> Router {
     let id = HeaderName::from_static(REQUEST_ID);
     // From the outside in. Given one by one each would be a box of its own, and every request copies the boxes within it.
     let layers = (
-        from_fn(safe_request_id),
+        MapRequestLayer::new(safe_request_id),
         SetRequestIdLayer::new(id.clone(), MakeRequestUuid),
         PropagateRequestIdLayer::new(id),
         TraceLayer::new_for_http().make_span_with(span),
@@ -252,19 +253,17 @@ pub fn guard(app: &App, connections: &Connections, sockets: SocketIoLayer, route
             HeaderName::from_static("last-event-id"),
         ])
         .expose_headers([HeaderName::from_static(REQUEST_ID), header::RETRY_AFTER, header::ETAG, public::SEQ]);
-    let known_origin = from_fn_with_state(app.clone(), known_origin);
-    let session_of = from_fn_with_state((app.clone(), connections.clone()), session_of);
-    router.layer((cors, known_origin, session_of, sockets))
+    router.layer((cors, from_fn_with_state((app.clone(), connections.clone()), door), sockets))
 }
 
-/// Notes which session of Socket.IO a websocket speaks for. A request that names none begins one, as a guest.
-async fn session_of(
-    State((app, connections)): State<(App, Connections)>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+/// The door of Socket.IO: who comes from a foreign page is sent away, and it is noted which session a websocket speaks for.
+/// A request that names none begins one, as a guest.
+async fn door(State((app, connections)): State<(App, Connections)>, mut request: Request, next: Next) -> Response {
     if !request.uri().path().starts_with(SOCKET_PATH) {
         return next.run(request).await;
+    }
+    if !is_of_known_origin(&app, &request) {
+        return refuse(&app, &Refusal::Forbidden);
     }
     let transport = parameter(request.uri(), "transport");
     if transport.is_some_and(|transport| !matches!(transport, "websocket" | "polling")) {
@@ -326,19 +325,15 @@ fn refuse(app: &App, refusal: &Refusal) -> Response {
     response
 }
 
-async fn known_origin(State(app): State<App>, request: Request, next: Next) -> Response {
-    let origin = request.headers().get(header::ORIGIN);
-    let known = origin.is_none_or(|origin| {
+/// Whether a page that asks is one of ours; what no page sends has no origin.
+fn is_of_known_origin(app: &App, request: &Request) -> bool {
+    request.headers().get(header::ORIGIN).is_none_or(|origin| {
         app.config.allowed_origins.iter().any(|allowed| allowed.trim().as_bytes() == origin.as_bytes())
-    });
-    if request.uri().path().starts_with(SOCKET_PATH) && !known {
-        return refuse(&app, &Refusal::Forbidden);
-    }
-    next.run(request).await
+    })
 }
 
 /// A request id of a client is kept if it is short and plain; it goes into the log and back into the answer.
-async fn safe_request_id(mut request: Request, next: Next) -> Response {
+fn safe_request_id(mut request: Request) -> Request {
     let safe = |value: &HeaderValue| {
         (1..=REQUEST_ID_CHARS_MAX).contains(&value.len())
             && value.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
@@ -346,7 +341,7 @@ async fn safe_request_id(mut request: Request, next: Next) -> Response {
     if request.headers().get(REQUEST_ID).is_some_and(|value| !safe(value)) {
         request.headers_mut().remove(REQUEST_ID);
     }
-    next.run(request).await
+    request
 }
 
 /// Without the query and the headers: they may hold what must not be logged.
