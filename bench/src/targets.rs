@@ -79,8 +79,8 @@ fn spent(parts: &Parts, case: &str, ours: &str, allowed: Option<f64>) -> String 
         "At {case} a delivery takes {} µs, {} of them in the kernel, {} leave together. To read, decide, \
          commit and answer one submit takes {} µs, {} of them in the kernel, in the durable part ({busiest}; with its judge's \
          own delivery, so it is an upper bound), {} µs a delivery; the hub reads and answers. Without it {} µs are left, for \
-         frames of {} bytes; the hub needs {} µs, {} of them in the kernel, for {} bytes, {} together. One that writes by `io_uring`, as Scorecast \
-         does, needs {} µs, and {} µs for {} bytes, or {} µs if it waits for the disk.",
+         frames of {} bytes; the hub needs {} µs, {} of them in the kernel, for {} bytes, {} together. One that writes by \
+         `io_uring`, as Scorecast does, needs {} µs, and {} µs for {} bytes, or {} µs if it waits for the disk.",
         shown(of(ours, "cpu_us")),
         shown(of(ours, "kernel_us")),
         shown(of(ours, "together")),

@@ -363,6 +363,6 @@ mod tests {
             IngestResults::new("cup".parse().expect("an id"), post).items.len()
         };
         assert_eq!(read(ITEMS_MAX), ITEMS_MAX);
-        assert!((ITEMS_MAX + 1..ITEMS_MAX + 10).contains(&read(1_000_000)));
+        assert_eq!(read(1_000_000), ITEMS_MAX + 1);
     }
 }

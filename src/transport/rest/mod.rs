@@ -66,6 +66,7 @@ fn or_empty(body: Value) -> Value {
 }
 
 async fn carry_out(app: &App, actor: Actor, key: IdempotencyKey, command: Command, payload: &Value) -> Answer {
+    // Copied only where an id has to be taken out of it.
     let mut payload = Cow::Borrowed(payload);
     let in_body = match payload.get("commandId") {
         Some(_) => take_command_id(payload.to_mut())?,
