@@ -176,5 +176,6 @@ pub fn binary(given: Option<&Path>) -> anyhow::Result<PathBuf> {
         None => std::env::current_exe()?.with_file_name("scorecast"),
     };
     anyhow::ensure!(path.exists(), "{} is not there; build it: cargo build --release", path.display());
-    Ok(path)
+    // It is started in a folder of its own.
+    Ok(path.canonicalize()?)
 }
