@@ -17,10 +17,11 @@ use super::public;
 use super::recent::Recent;
 use super::room::{Lane, LiveRoom, Room};
 use super::view::{AnyView, Meta, TallyUpdated};
+use crate::auth::role::{Hat, Role};
 use crate::clock::{Clock, Micros};
-use crate::db::entity::log_entry;
+use crate::db::entity::{assignment, log_entry};
 use crate::error::Refusal;
-use crate::ids::{CategoryId, EventId, SessionId, UserId};
+use crate::ids::{AssignmentId, CategoryId, ContestId, EventId, SessionId, UserId};
 use crate::metrics::Metrics;
 use crate::state::State;
 use crate::traps::{Trap, Traps};
@@ -397,13 +398,10 @@ impl Outlet {
         self.count_rooms(&rooms, 1);
         member.rooms = rooms;
         member.began = heads;
-        let rights = rights(&state, user);
-        member.told = Some(rights.to_string().into());
-        let mut ready = rights;
-        ready["userId"] = json!(user);
-        ready["lanes"] = json!(places(&state, &lanes));
-        ready["serverTime"] = json!(self.clock.now());
-        ready["limits"] = limits.clone();
+        let rights = Rights::of(&state, user);
+        member.told = Some(rights.as_text().into());
+        let here = Here { rights: &rights, lanes: Place::of(&state, &lanes) };
+        let ready = Ready { here, user_id: user, server_time: self.clock.now(), limits };
         let (due, rooms) = (member.stay.due(), member.rooms.clone());
         self.send_to(&listener, "session:ready", &ready);
         turn.due = turn.due.min(due);
@@ -882,8 +880,8 @@ impl Outlet {
             self.cut(&mut turn.rooms, member);
             false
         });
-        let rights = rights(state, user);
-        let said = rights.to_string();
+        let rights = Rights::of(state, user);
+        let said = rights.as_text();
         for member in members.values_mut().filter(|member| member.told.is_some()) {
             member.begins_anew(&rooms, &turn.lanes);
             turn.rooms.leave(member.rooms.difference(&rooms), member.listener.number());
@@ -895,8 +893,8 @@ impl Outlet {
                 && (before != rooms || **told != *said)
             {
                 *told = said.as_str().into();
-                let mut changed = rights.clone();
-                changed["lanes"] = json!(places(state, &lanes(state, turn, user)));
+                let lanes = lanes(state, turn, user);
+                let changed = Here { rights: &rights, lanes: Place::of(state, &lanes) };
                 self.send_to(&member.listener, "session:changed", &changed);
                 self.tell_newcomer(turn, state, user, &member.listener, [&before, &rooms]);
             }
@@ -939,27 +937,83 @@ fn standing(turn: &Turn, state: &State, user: &UserId) -> BTreeSet<Room> {
     sockets.map_or_else(|| state.rooms_of(user), |member| member.rooms.clone())
 }
 
-/// The hats a user wears, as sessions and `GET /me` tell them.
+/// A hat a user wears, as sessions and `GET /me` tell it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Worn<'a> {
+    id: &'a AssignmentId,
+    hat: Hat,
+    event_id: &'a EventId,
+    counts: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contest_id: Option<&'a ContestId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    category_id: Option<&'a CategoryId>,
+}
+
+/// The hats a user wears.
 #[must_use]
-pub fn hats(state: &State, user: &UserId) -> Vec<Value> {
-    state
-        .hats_worn(user)
-        .map(|hat| {
-            let mut view = json!({ "id": hat.id, "hat": hat.hat, "eventId": hat.event_id, "counts": hat.counts });
-            if let Some(contest) = &hat.contest_id {
-                view["contestId"] = json!(contest);
-            }
-            if let Some(category) = &hat.category_id {
-                view["categoryId"] = json!(category);
-            }
-            view
-        })
-        .collect()
+pub fn hats<'a>(state: &'a State, user: &UserId) -> Vec<Worn<'a>> {
+    let tell = |hat: &'a Arc<assignment::Model>| Worn {
+        id: &hat.id,
+        hat: hat.hat,
+        event_id: &hat.event_id,
+        counts: hat.counts,
+        contest_id: hat.contest_id.as_ref(),
+        category_id: hat.category_id.as_ref(),
+    };
+    state.hats_worn(user).map(tell).collect()
 }
 
 /// What a socket is told of its user's rights.
-fn rights(state: &State, user: &UserId) -> Value {
-    json!({ "role": state.role_of(user), "hats": hats(state, user) })
+#[derive(Serialize)]
+struct Rights<'a> {
+    role: Option<Role>,
+    hats: Vec<Worn<'a>>,
+}
+
+impl<'a> Rights<'a> {
+    fn of(state: &'a State, user: &UserId) -> Self {
+        Self { role: state.role_of(user), hats: hats(state, user) }
+    }
+
+    /// As a socket was told last, to be compared.
+    fn as_text(&self) -> String {
+        serde_json::to_string(self).expect("plain data")
+    }
+}
+
+/// What a socket is told when its rights have changed.
+#[derive(Serialize)]
+struct Here<'a> {
+    #[serde(flatten)]
+    rights: &'a Rights<'a>,
+    lanes: Vec<Place<'a>>,
+}
+
+/// What a socket is told first.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Ready<'a> {
+    #[serde(flatten)]
+    here: Here<'a>,
+    user_id: &'a UserId,
+    server_time: Micros,
+    limits: &'a Value,
+}
+
+/// Where a lane stands, as it is told.
+#[derive(Serialize)]
+struct Place<'a> {
+    lane: &'a Lane,
+    seq: i64,
+    epoch: &'a str,
+}
+
+impl<'a> Place<'a> {
+    fn of(state: &'a State, lanes: &'a [(Lane, i64)]) -> Vec<Self> {
+        lanes.iter().map(|(lane, seq)| Self { lane, seq: *seq, epoch: &state.head.epoch }).collect()
+    }
 }
 
 /// The lanes a session is told of, and where they stand, as far as facts have been sent.
@@ -971,11 +1025,6 @@ fn lanes(state: &State, turn: &Turn, user: &UserId) -> Vec<(Lane, i64)> {
 fn with_head(lane: Lane, heads: &Heads) -> (Lane, i64) {
     let head = heads.get(&lane).copied().unwrap_or(0);
     (lane, head)
-}
-
-/// The same as it is told.
-fn places(state: &State, lanes: &[(Lane, i64)]) -> Vec<Value> {
-    lanes.iter().map(|(lane, seq)| json!({ "lane": lane, "seq": seq, "epoch": state.head.epoch })).collect()
 }
 
 /// Looks after the sockets between the facts, which may be long in coming.

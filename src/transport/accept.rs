@@ -71,7 +71,8 @@ async fn serve(app: App, stream: Guarded, router: Router) {
             if answer.as_ref().is_ok_and(|answer| answer.status() == StatusCode::SWITCHING_PROTOCOLS)
                 && let Some(wire) = connection.wire().upgrade()
             {
-                wire.upgrades();
+                // A session that begins is told so by the library at once.
+                wire.upgrades(connection.brings_session());
             }
             answer
         }

@@ -139,6 +139,12 @@ impl Connection {
         *self.0.guest.lock().unwrap_or_else(PoisonError::into_inner) = Some(guest);
     }
 
+    /// Whether a session began as this websocket.
+    #[must_use]
+    pub fn brings_session(&self) -> bool {
+        self.0.guest.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// Ends the reading: whoever serves it takes its leave, and may still write.
     pub fn hang_up(&self) {
         self.0.hung_up.cancel();

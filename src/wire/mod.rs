@@ -10,7 +10,8 @@
 //!
 //! What the library writes is looked through byte by byte ([`weave::Weave`]), because a frame of ours may leave only
 //! between two of its own, after the answer that made the connection a websocket and after the greeting of the namespace
-//! it belongs to, and never after a leave.
+//! it belongs to, and never after a leave. The answer that makes a websocket of a session that begins waits for the word the
+//! library says next by itself: a write fewer for everybody who comes.
 //!
 //! Invariants: the client sees whole frames; ours in the order they were pushed; a frame the library writes comes after
 //! all that was pushed before it. A wire holds at most as many frames as it is told when one is pushed: then it is full,
@@ -78,9 +79,10 @@ impl Wire {
         self.weave.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The response that is written next makes it a websocket.
-    pub fn upgrades(&self) {
-        self.weave().upgrades();
+    /// The response that is written next makes it a websocket. If the library speaks at once after it (`is_followed`),
+    /// whatever the client does, both leave in one write.
+    pub fn upgrades(&self, is_followed: bool) {
+        self.weave().upgrades(is_followed);
     }
 
     /// A namespace was greeted by the library: what is pushed from now on comes after that.

@@ -121,8 +121,12 @@ struct Connection {
 
 impl Connection {
     fn new() -> Self {
+        Self::that_is_followed(false)
+    }
+
+    fn that_is_followed(is_followed: bool) -> Self {
         let mut weave = Weave::default();
-        weave.upgrades();
+        weave.upgrades(is_followed);
         let mut library = WebSocket::from_raw_socket(Made::default(), Role::Server, None);
         library.get_mut().0.extend(SWITCHED);
         Self { weave, library, client: Client::default() }
@@ -215,8 +219,14 @@ struct Expected {
     greetings: usize,
 }
 
-fn run(steps: &[Step]) -> (Expected, Vec<Message>) {
-    let (mut connection, mut expected, mut left) = (Connection::new(), Expected::default(), false);
+fn run(steps: &[Step], is_followed: bool) -> (Expected, Vec<Message>) {
+    let (mut connection, mut expected, mut left) =
+        (Connection::that_is_followed(is_followed), Expected::default(), false);
+    if is_followed {
+        expected.before.push(0);
+        expected.library.push("library begins".to_owned());
+        connection.say(Message::text("library begins:"));
+    }
     for (number, step) in steps.iter().enumerate() {
         match step {
             Step::Greet(_) | Step::Library(_) | Step::Ping if left => {}
@@ -273,8 +283,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 500 } else { 20_000 }))]
 
     #[test]
-    fn every_stream_is_whole_and_in_order(steps in steps()) {
-        let (expected, read) = run(&steps);
+    fn every_stream_is_whole_and_in_order(steps in steps(), is_followed in any::<bool>()) {
+        let (expected, read) = run(&steps, is_followed);
         let left = steps.iter().any(|step| matches!(step, Step::Leave));
         let texts: Vec<&str> = read.iter().filter_map(text).map(name).collect();
         let is_ours = |text: &&str| text.starts_with("ours ");
@@ -385,6 +395,23 @@ fn what_waits_for_a_greeting_leaves_with_it() {
     assert_eq!(read.iter().filter_map(text).collect::<Vec<_>>(), ["40{}", "first", "second"]);
 }
 
+#[test]
+fn an_answer_that_is_followed_leaves_with_what_follows() {
+    let mut connection = Connection::that_is_followed(true);
+    connection.client.takes = usize::MAX;
+    connection.write();
+    assert_eq!((connection.client.times, connection.flush()), (0, Flow::Empty), "the library is about to speak");
+    assert_eq!(connection.weave.push(&[Frame::text("ours").into()], 1), Pushed::First);
+    assert_eq!(connection.flush(), Flow::Held, "nothing is before the answer");
+    let open = Frame::text("0{}");
+    let bytes = [IoSlice::new(open.as_bytes())];
+    let written = connection.weave.write(&bytes, |slices| connection.client.write(slices));
+    assert_eq!(written.expect("the client takes it"), open.as_bytes().len());
+    assert_eq!(connection.client.times, 1);
+    let read = connection.finish();
+    assert_eq!(read.iter().filter_map(text).collect::<Vec<_>>(), ["0{}", "ours"]);
+}
+
 /// The two ends of a connection: a wire that has become a websocket, and its client.
 async fn wire() -> (Arc<Wire>, tokio::net::TcpStream) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -393,7 +420,7 @@ async fn wire() -> (Arc<Wire>, tokio::net::TcpStream) {
     let (server, _) = listener.accept().await.expect("a connection");
     let (_, half) = server.into_split();
     let wire = Arc::new(Wire::new(half, CancellationToken::new(), Duration::from_mins(10), TaskTracker::new()));
-    wire.upgrades();
+    wire.upgrades(false);
     (wire, client)
 }
 

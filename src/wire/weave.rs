@@ -56,12 +56,21 @@ enum Phase {
     /// Responses.
     #[default]
     Http,
-    /// The response that makes it a websocket; so much of its end (`\r\n\r\n`) has been seen.
-    Upgrading(usize),
+    /// The response that makes it a websocket.
+    Upgrading(Answer),
     /// Frames.
     Frames(Reading),
     /// Its last: the leave.
     Closed,
+}
+
+/// The response that makes it a websocket.
+#[derive(Clone, Copy, Debug, Default)]
+struct Answer {
+    /// How much of its end (`\r\n\r\n`) has been seen.
+    end: usize,
+    /// Whether it is kept for what follows.
+    is_kept: bool,
 }
 
 /// Where in a frame of the library the stream stands. All zero between two.
@@ -154,9 +163,9 @@ impl Library {
         while let Some(&byte) = bytes.first() {
             match &mut self.phase {
                 Phase::Http | Phase::Closed => return,
-                Phase::Upgrading(seen) => {
-                    *seen = end_of_head(*seen, byte);
-                    if *seen == 4 {
+                Phase::Upgrading(answer) => {
+                    answer.end = end_of_head(answer.end, byte);
+                    if answer.end == 4 {
                         self.phase = Phase::Frames(Reading::default());
                     }
                     bytes = &bytes[1..];
@@ -188,10 +197,10 @@ impl Library {
     fn until_boundary(&self, bytes: &[u8]) -> usize {
         match self.phase {
             Phase::Frames(mut reading) => reading.read(bytes),
-            Phase::Upgrading(mut seen) => {
+            Phase::Upgrading(Answer { mut end, .. }) => {
                 let ends = |byte: &u8| {
-                    seen = end_of_head(seen, *byte);
-                    seen == 4
+                    end = end_of_head(end, *byte);
+                    end == 4
                 };
                 bytes.iter().position(ends).map_or(bytes.len(), |last| last + 1)
             }
@@ -204,6 +213,8 @@ impl Library {
 #[derive(Debug, Default)]
 pub struct Weave {
     library: Library,
+    /// The response that made it a websocket, as far as it was kept and has not left.
+    kept: Vec<u8>,
     /// What waits. Mostly it is one piece, which needs no memory of its own.
     queue: SmallVec<[Piece; 1]>,
     /// How many frames they are, those of a piece that has begun to leave among them.
@@ -219,10 +230,11 @@ pub struct Weave {
 }
 
 impl Weave {
-    /// The next response makes it a websocket.
-    pub fn upgrades(&mut self) {
+    /// The next response makes it a websocket. If the library speaks at once after it (`is_followed`), whatever the client
+    /// does, both leave in one write.
+    pub fn upgrades(&mut self, is_followed: bool) {
         if matches!(self.library.phase, Phase::Http) {
-            self.library.phase = Phase::Upgrading(0);
+            self.library.phase = Phase::Upgrading(Answer { end: 0, is_kept: is_followed });
         }
     }
 
@@ -294,13 +306,13 @@ impl Weave {
     /// Nothing of ours leaves any more.
     pub fn close(&mut self) {
         self.library.phase = Phase::Closed;
-        self.queue = SmallVec::new();
+        (self.kept, self.queue) = (Vec::new(), SmallVec::new());
         (self.waiting, self.gone) = (0, 0);
     }
 
     /// How many pieces leave in the next write.
     fn together(&self) -> usize {
-        match (self.library.is_our_turn(), self.gone) {
+        match (self.library.is_our_turn() && self.kept.is_empty(), self.gone) {
             (true, _) => self.queue.len().min(TOGETHER_MAX),
             (false, 0) => 0,
             // One that has begun to leave goes on, whatever has to be waited for since.
@@ -368,10 +380,21 @@ impl Weave {
         bytes: &[IoSlice<'_>],
         mut write: impl FnMut(&[IoSlice<'_>]) -> Result<usize, Error>,
     ) -> Result<usize, Error> {
+        let first = bytes.iter().find(|slice| !slice.is_empty());
+        if let Some(first) = first
+            && let Some(count) = self.keep(first)
+        {
+            return Ok(count);
+        }
+        while let Some(first) = first.filter(|_| !self.kept.is_empty()) {
+            let written = self.write_kept(first, &mut write)?;
+            if written > 0 {
+                return Ok(written);
+            }
+        }
         if self.drain(&mut write)? == Flow::Blocked {
             return Err(ErrorKind::WouldBlock.into());
         }
-        let first = bytes.iter().find(|slice| !slice.is_empty());
         let Some(first) = first.filter(|_| !self.queue.is_empty()) else {
             let written = write(bytes)?;
             self.see(bytes, written);
@@ -389,6 +412,35 @@ impl Weave {
         self.see(&[first], of_library);
         self.have_left(written - of_library);
         Ok(of_library)
+    }
+
+    /// Keeps as much of these bytes as is to leave with what follows them; none if it is not the time for that.
+    fn keep(&mut self, bytes: &[u8]) -> Option<usize> {
+        let Phase::Upgrading(Answer { is_kept: true, .. }) = self.library.phase else { return None };
+        let part = &bytes[..self.library.until_boundary(bytes)];
+        self.library.see(part);
+        self.kept.extend_from_slice(part);
+        Some(part.len())
+    }
+
+    /// Writes what was kept, and what follows it to the end of its frame; says how much of that has left.
+    fn write_kept(
+        &mut self,
+        following: &[u8],
+        write: &mut impl FnMut(&[IoSlice<'_>]) -> Result<usize, Error>,
+    ) -> Result<usize, Error> {
+        let following = IoSlice::new(&following[..self.library.until_boundary(following)]);
+        let written = write(&[IoSlice::new(&self.kept), following])?;
+        if written == 0 {
+            return Err(ErrorKind::WriteZero.into());
+        }
+        let kept = written.min(self.kept.len());
+        self.kept.drain(..kept);
+        if self.kept.is_empty() {
+            self.kept = Vec::new();
+        }
+        self.see(&[following], written - kept);
+        Ok(written - kept)
     }
 
     /// Follows what the library has written, of which so many bytes have left.
