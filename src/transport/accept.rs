@@ -2,7 +2,7 @@
 //!
 //! Our own loop, because the usual one never closes a half-sent header and knows no bounds.
 
-use super::connection::Connections;
+use super::connection::{Connections, Greets};
 use super::guarded::Guarded;
 use crate::app::App;
 use axum::Router;
@@ -68,11 +68,11 @@ async fn serve(app: App, stream: Guarded, router: Router) {
         let (answering, connection) = (router.clone().oneshot(request), connection.clone());
         async move {
             let answer = answering.await;
-            if answer.as_ref().is_ok_and(|answer| answer.status() == StatusCode::SWITCHING_PROTOCOLS)
+            if let Ok(answer) = &answer
+                && answer.status() == StatusCode::SWITCHING_PROTOCOLS
                 && let Some(wire) = connection.wire().upgrade()
             {
-                // A session that begins is told so by the library at once.
-                wire.upgrades(connection.brings_session());
+                wire.upgrades(answer.extensions().get::<Greets>().is_some());
             }
             answer
         }

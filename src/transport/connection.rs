@@ -33,6 +33,10 @@ struct Line {
     wire: OnceLock<Weak<Wire>>,
 }
 
+/// Marks an answer that makes a websocket of which the library speaks first: of a session that begins with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Greets;
+
 /// Why a connection is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
@@ -137,12 +141,6 @@ impl Connection {
     /// The session that began as this websocket ends with it.
     pub fn brings(&self, guest: Guest) {
         *self.0.guest.lock().unwrap_or_else(PoisonError::into_inner) = Some(guest);
-    }
-
-    /// Whether a session began as this websocket.
-    #[must_use]
-    pub fn brings_session(&self) -> bool {
-        self.0.guest.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// Ends the reading: whoever serves it takes its leave, and may still write.

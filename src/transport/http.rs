@@ -1,7 +1,7 @@
 //! Every route on one page, and what every request passes on its way in and out.
 
 use super::cassette_socket;
-use super::connection::{Connection, Connections};
+use super::connection::{Connection, Connections, Greets};
 use super::live;
 use super::problem::problems;
 use super::request::parameter;
@@ -275,6 +275,7 @@ async fn door(State((app, connections)): State<(App, Connections)>, mut request:
     if let Some(websocket) = &websocket {
         websocket.becomes_websocket();
     }
+    let mut greets = None;
     if let Some(session) = parameter(request.uri(), "sid") {
         if let Some(websocket) = &websocket {
             websocket.speaks_for(session);
@@ -285,15 +286,22 @@ async fn door(State((app, connections)): State<(App, Connections)>, mut request:
         request.extensions_mut().insert(guest.clone());
         if let Some(websocket) = &websocket {
             websocket.brings(guest);
+            greets = Some(Greets);
         }
     }
-    if request.method() == Method::GET {
-        return next.run(request).await;
-    }
+    let may_wait = request.method() == Method::GET;
+    let answering = next.run(request);
     // A poll may wait; what is sent may not.
-    tokio::time::timeout(REQUEST_TIMEOUT, next.run(request))
-        .await
-        .unwrap_or_else(|_late| StatusCode::REQUEST_TIMEOUT.into_response())
+    let mut answer = if may_wait {
+        answering.await
+    } else {
+        let in_time = tokio::time::timeout(REQUEST_TIMEOUT, answering).await;
+        in_time.unwrap_or_else(|_late| StatusCode::REQUEST_TIMEOUT.into_response())
+    };
+    if let Some(greets) = greets {
+        answer.extensions_mut().insert(greets);
+    }
+    answer
 }
 
 /// The library keeps the request a session began with for as long as the session lives. As it was read it is a part of the

@@ -135,6 +135,36 @@ pub async fn poll_session(app: &TestApp) -> String {
     format!("&sid={}", handshake["sid"].as_str().expect("a session id"))
 }
 
+/// Writes a request for a websocket, and reads the head of the answer.
+async fn ask_for_websocket(app: &TestApp, stream: &mut TcpStream, session: &str, headers: &str) -> String {
+    let path = format!("/socket.io/?EIO=4&transport=websocket{session}");
+    let asked = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{headers}\r\n", app.address);
+    stream.write_all(asked.as_bytes()).await.expect("it is open");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.expect("the whole head comes"));
+    }
+    String::from_utf8(head).expect("a head is text")
+}
+
+/// The answer that makes a websocket waits for what the server says next; of a session that goes on it says nothing before
+/// its client has, whatever was refused over the connection before.
+#[tokio::test]
+async fn who_goes_on_over_a_websocket_is_answered_before_it_has_said_anything() {
+    const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let app = cup(|_| {}).await;
+    let session = poll_session(&app).await;
+    let mut stream = TcpStream::connect(app.address).await.expect("the server listens");
+    let refused = ask_for_websocket(&app, &mut stream, "", "").await;
+    assert!(refused.starts_with("HTTP/1.1 400 "), "it is no request for a websocket: {refused}");
+    let length = refused.to_lowercase().lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+    stream.read_exact(&mut vec![0; length.expect("a length")]).await.expect("the rest of it");
+    let answer = ask_for_websocket(&app, &mut stream, &session, UPGRADE).await;
+    assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+    app.stop().await;
+}
+
 async fn poll(app: &TestApp, session: &str) -> Reply {
     app.raw_request(Method::GET, &format!("/socket.io/?EIO=4&transport=polling{session}"), &[], "").await
 }
