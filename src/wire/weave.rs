@@ -213,7 +213,8 @@ impl Library {
 #[derive(Debug, Default)]
 pub struct Weave {
     library: Library,
-    /// The response that made it a websocket, as far as it was kept and has not left.
+    /// The response that made it a websocket, as far as it was kept and has not left: one head, made by the library and so
+    /// as long as that makes it, about 130 bytes.
     kept: Vec<u8>,
     /// What waits. Mostly it is one piece, which needs no memory of its own.
     queue: SmallVec<[Piece; 1]>,
