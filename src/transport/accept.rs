@@ -1,4 +1,4 @@
-//! Accepting connections, and serving HTTP over each.
+//! Listening, accepting connections, and serving HTTP over each.
 //!
 //! Our own loop, because the usual one never closes a half-sent header and knows no bounds.
 
@@ -14,15 +14,34 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 use tower::ServiceExt;
 
 /// Largest head of a request, in bytes.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Connections that may wait to be accepted, if the system allows as many. A hall that comes back all at once must not be
+/// turned away: whoever is tries again after a second, and then after two. The runtime's own way in lets 128 wait.
+const BACKLOG: u32 = 4_096;
 /// How long to wait when there is nothing left to accept with, such as file descriptors.
 const BREATH: Duration = Duration::from_millis(100);
+
+/// Listens.
+///
+/// # Errors
+/// When the address is taken, or not ours.
+pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // What the server before it left behind must not be waited for.
+    socket.set_reuseaddr(true)?;
+    // Every connection has it from here. A frame must not wait for the acknowledgement of the one before: together with
+    // delayed acknowledgements that costs every answer 40 ms.
+    socket.set_nodelay(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Accepts and serves until the application stops.
 pub async fn accept(app: App, listener: TcpListener, connections: Connections, router: Router) {
@@ -35,7 +54,7 @@ pub async fn accept(app: App, listener: TcpListener, connections: Connections, r
             Ok((stream, address)) => match connections.enter(address) {
                 Ok(place) => {
                     let patience = Duration::from_millis(app.config.write_timeout_ms);
-                    let guarded = Guarded::new(nodelay(stream), place, patience, app.tasks.clone());
+                    let guarded = Guarded::new(stream, place, patience, app.tasks.clone());
                     app.tasks.spawn(serve(app.clone(), guarded, router.clone()));
                 }
                 // Closed at once. Counted and not logged: a flood must not become a flood of lines.
@@ -48,15 +67,6 @@ pub async fn accept(app: App, listener: TcpListener, connections: Connections, r
             }
         }
     }
-}
-
-/// A frame must not wait for the acknowledgement of the one before: together with delayed acknowledgements that costs
-/// every answer 40 ms.
-fn nodelay(stream: TcpStream) -> TcpStream {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::warn!(%error, "a connection keeps its small packets back");
-    }
-    stream
 }
 
 async fn serve(app: App, stream: Guarded, router: Router) {
@@ -94,5 +104,27 @@ async fn serve(app: App, stream: Guarded, router: Router) {
     };
     if let Err(error) = outcome {
         tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::listen;
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    /// Whoever finds no room to wait is not refused, but hears nothing.
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    #[tokio::test]
+    async fn many_may_wait_until_they_are_accepted_and_none_keeps_small_packets_back() {
+        let listener = listen("127.0.0.1:0".parse().expect("an address")).expect("it is free");
+        let address = listener.local_addr().expect("it listens");
+        let waiting: Vec<TcpStream> =
+            (0..300).map(|_| TcpStream::connect_timeout(&address, PATIENCE).expect("there is room")).collect();
+        for _ in &waiting {
+            let (accepted, _) = listener.accept().await.expect("it waits");
+            assert!(accepted.nodelay().expect("it is open"));
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The listening socket, and how serving ends.
 
-use super::accept::accept;
+use super::accept::{accept, listen};
 use super::connection::{Connections, Cut};
 use super::{http, live_socket, socket};
 use crate::app::{App, Emitters, Running};
@@ -13,7 +13,6 @@ use axum::http::Request;
 use socketioxide::SocketIo;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 use tower::ServiceExt;
@@ -48,8 +47,7 @@ pub struct Server {
 /// # Errors
 /// When the address cannot be listened on.
 pub async fn start(app: App, running: Running) -> anyhow::Result<Server> {
-    let listener =
-        TcpListener::bind(app.config.bind).await.with_context(|| format!("cannot listen on {}", app.config.bind))?;
+    let listener = listen(app.config.bind).with_context(|| format!("cannot listen on {}", app.config.bind))?;
     let address = listener.local_addr()?;
     let (connections, to_close) = Connections::new(app.config.clone(), app.metrics.clone());
     let (sockets, io) = socket::layer(&app.config);
