@@ -219,15 +219,26 @@ struct Expected {
     greetings: usize,
 }
 
-fn run(steps: &[Step], is_followed: bool) -> (Expected, Vec<Message>) {
+/// Where the answer that makes a websocket waits for the library to begin: how many of the steps come before it does. What is
+/// the library's begins it.
+fn run(steps: &[Step], begins_after: Option<usize>) -> (Expected, Vec<Message>) {
     let (mut connection, mut expected, mut left) =
-        (Connection::that_is_followed(is_followed), Expected::default(), false);
-    if is_followed {
+        (Connection::that_is_followed(begins_after.is_some()), Expected::default(), false);
+    let begin = |connection: &mut Connection, expected: &mut Expected| {
+        // It leaves with the answer: nothing comes between.
         expected.before.push(0);
         expected.library.push("library begins".to_owned());
         connection.say(Message::text("library begins:"));
+    };
+    let mut begins_after = begins_after.map(|after| after.min(steps.len()));
+    if begins_after.is_some() {
+        connection.write();
     }
     for (number, step) in steps.iter().enumerate() {
+        let is_the_librarys = !matches!(step, Step::Ours(..) | Step::Takes(_) | Step::Flush(_));
+        if begins_after.take_if(|after| number >= *after || is_the_librarys).is_some() {
+            begin(&mut connection, &mut expected);
+        }
         match step {
             Step::Greet(_) | Step::Library(_) | Step::Ping if left => {}
             Step::Greet(live) => {
@@ -276,6 +287,9 @@ fn run(steps: &[Step], is_followed: bool) -> (Expected, Vec<Message>) {
             Step::Flush(ahead) => drop(connection.flush_ahead(*ahead)),
         }
     }
+    if begins_after.is_some() {
+        begin(&mut connection, &mut expected);
+    }
     (expected, connection.finish())
 }
 
@@ -283,8 +297,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 500 } else { 20_000 }))]
 
     #[test]
-    fn every_stream_is_whole_and_in_order(steps in steps(), is_followed in any::<bool>()) {
-        let (expected, read) = run(&steps, is_followed);
+    fn every_stream_is_whole_and_in_order(steps in steps(), begins_after in proptest::option::of(0..6_usize)) {
+        let (expected, read) = run(&steps, begins_after);
         let left = steps.iter().any(|step| matches!(step, Step::Leave));
         let texts: Vec<&str> = read.iter().filter_map(text).map(name).collect();
         let is_ours = |text: &&str| text.starts_with("ours ");
@@ -292,6 +306,7 @@ proptest! {
         let library: Vec<&str> = texts.iter().copied().filter(|text| !is_ours(text)).collect();
         let names: Vec<&str> = expected.library.iter().map(|said| name(said)).collect();
         prop_assert_eq!(&library, &names);
+        prop_assert!(begins_after.is_none() || texts.first() == Some(&"library begins"), "nothing comes before it");
         if left {
             prop_assert!(matches!(read.last(), Some(Message::Close(_))), "nothing comes after the leave");
             prop_assert!(expected.ours.starts_with(&ours.iter().map(|&text| text.to_owned()).collect::<Vec<_>>()));
