@@ -24,6 +24,7 @@ use crate::error::Refusal;
 use crate::ids::{AssignmentId, CategoryId, ContestId, EventId, SessionId, UserId};
 use crate::metrics::Metrics;
 use crate::state::State;
+use crate::state::rights::Reach;
 use crate::traps::{Trap, Traps};
 use crate::wire::{Flusher, Pen};
 use arc_swap::ArcSwap;
@@ -31,6 +32,7 @@ use expiry::{NEVER, Stay};
 use presence::Presence;
 use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use socketioxide::SocketError;
 use socketioxide::extract::SocketRef;
@@ -373,17 +375,17 @@ impl Outlet {
 
     /// Lets a connected socket into its rooms, and tells it who it is and where each of its lanes stands: every later fact
     /// comes as a frame. Gives back what it was told of its lanes; nothing, if it has left, or has to go.
-    pub fn greet(&self, socket: &SocketRef, user: &UserId, limits: &Value) -> Vec<(Lane, i64)> {
+    pub fn greet(&self, socket: &SocketRef, user: &UserId, limits: &RawValue) -> Vec<(Lane, i64)> {
         let Some(listener) = Listener::of(socket) else { return Vec::new() };
         let mut guard = self.turn();
         let turn = &mut *guard;
         let state = self.state.load();
-        let (lanes, heads) = (lanes(&state, turn, user), turn.lanes.clone());
+        let reach = state.reach_of(user);
+        let (rooms, lanes, heads) = (reach.rooms(), lanes(&reach, turn), turn.lanes.clone());
         let member = turn.members.get_mut(user).and_then(|members| members.get_mut(&listener.number()));
         let Some(member) = member.filter(|member| !member.listener.has_left()) else {
             // Its session has ended since it was admitted, or it has left already.
             if self.traps.is_set(Trap::JoinAfterLeave) {
-                let rooms = state.rooms_of(user);
                 turn.rooms.enter(&rooms, &listener);
                 self.count_rooms(&rooms, 1);
                 return Vec::new();
@@ -393,20 +395,18 @@ impl Outlet {
             self.send_away(&listener);
             return Vec::new();
         };
-        let rooms = state.rooms_of(user);
         turn.rooms.enter(&rooms, &listener);
         self.count_rooms(&rooms, 1);
-        member.rooms = rooms;
+        member.rooms.clone_from(&rooms);
         member.began = heads;
         let rights = Rights::of(&state, user);
         member.told = Some(rights.as_text().into());
         let here = Here { rights: &rights, lanes: Place::of(&state, &lanes) };
         let ready = Ready { here, user_id: user, server_time: self.clock.now(), limits };
-        let (due, rooms) = (member.stay.due(), member.rooms.clone());
+        turn.due = turn.due.min(member.stay.due());
         self.send_to(&listener, "session:ready", &ready);
-        turn.due = turn.due.min(due);
         turn.presence.touch(user, self.clock.now());
-        self.tell_newcomer(turn, &state, user, &listener, [&BTreeSet::new(), &rooms]);
+        self.tell_newcomer(turn, &state, &listener, (&reach, &lanes), [&BTreeSet::new(), &rooms]);
         lanes
     }
 
@@ -454,7 +454,8 @@ impl Outlet {
     #[must_use]
     pub fn heads(&self, user: &UserId) -> Value {
         let turn = self.turn();
-        let heads = lanes(&self.state.load(), &turn, user);
+        let state = self.state.load();
+        let heads = lanes(&state.reach_of(user), &turn);
         heads.iter().map(|(lane, seq)| (lane.to_string(), json!(seq))).collect::<serde_json::Map<_, _>>().into()
     }
 
@@ -870,7 +871,8 @@ impl Outlet {
     fn move_user(&self, turn: &mut Turn, state: &State, user: &UserId) {
         let Some(mut members) = turn.members.remove(user) else { return };
         turn.presence.touch(user, self.clock.now());
-        let rooms = state.rooms_of(user);
+        let reach = state.reach_of(user);
+        let rooms = reach.rooms();
         members.retain(|_, member| {
             let stands = state.sessions.get(&member.session).is_some_and(|session| session.revoked_at.is_none());
             // One that is being cut off must not come back into a room.
@@ -893,10 +895,10 @@ impl Outlet {
                 && (before != rooms || **told != *said)
             {
                 *told = said.as_str().into();
-                let lanes = lanes(state, turn, user);
+                let lanes = lanes(&reach, turn);
                 let changed = Here { rights: &rights, lanes: Place::of(state, &lanes) };
                 self.send_to(&member.listener, "session:changed", &changed);
-                self.tell_newcomer(turn, state, user, &member.listener, [&before, &rooms]);
+                self.tell_newcomer(turn, state, &member.listener, (&reach, &lanes), [&before, &rooms]);
             }
         }
         if !members.is_empty() {
@@ -999,7 +1001,7 @@ struct Ready<'a> {
     here: Here<'a>,
     user_id: &'a UserId,
     server_time: Micros,
-    limits: &'a Value,
+    limits: &'a RawValue,
 }
 
 /// Where a lane stands, as it is told.
@@ -1017,8 +1019,8 @@ impl<'a> Place<'a> {
 }
 
 /// The lanes a session is told of, and where they stand, as far as facts have been sent.
-fn lanes(state: &State, turn: &Turn, user: &UserId) -> Vec<(Lane, i64)> {
-    state.lanes_of(user).into_iter().map(|lane| with_head(lane, &turn.lanes)).collect()
+fn lanes(reach: &Reach<'_>, turn: &Turn) -> Vec<(Lane, i64)> {
+    reach.lanes().into_iter().map(|lane| with_head(lane, &turn.lanes)).collect()
 }
 
 /// A lane and where it stands.

@@ -15,7 +15,6 @@ use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
-use tokio_util::sync::CancellationToken;
 
 /// How a socket is reached. Kept beside it.
 #[derive(Debug)]
@@ -27,7 +26,6 @@ pub struct Carrier {
     departure: Departure,
     /// Whether nothing more may be sent to it; here, because it is asked before everything that is.
     is_cut: AtomicBool,
-    gone: CancellationToken,
     since: Instant,
     served: AtomicU64,
     left_out: AtomicU64,
@@ -80,7 +78,6 @@ impl Carrier {
             wire,
             departure: Departure::default(),
             is_cut: AtomicBool::new(false),
-            gone: CancellationToken::new(),
             since: Instant::now(),
             served: AtomicU64::new(0),
             left_out: AtomicU64::new(0),
@@ -127,7 +124,7 @@ impl Listener {
         self.carrier.number
     }
 
-    /// How it is made to go.
+    /// How it goes.
     #[must_use]
     pub fn departure(&self) -> &Departure {
         &self.carrier.departure
@@ -177,16 +174,10 @@ impl Listener {
         }
     }
 
-    /// Is cancelled when it leaves its namespace: nothing is for it any more, even if its connection stays for others.
-    #[must_use]
-    pub fn gone(&self) -> &CancellationToken {
-        &self.carrier.gone
-    }
-
     /// Whether it has left.
     #[must_use]
     pub fn has_left(&self) -> bool {
-        self.carrier.gone.is_cancelled()
+        self.carrier.departure.left().is_cancelled()
     }
 
     /// Whether it has left, or has to go.

@@ -8,8 +8,8 @@ use crate::db::entity::assignment::{self, AssignmentStatus};
 use crate::db::entity::event::EventStatus;
 use crate::error::Refusal;
 use crate::events::room::{Lane, Room};
-use crate::ids::{CategoryId, ContestId, UserId};
-use std::collections::{BTreeSet, HashMap};
+use crate::ids::{CategoryId, ContestId, EventId, UserId};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How many lanes a session is told of; the others are reached by resuming them.
@@ -46,11 +46,12 @@ fn precision(hat: &assignment::Model) -> u8 {
 }
 
 /// The hats of one user by the narrowest place each names: whoever asks about many categories looks at each hat once.
-struct Wardrobe<'a>(HashMap<&'a str, Vec<&'a assignment::Model>>);
+#[derive(Debug)]
+struct Wardrobe<'a>(BTreeMap<&'a str, Vec<&'a assignment::Model>>);
 
 impl<'a> Wardrobe<'a> {
     fn of(state: &'a State, user: &UserId) -> Self {
-        let mut hats: HashMap<&str, Vec<&assignment::Model>> = HashMap::new();
+        let mut hats: BTreeMap<&str, Vec<&assignment::Model>> = BTreeMap::new();
         for hat in state.hats_ever(user) {
             let (category, contest) = (hat.category_id.as_ref(), hat.contest_id.as_ref());
             let place = category.map(CategoryId::as_str).or(contest.map(ContestId::as_str));
@@ -209,79 +210,21 @@ impl State {
             .collect()
     }
 
+    /// What a user's hats reach.
+    #[must_use]
+    pub fn reach_of<'a>(&'a self, user: &'a UserId) -> Reach<'a> {
+        Reach { state: self, user, role: self.role_of(user), wardrobe: Wardrobe::of(self, user) }
+    }
+
     /// All rooms of a user's sockets; none for a user who is switched off.
     #[must_use]
     pub fn rooms_of(&self, user: &UserId) -> BTreeSet<Room> {
-        let Some(role) = self.role_of(user) else { return BTreeSet::new() };
-        let mut rooms = BTreeSet::from([Room::Everyone, Room::User(user.clone()), Room::Role(role)]);
-        // A hat that was laid down gives no room, but it can take one away: so every category it ever reached is asked.
-        let wardrobe = Wardrobe::of(self, user);
-        for category in self.categories_reached(user) {
-            rooms.extend(category_rooms(role, &wardrobe.on(category), &category.row.id));
-        }
-        for hat in self.hats_worn(user) {
-            rooms.insert(Room::Event(hat.event_id.clone()));
-            match &hat.contest_id {
-                Some(contest) => {
-                    rooms.insert(Room::Contest(contest.clone()));
-                }
-                None => rooms.extend(
-                    self.contests_of(&hat.event_id).into_iter().map(|contest| Room::Contest(contest.id.clone())),
-                ),
-            }
-        }
-        rooms
-    }
-
-    fn categories_reached(&self, user: &UserId) -> Vec<&Arc<Category>> {
-        let mut seen = BTreeSet::new();
-        let mut reached = Vec::new();
-        for hat in self.hats_ever(user) {
-            let mut reach = |category: &'_ Arc<Category>| covers(hat, category) && seen.insert(category.row.id.clone());
-            match &hat.category_id {
-                Some(id) => reached.extend(self.categories.get(id).filter(|category| reach(category))),
-                None => reached.extend(self.categories_of(&hat.event_id).filter(|category| reach(category))),
-            }
-        }
-        reached
-    }
-
-    /// The lanes a session is told of: those of events that are not official yet, at most [`LANES_TOLD_MAX`].
-    #[must_use]
-    pub fn lanes_of(&self, user: &UserId) -> Vec<Lane> {
-        let Some(role) = self.role_of(user) else { return Vec::new() };
-        let open = |event: &crate::ids::EventId| {
-            // Rehearsals are many, and must not crowd out what is real; who follows one resumes its lanes.
-            self.events.get(event).is_some_and(|event| event.status != EventStatus::Official && !event.rehearsal)
-        };
-        let mut lanes = vec![Lane::System, Lane::User(user.clone())];
-        if role.runs_installation() {
-            for event in self.events.keys().filter(|event| open(event)) {
-                lanes.push(Lane::Event(event.clone()));
-                lanes.extend(self.categories_of(event).map(|category| Lane::Category(category.row.id.clone())));
-            }
-        } else {
-            let events: BTreeSet<_> =
-                self.hats_worn(user).map(|hat| hat.event_id.clone()).filter(|event| open(event)).collect();
-            lanes.extend(events.iter().cloned().map(Lane::Event));
-            let wardrobe = Wardrobe::of(self, user);
-            let reads = |category: &Category| wardrobe.on(category).into_iter().any(worn);
-            let mut categories: Vec<CategoryId> = self
-                .categories_reached(user)
-                .into_iter()
-                .filter(|category| events.contains(&category.event_id) && reads(category))
-                .map(|category| category.row.id.clone())
-                .collect();
-            categories.sort();
-            lanes.extend(categories.into_iter().map(Lane::Category));
-        }
-        lanes.truncate(LANES_TOLD_MAX);
-        lanes
+        self.reach_of(user).rooms()
     }
 
     /// Whether anyone may know of an event.
     #[must_use]
-    pub fn is_public(&self, event: &crate::ids::EventId) -> bool {
+    pub fn is_public(&self, event: &EventId) -> bool {
         self.events.get(event).is_some_and(|event| event.status != EventStatus::Draft)
     }
 
@@ -295,26 +238,105 @@ impl State {
         }
     }
 
-    /// The categories in which a user has this seat, among those whose lanes a session is told of.
-    #[must_use]
-    pub fn open_seats(&self, user: &UserId, wanted: Seat) -> Vec<&Arc<Category>> {
-        let Some(role) = self.role_of(user) else { return Vec::new() };
-        let wardrobe = Wardrobe::of(self, user);
-        let category = |lane: &Lane| match lane {
-            Lane::Category(id) => self.categories.get(id),
-            Lane::Event(_) | Lane::User(_) | Lane::Public(_) | Lane::System => None,
-        };
-        self.lanes_of(user)
-            .iter()
-            .filter_map(category)
-            .filter(|category| seat(role, &wardrobe.on(category)) == wanted)
-            .collect()
-    }
-
     /// Whether a user may read names and schedules of an event: runs the installation, or has a hat on it or below it.
     #[must_use]
-    pub fn is_staff_of(&self, user: &UserId, event: &crate::ids::EventId) -> bool {
+    pub fn is_staff_of(&self, user: &UserId, event: &EventId) -> bool {
         self.role_of(user)
             .is_some_and(|role| role.runs_installation() || self.hats_worn(user).any(|hat| hat.event_id == *event))
+    }
+}
+
+/// What the hats of a user reach: rooms, lanes and seats, for whoever asks for more than one of them.
+#[derive(Debug)]
+pub struct Reach<'a> {
+    state: &'a State,
+    user: &'a UserId,
+    /// None of a user who is switched off: they reach nothing.
+    role: Option<Role>,
+    wardrobe: Wardrobe<'a>,
+}
+
+impl<'a> Reach<'a> {
+    /// All rooms of the user's sockets; none for a user who is switched off.
+    #[must_use]
+    pub fn rooms(&self) -> BTreeSet<Room> {
+        let Some(role) = self.role else { return BTreeSet::new() };
+        let mut rooms = BTreeSet::from([Room::Everyone, Room::User(self.user.clone()), Room::Role(role)]);
+        // A hat that was laid down gives no room, but it can take one away: so every category it ever reached is asked.
+        for category in self.categories() {
+            rooms.extend(category_rooms(role, &self.wardrobe.on(category), &category.row.id));
+        }
+        for hat in self.state.hats_worn(self.user) {
+            rooms.insert(Room::Event(hat.event_id.clone()));
+            match &hat.contest_id {
+                Some(contest) => {
+                    rooms.insert(Room::Contest(contest.clone()));
+                }
+                None => rooms.extend(
+                    self.state.contests_of(&hat.event_id).into_iter().map(|contest| Room::Contest(contest.id.clone())),
+                ),
+            }
+        }
+        rooms
+    }
+
+    /// The lanes a session is told of: those of events that are not official yet, at most [`LANES_TOLD_MAX`].
+    #[must_use]
+    pub fn lanes(&self) -> Vec<Lane> {
+        let Some(role) = self.role else { return Vec::new() };
+        let state = self.state;
+        let open = |event: &EventId| {
+            // Rehearsals are many, and must not crowd out what is real; who follows one resumes its lanes.
+            state.events.get(event).is_some_and(|event| event.status != EventStatus::Official && !event.rehearsal)
+        };
+        let mut lanes = vec![Lane::System, Lane::User(self.user.clone())];
+        if role.runs_installation() {
+            for event in state.events.keys().filter(|event| open(event)) {
+                lanes.push(Lane::Event(event.clone()));
+                lanes.extend(state.categories_of(event).map(|category| Lane::Category(category.row.id.clone())));
+            }
+        } else {
+            let events: BTreeSet<&EventId> =
+                state.hats_worn(self.user).map(|hat| &hat.event_id).filter(|event| open(event)).collect();
+            lanes.extend(events.iter().copied().cloned().map(Lane::Event));
+            let reads = |category: &Category| self.wardrobe.on(category).into_iter().any(worn);
+            let mut categories: Vec<&CategoryId> = self
+                .categories()
+                .into_iter()
+                .filter(|category| events.contains(&category.event_id) && reads(category))
+                .map(|category| &category.row.id)
+                .collect();
+            categories.sort();
+            lanes.extend(categories.into_iter().cloned().map(Lane::Category));
+        }
+        lanes.truncate(LANES_TOLD_MAX);
+        lanes
+    }
+
+    /// The categories of these lanes in which the user has a seat.
+    pub fn seats<'b>(
+        &'b self,
+        lanes: impl IntoIterator<Item = &'b Lane>,
+        wanted: Seat,
+    ) -> impl Iterator<Item = &'a Arc<Category>> {
+        let categories = lanes.into_iter().filter_map(|lane| match lane {
+            Lane::Category(id) => self.state.categories.get(id),
+            Lane::Event(_) | Lane::User(_) | Lane::Public(_) | Lane::System => None,
+        });
+        let role = self.role;
+        categories.filter(move |category| role.is_some_and(|role| seat(role, &self.wardrobe.on(category)) == wanted))
+    }
+
+    /// Every category a hat covers, worn or laid down.
+    fn categories(&self) -> Vec<&'a Arc<Category>> {
+        let (mut seen, mut reached) = (BTreeSet::new(), Vec::new());
+        for hat in self.state.hats_ever(self.user) {
+            let mut reach = |category: &&'a Arc<Category>| covers(hat, category) && seen.insert(&category.row.id);
+            match &hat.category_id {
+                Some(id) => reached.extend(self.state.categories.get(id).filter(&mut reach)),
+                None => reached.extend(self.state.categories_of(&hat.event_id).filter(&mut reach)),
+            }
+        }
+        reached
     }
 }

@@ -309,9 +309,12 @@ impl Connections {
         permit.map(|permit| Guest(Arc::new(Mutex::new(Some(permit)))))
     }
 
-    /// Cuts off a session of Socket.IO: the websocket it speaks over, or its polling. What it polled over is left: a proxy
-    /// lets others speak over it by turns.
-    pub async fn cut_off(&self, session: &str) {
+    /// Cuts off a session of Socket.IO: the connection it began as a websocket, if it did; else the websocket it went on over,
+    /// or its polling. What it polled over is left: a proxy lets others speak over it by turns.
+    pub async fn cut_off(&self, session: &str, own: Option<Connection>) {
+        if let Some(connection) = own {
+            return self.cut_one(&connection, Cut::Told);
+        }
         for connection in self.websockets().iter().filter(|connection| connection.is_of(session)) {
             self.cut_one(connection, Cut::Told);
         }

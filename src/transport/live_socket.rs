@@ -100,16 +100,16 @@ impl Door {
                 ready(())
             },
         );
-        let gone = listener.gone().clone();
-        socket.extensions.insert(Following::new(&gone));
+        see_off(&self.app, &self.io, &self.connections, listener, || {});
+        let departure = listener.departure().clone();
+        socket.extensions.insert(Following::new(departure.left()));
         let outlet = self.outlet.clone();
         socket.on_disconnect(move |socket: SocketRef| {
             // In the call, so that it joins nothing more; the rest when whoever holds the books is done.
-            gone.cancel();
+            departure.leaves();
             let outlet = outlet.clone();
             async move { outlet.forget_public(&socket) }
         });
-        see_off(&self.app, &self.io, &self.connections, listener, || {});
     }
 
     fn answer(&self, socket: &SocketRef, event: &str, payload: &str, address: IpAddr) -> Result<Value, Refusal> {

@@ -43,7 +43,7 @@ use crate::traps::Trap;
 use crate::wire::weave::Namespace;
 use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use socketioxide::adapter::LocalAdapter;
 use socketioxide::extract::{AckSender, Event, SocketRef, TryData};
@@ -239,7 +239,8 @@ pub fn layer(config: &Config) -> (SocketIoLayer, SocketIo) {
 
 /// Opens the scoring plane.
 pub fn open(app: &App, io: &SocketIo, outlet: Outlet, connections: Connections) {
-    let door = Arc::new(Door { app: app.clone(), io: io.clone(), outlet, connections });
+    let limits = limits(&app.config);
+    let door = Arc::new(Door { app: app.clone(), io: io.clone(), outlet, connections, limits });
     let at_door = Arc::clone(&door);
     let admit = move |socket: SocketRef, TryData(auth): TryData<Auth>| {
         let door = Arc::clone(&at_door);
@@ -279,23 +280,24 @@ struct Auth {
     resume: Option<Value>,
 }
 
-/// Whether a session began as a websocket.
-fn is_upgrade(began_with: &Parts) -> bool {
-    parameter(&began_with.uri, "transport") == Some("websocket")
-}
-
 /// Makes a listener of a socket that is let in. Where its session began as a websocket, it is sent to over the wire of that
 /// connection; over polling each request names the session.
 pub(super) fn listener(socket: &SocketRef, namespace: Namespace) -> Listener {
     let began_with = socket.req_parts();
-    let connection = began_with.extensions.get::<Connection>().filter(|_| is_upgrade(began_with));
+    let connection = own_connection(began_with);
     if let Some(connection) = connection {
         connection.speaks_for(socket.id.as_str());
     }
     Listener::new(socket.clone(), namespace, connection.map(Connection::wire))
 }
 
-/// Waits until a socket has left or has to go, then has nothing more done for it, and cuts what it leaves behind. Holds no
+/// The connection of a session that began as a websocket, which it keeps to.
+fn own_connection(began_with: &Parts) -> Option<&Connection> {
+    let began_as_websocket = parameter(&began_with.uri, "transport") == Some("websocket");
+    began_with.extensions.get::<Connection>().filter(|_| began_as_websocket)
+}
+
+/// When a socket leaves or has to go, has nothing more done for it, and cuts what it leaves behind after a moment. Holds no
 /// socket of its own.
 pub(super) fn see_off(
     app: &App,
@@ -304,25 +306,24 @@ pub(super) fn see_off(
     listener: &Listener,
     end: impl FnOnce() + Send + 'static,
 ) {
-    let (id, gone, departure) = (listener.socket.id, listener.gone().clone(), listener.departure().clone());
-    let (io, connections, stopping) = (io.clone(), connections.clone(), app.stopping.clone());
-    app.tasks.spawn(async move {
-        let attend = async {
+    let (id, connection) = (listener.socket.id, own_connection(listener.socket.req_parts()).cloned());
+    let (io, connections, app) = (io.clone(), connections.clone(), app.clone());
+    listener.departure().is_attended_by(move |departure| {
+        end();
+        app.tasks.clone().spawn(async move {
+            let cut_off = async {
+                // The library leaves the connection of a socket open that has gone, and would for ever.
+                departure.due(GRACE).await;
+                if departure.has_begun() || !is_connected(&io, id) {
+                    connections.cut_off(id.as_str(), connection).await;
+                }
+            };
+            // When the server ends, it ends every connection.
             tokio::select! {
-                () = gone.cancelled() => {}
-                () = departure.begun() => {}
+                () = app.stopping.cancelled() => {}
+                () = cut_off => {}
             }
-            end();
-            // The library leaves the connection of a socket open that has gone, and would for ever.
-            departure.due(GRACE).await;
-            if departure.has_begun() || !is_connected(&io, id) {
-                connections.cut_off(id.as_str()).await;
-            }
-        };
-        tokio::select! {
-            () = stopping.cancelled() => {}
-            () = attend => {}
-        }
+        });
     });
 }
 
@@ -409,6 +410,7 @@ struct Door {
     io: SocketIo,
     outlet: Outlet,
     connections: Connections,
+    limits: Box<RawValue>,
 }
 
 impl Door {
@@ -428,7 +430,7 @@ impl Door {
         let max = self.app.config.sockets_per_user_max;
         self.outlet.admit(&listener, &visitor.user, &visitor.session, visitor.until, max).inspect_err(|_too_many| {
             self.connections.refused(Full::User);
-            listener.gone().cancel();
+            listener.departure().leaves();
         })?;
         if let Some(guest) = socket.req_parts().extensions.get::<Guest>() {
             guest.leaves();
@@ -470,10 +472,13 @@ impl Door {
                 ready(())
             },
         );
-        let (door, gone, user) = (Arc::clone(self), listener.gone().clone(), visitor.user.clone());
+        // Of a socket that is lost between its admission and its greeting nothing else tells.
+        let waiting = line.clone();
+        see_off(&self.app, &self.io, &self.connections, listener, move || waiting.close());
+        let (door, departure, user) = (Arc::clone(self), listener.departure().clone(), visitor.user.clone());
         socket.on_disconnect(move |socket: SocketRef| {
             // In the call: what is still under way must find it gone, and what waits for it holds it.
-            gone.cancel();
+            departure.leaves();
             if let Some(line) = socket.extensions.get::<Line>() {
                 line.close();
             }
@@ -481,13 +486,11 @@ impl Door {
             // In the future, not in the call: the dispatcher disconnects sockets while it holds the books.
             async move { door.outlet.forget(&socket, &user) }
         });
-        // Of a socket that is lost between its admission and its greeting nothing else tells.
-        see_off(&self.app, &self.io, &self.connections, listener, move || line.close());
     }
 
     fn greet(self: &Arc<Self>, socket: &SocketRef) {
         let Some(Visitor { user, .. }) = socket.extensions.get::<Visitor>() else { return };
-        let greeted_at = self.outlet.greet(socket, &user, &limits(&self.app.config));
+        let greeted_at = self.outlet.greet(socket, &user, &self.limits);
         let Some(line) = socket.extensions.get::<Line>() else { return };
         // Whatever the client asked for meanwhile comes after what it missed before this connection.
         let missed = socket.extensions.remove().map(|Missed(payload)| {
@@ -515,7 +518,7 @@ impl Door {
         let (Some(mut visitor), Some(listener)) = (socket.extensions.get::<Visitor>(), Listener::of(socket)) else {
             return;
         };
-        let (gone, departure) = (listener.gone().clone(), listener.departure().clone());
+        let departure = listener.departure().clone();
         let door = Arc::clone(self);
         self.app.tasks.spawn(async move {
             let mut working = Working { line: &line, departure: &departure, is_done: false };
@@ -523,8 +526,7 @@ impl Door {
                 // Who is gone is not answered, even if the answer is there.
                 biased;
                 () = door.app.stopping.cancelled() => {}
-                () = gone.cancelled() => {}
-                () = departure.begun() => {}
+                () = departure.begins() => {}
                 () = door.work(&line, &mut visitor) => working.is_done = true,
             }
         });
@@ -644,9 +646,9 @@ impl Door {
     }
 }
 
-/// What a client should know to stay within.
-fn limits(config: &Config) -> Value {
-    json!({
+/// What a client should know to stay within, as every client is told it.
+fn limits(config: &Config) -> Box<RawValue> {
+    to_raw_value(&json!({
         "scoresPerMinute": config.rate_limit_scores_per_minute,
         "commandsPerMinute": config.rate_limit_commands_per_minute,
         "listsPerMinute": config.rate_limit_lists_per_minute,
@@ -654,5 +656,6 @@ fn limits(config: &Config) -> Value {
         "frameBytes": config.frame_bytes_max,
         "queuedCommands": config.socket_queue_max,
         "pingIntervalMs": config.ping_interval_ms,
-    })
+    }))
+    .expect("plain data")
 }

@@ -359,7 +359,7 @@ fn where_everybody_stands() {
             format!("{}={seat:?}", category.row.id)
         });
         let rooms = world.state.rooms_of(&user).iter().map(ToString::to_string).collect();
-        let lanes = world.state.lanes_of(&user).iter().map(ToString::to_string).collect();
+        let lanes = world.state.reach_of(&user).lanes().iter().map(ToString::to_string).collect();
         write!(text, "\n{name}\n  seats {}\n  rooms {}\n  lanes {}\n", list(seats.collect()), list(rooms), list(lanes))
             .expect("writing to a String cannot fail");
     }

@@ -524,7 +524,7 @@ proptest! {
                 prop_assert_eq!(rooms.contains(&room), people.is_in_room(user, &room), "u{} in {}", user, room);
             }
             let official = |event: &str| people.official[usize::from(event == EVENTS[1])];
-            let told: BTreeSet<Lane> = state.lanes_of(&user_id(user)).into_iter().collect();
+            let told: BTreeSet<Lane> = state.reach_of(&user_id(user)).lanes().into_iter().collect();
             for lane in every_lane() {
                 prop_assert_eq!(
                     lane.rooms().iter().any(|room| rooms.contains(room)),

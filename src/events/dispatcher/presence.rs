@@ -8,11 +8,11 @@ use super::{Outlet, Turn};
 use crate::clock::Micros;
 use crate::events::audience::{Delivery, Office};
 use crate::events::listener::Listener;
-use crate::events::room::Room;
+use crate::events::room::{Lane, Room};
 use crate::events::view::JudgePresence;
 use crate::ids::{CategoryId, SessionId, UserId};
 use crate::state::State;
-use crate::state::rights::Seat;
+use crate::state::rights::{Reach, Seat};
 use std::collections::{BTreeSet, HashMap};
 
 /// Judges told of at one look; the others wait for the next.
@@ -136,8 +136,9 @@ impl Outlet {
                 |session: &SessionId| state.sessions.get(session).is_some_and(|session| session.revoked_at.is_none());
             seen.unsent.retain(|session, _| stands(session));
         }
+        let reach = state.reach_of(judge);
         let judged: BTreeSet<CategoryId> =
-            state.open_seats(judge, Seat::Judge).iter().map(|category| category.row.id.clone()).collect();
+            reach.seats(&reach.lanes(), Seat::Judge).map(|category| category.row.id.clone()).collect();
         let standing = turn.standing_of(judge);
         let (before, told) = turn.presence.told.remove(judge).unwrap_or_default();
         for category in &judged {
@@ -165,13 +166,13 @@ impl Outlet {
         &self,
         turn: &Turn,
         state: &State,
-        user: &UserId,
         listener: &Listener,
+        (reach, lanes): (&Reach<'_>, &[(Lane, i64)]),
         rooms: [&BTreeSet<Room>; 2],
     ) {
         let [before, now] = rooms;
-        let offices = state.open_seats(user, Seat::Office);
-        let judges = offices.iter().flat_map(|category| {
+        let offices = reach.seats(lanes.iter().map(|(lane, _)| lane), Seat::Office);
+        let judges = offices.flat_map(|category| {
             let there = state.panel(category).into_iter().filter(|judge| judge.active);
             there.map(|judge| (category.row.id.clone(), judge.judge))
         });
