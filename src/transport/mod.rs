@@ -4,6 +4,7 @@ pub mod accept;
 pub mod cassette_socket;
 pub mod catalog;
 pub mod connection;
+pub mod descriptors;
 pub mod guarded;
 pub mod http;
 mod line;

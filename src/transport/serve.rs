@@ -2,7 +2,7 @@
 
 use super::accept::{accept, listen};
 use super::connection::{Connections, Cut};
-use super::{http, live_socket, socket};
+use super::{descriptors, http, live_socket, socket};
 use crate::app::{App, Emitters, Running};
 use crate::cassettes::shelf::Shelf;
 use crate::cassettes::tapes::Tapes;
@@ -49,6 +49,7 @@ pub struct Server {
 pub async fn start(app: App, running: Running) -> anyhow::Result<Server> {
     let listener = listen(app.config.bind).with_context(|| format!("cannot listen on {}", app.config.bind))?;
     let address = listener.local_addr()?;
+    descriptors::make_room(&listener, app.config.connections_max);
     let (connections, to_close) = Connections::new(app.config.clone(), app.metrics.clone());
     let (sockets, io) = socket::layer(&app.config);
     let (outlet, emitters) = app.start_tasks();

@@ -500,3 +500,31 @@ async fn a_server_that_is_told_to_end_does_so_in_time_and_keeps_what_it_has_ackn
     }
     server.stop();
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn there_is_room_for_every_connection_from_the_start_as_far_as_the_system_allows() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let setup = ServerProcess::settings(folder.path());
+    setup.import(&document());
+    let token = setup.token("idle@drain.example");
+    // Connections, open files the system allows at first and if it is asked; what is allowed then, and what there is room for.
+    for (connections, files, most, allowed, room) in [
+        (500, 256, 4_000, 500 + 1_024, 2_048),
+        (500, 3_000, 4_000, 3_000, 2_048),
+        (500, 256, 900, 900, 1_024),
+        (1_000_000, 256, 900, 900, 1_024),
+    ] {
+        let mut command = setup.command_within(files, most);
+        let server = setup.start_as(command.env("CONNECTIONS_MAX", connections.to_string()));
+        let told = |name: &str, of: &str| {
+            let text = std::fs::read_to_string(format!("/proc/{}/{of}", server.id())).expect("the system tells");
+            let line = text.lines().find_map(|line| line.strip_prefix(name).map(str::to_owned)).expect("it is there");
+            line.split_whitespace().next().and_then(|word| word.parse::<u64>().ok()).expect("a number")
+        };
+        let found = (told("Max open files", "limits"), told("FDSize:", "status"));
+        assert_eq!(found, (allowed, room), "{connections} connections, {files} files of {most}");
+        Client::connect(server.address, json!({ "token": token })).await.expect("it serves").close().await;
+        server.stop();
+    }
+}

@@ -32,7 +32,17 @@ impl ServerProcess {
 
     /// The program with these settings and none of the machine's.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(PROGRAM);
+        self.with_settings(Command::new(PROGRAM))
+    }
+
+    /// The same, where so many files may be open, and as many as `most` if it asks.
+    pub fn command_within(&self, files: u64, most: u64) -> Command {
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", &format!("ulimit -S -n {files}; ulimit -H -n {most}; exec \"$0\" \"$@\""), PROGRAM]);
+        self.with_settings(shell)
+    }
+
+    fn with_settings(&self, mut command: Command) -> Command {
         command
             .env_clear()
             .env("DATABASE_URL", &self.database_url)
@@ -88,6 +98,11 @@ impl ServerProcess {
 }
 
 impl RunningProcess {
+    /// Its number in the system.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends it without warning (`SIGKILL`).
     pub fn kill(&mut self) {
         self.child.kill().expect("it was running");
