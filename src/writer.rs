@@ -117,7 +117,7 @@ impl WriterHandle {
         }
     }
 
-    /// Has the writer forget what is no longer needed.
+    /// Has the writer forget what is no longer needed, and make room for what comes.
     pub fn tidy(&self) {
         // A full queue is no time to tidy up; the next minute is.
         let _full = self.send(Request::Tidy);
@@ -443,7 +443,7 @@ impl Writer {
         self.handover.push(entries, self.state.head.seq);
     }
 
-    /// Forgets sessions that have ended, and answers older than anybody may ask for again.
+    /// Forgets sessions that have ended, and answers older than anybody may ask for again; makes room.
     fn tidy(&mut self) {
         let now = self.clock.now();
         let ended = |session: &session::Model| session.revoked_at.is_some() || session.expires_at <= now;
@@ -454,6 +454,10 @@ impl Writer {
         self.publish();
         if let Err(cause) = self.store.forget_answers(now.plus_seconds(-ANSWER_SECONDS)) {
             tracing::error!(error = format!("{cause:#}"), "old answers could not be forgotten");
+        }
+        // Commits go on without.
+        if let Err(cause) = self.store.make_room() {
+            tracing::warn!(error = format!("{cause:#}"), "commits are slower than they could be");
         }
     }
 

@@ -54,7 +54,12 @@ pub const PLANS: [Plan; 6] = [
         peers: &[Peer::Scorecast, Peer::ScorecastFeed, Peer::Founding],
         measure: durable,
     },
-    Plan { key: "modest", repeats_max: 3, peers: &[Peer::Scorecast, Peer::Founding], measure: modest },
+    Plan {
+        key: "modest",
+        repeats_max: 3,
+        peers: &[Peer::Scorecast, Peer::Founding, Peer::HubDurable],
+        measure: modest,
+    },
     Plan { key: "resume", repeats_max: 9, peers: &[Peer::Scorecast], measure: resume },
     Plan {
         key: "growth",
